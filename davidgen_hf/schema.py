@@ -11,7 +11,8 @@ _STRING, _INT, _FLOAT = Value("string"), Value("int64"), Value("float64")
 # Where a row comes from: dataset id or file name, its configuration, the commit, the licence and the address.
 ORIGIN = Features({"source": _STRING, "config": _STRING, "revision": _STRING, "license": _STRING, "url": _STRING})
 
-PASSAGE = Features({"id": _STRING, "text": _STRING, "language": _STRING} | ORIGIN)
+# ``supervised`` is True where the text is the answer of instruction data, not plain text.
+PASSAGE = Features({"id": _STRING, "text": _STRING, "language": _STRING, "supervised": Value("bool")} | ORIGIN)
 SEED = Features(
     {"id": _STRING, "instruction": _STRING, "input": _STRING, "output": _STRING, "language": _STRING} | ORIGIN
 )

@@ -78,6 +78,7 @@ def passages(min_words: int = 40, max_words: int = 120) -> Dataset:
 
     origin = {
         "language": "en",
+        "supervised": False,
         "source": "pydoc_data.topics",
         "config": "",
         "revision": ".".join(map(str, sys.version_info[:3])),

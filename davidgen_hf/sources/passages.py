@@ -7,6 +7,7 @@ from itertools import islice
 from davidgen_hf.errors import InputError
 from davidgen_hf.sources import embedded
 from davidgen_hf.sources.paragraphs import Paragraphs
+from davidgen_hf.sources.seeds import KNOWN_COLUMNS
 from davidgen_hf.sources.source import Skipped, Source, no_text
 
 __all__ = ["PassageSource", "Skipped", "read_passages"]
@@ -16,7 +17,8 @@ __all__ = ["PassageSource", "Skipped", "read_passages"]
 class PassageSource(Source):
     """Names plain text; ``embedded`` is the running Python's language reference.
 
-    The outputs of supervised data are passages too: with SuperNI, ``text_column`` is ``targets``.
+    The outputs of supervised data are passages too: with SuperNI, ``text_column`` is ``targets``. Such rows are known
+    by their column of instructions (``seeds.KNOWN_COLUMNS``), and marked ``supervised``.
 
     Args:
         text_column: Column that holds the text.
@@ -70,7 +72,9 @@ def _documents(wanted: PassageSource, skipped: Skipped) -> Iterator[tuple[str, d
         if reason := no_text(text):
             skipped.add(reason, place)
         else:
-            yield place, {"id": str(row.get("id") or place), "text": text} | wanted.origin(row)
+            supervised = any(one.output == wanted.text_column and one.fit(row) for one in KNOWN_COLUMNS)
+            passage = {"id": str(row.get("id") or place), "text": text, "supervised": supervised}
+            yield place, passage | wanted.origin(row)
 
 
 def _cut(document: dict, paragraphs: Paragraphs | None) -> list[dict]:

@@ -44,7 +44,7 @@ def test_a_row_says_where_it_comes_from(write):
     path = write(own, {"text": "b"})
     first, second = read_passages(PassageSource(path, language="fr", license="MIT", revision="r1"), Skipped())
     assert set(first) == set(PASSAGE)
-    expected = {"source": "p.jsonl", "config": "", "revision": "r1"}
+    expected = {"supervised": False, "source": "p.jsonl", "config": "", "revision": "r1"}
     assert first == expected | {
         "id": "7",
         "text": "a",
@@ -53,6 +53,21 @@ def test_a_row_says_where_it_comes_from(write):
         "url": "https://example.org/a",
     }
     assert second == expected | {"id": "p.jsonl:2", "text": "b", "language": "fr", "license": "MIT", "url": ""}
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "supervised"),
+    [
+        ({"definition": "d", "inputs": "i", "targets": "t"}, "targets", True),
+        ({"definition": "d", "inputs": "i", "targets": "t"}, "inputs", False),
+        ({"instruction": "i", "context": "c", "response": "r"}, "response", True),
+        ({"input": "i", "output": "o"}, "output", True),
+        ({"output": "o"}, "output", False),
+    ],
+)
+def test_the_answers_of_instruction_data_are_marked(write, row, column, supervised):
+    (passage,) = read_passages(PassageSource(write(row), text_column=column), Skipped())
+    assert passage["supervised"] is supervised
 
 
 def test_max_rows_reads_no_further(write):
