@@ -16,7 +16,9 @@ from datasets import Dataset, Features, concatenate_datasets
 from tqdm.auto import tqdm
 
 from davidgen_hf.files import write_whole
+from davidgen_hf.near_duplicates import NearDuplicates
 from davidgen_hf.processors import Processor
+from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.recipe import CorpusSettings
 from davidgen_hf.schema import PASSAGE
 from davidgen_hf.shards import read_note, read_shard, shard_paths, write_shard
@@ -39,12 +41,21 @@ def build_corpus(passages: Iterable[dict], skipped: Skipped, settings: CorpusSet
         DavidgenError: Of the kind of what went wrong; finished shards stay.
     """
     source = None
-    for stage, step in STAGES.items():
-        if source is None:
-            _extract_all(passages, skipped, step, settings, folder / stage)
+    for stage in stages(settings):
+        if stage == "fragments":
+            _extract_all(passages, skipped, STAGES[stage], settings, folder / stage)
+        elif stage == "unique":
+            _mark_near_duplicates(shard_paths(folder / source), settings.guards.near_duplicates, folder / stage)
         else:
-            _run_stage(shard_paths(folder / source), step, settings, folder / stage)
+            _run_stage(shard_paths(folder / source), STAGES[stage], settings, folder / stage)
         source = stage
+
+
+def stages(settings: CorpusSettings) -> list[str]:
+    """Return the names of the stages that a recipe asks for, in their order."""
+    guards = settings.guards
+    left_out = {"guarded", "unique"} if guards == "none" else {"unique"} if guards.near_duplicates == "none" else set()
+    return [stage for stage in STAGES if stage not in left_out]
 
 
 def read_counts(folder: Path) -> tuple[dict[str, Counter], dict[str, float]]:
@@ -87,6 +98,38 @@ def _run_stage(sources: list[Path], step: Step, settings: CorpusSettings, folder
             bar.update()
 
 
+def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, folder: Path) -> None:
+    """Compare the accepted candidates of all shards, in their order, and mark those that come too late.
+
+    What is marked depends on all shards before it, so an interrupted call compares anew and writes what is missing.
+    """
+    missing = [not (folder / source.name).exists() for source in sources]
+    if not any(missing):
+        return
+    started = time.perf_counter()
+    texts = (
+        (row["id"], candidate_text(one))
+        for source in sources
+        for row in read_shard(source, ["id", "candidates"])
+        for one in _accepted(row["candidates"])
+    )
+    repeated = iter(settings.find(texts, folder).tolist())
+    for source, is_missing in zip(sources, missing, strict=True):
+        rows = read_shard(source)
+        candidates = rows["candidates"][:]
+        for one in (one for many in candidates for one in _accepted(many)):
+            if next(repeated):
+                one["reject_reason"] = "near_duplicate"
+        if is_missing:
+            marked = Dataset.from_dict(rows[:] | {"candidates": candidates}, features=rows.features)
+            write_shard(marked, folder / source.name, _count_reasons(marked), time.perf_counter() - started)
+            started = time.perf_counter()
+
+
+def _accepted(candidates: list[dict]) -> list[dict]:
+    return [one for one in candidates if one["reject_reason"] is None]
+
+
 def _make_shard(rows: Dataset, step: Step, settings: CorpusSettings, path: Path) -> None:
     started = time.perf_counter()
     made, counts = step(rows, settings)
@@ -107,8 +150,13 @@ def _extract(passages: Dataset, settings: CorpusSettings) -> tuple[Dataset, Coun
 
 def _generate(fragments: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
     rows = _apply(settings.generate, fragments)
-    if settings.guard != "none":
-        rows = _apply(settings.guard, rows)
+    return rows, _count_reasons(rows)
+
+
+def _guard(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
+    rows = _apply(settings.guards.rules, candidates)
+    if settings.guards.decontaminate is not None:
+        rows = _apply(settings.guards.decontaminate, rows)
     return rows, _count_reasons(rows)
 
 
@@ -123,7 +171,15 @@ def _select(scored: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter
     return pairs, Counter(pairs=len(pairs), none_left=left.count(False), below_margin=left.count(True) - len(pairs))
 
 
-STAGES: dict[str, Step] = {"fragments": _extract, "candidates": _generate, "scored": _score, "corpus": _select}
+# All stages, in their order. ``unique`` compares the rows of all shards, and so has no step of its own for one shard.
+STAGES: dict[str, Step | None] = {
+    "fragments": _extract,
+    "candidates": _generate,
+    "guarded": _guard,
+    "unique": None,
+    "scored": _score,
+    "corpus": _select,
+}
 
 
 def _apply(step: Processor, rows: Dataset) -> Dataset:

@@ -11,7 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import InputError, SettingError
+from davidgen_hf.near_duplicates import NearDuplicates
 from davidgen_hf.processors import (
+    Decontaminate,
     ExtractKeywords,
     ExtractSentence,
     ExtractWithModel,
@@ -61,18 +63,27 @@ class ExtractSettings:
 
 
 @dataclass(frozen=True)
+class GuardSettings:
+    """What marks candidates before they are scored: rules on each row, evaluation sets, and the rest of the corpus."""
+
+    rules: GuardCandidates = field(default_factory=GuardCandidates)
+    decontaminate: Decontaminate | None = None
+    near_duplicates: NearDuplicates | Literal["none"] = field(default_factory=NearDuplicates)
+
+
+@dataclass(frozen=True)
 class CorpusSettings:
     """3_corpus.yaml: the steps from passages to pairs.
 
     An engine whose ``model`` is left empty is the run's own: the generator that it trained where candidates are
-    written, the base model everywhere else. ``guard: none`` lets every candidate through, as the paper does.
+    written, the base model everywhere else. ``guards: none`` lets every candidate through, as the paper does.
     """
 
     passages: PassageSource = field(default_factory=PassageSource)
     limit: LimitPassages = field(default_factory=LimitPassages)
     extract: ExtractSettings = field(default_factory=lambda: ExtractSettings(whole=KeepWhole()))
     generate: GenerateInstructions = field(default_factory=GenerateInstructions)
-    guard: GuardCandidates | Literal["none"] = field(default_factory=GuardCandidates)
+    guards: GuardSettings | Literal["none"] = field(default_factory=GuardSettings)
     score: ScoreCandidates = field(default_factory=ScoreCandidates)
     select: SelectInstruction = field(default_factory=SelectInstruction)
     shard_rows: int = 256

@@ -41,13 +41,14 @@ def write_shard(rows: Dataset, path: Path, counts: Counter, seconds: float) -> N
         ) from error
 
 
-def read_shard(path: Path) -> Dataset:
-    """Read the rows of a shard into memory.
+def read_shard(path: Path, columns: list[str] | None = None) -> Dataset:
+    """Read the rows of a shard, or some columns of them, into memory.
 
     Raises:
         RunFolderError: The file is damaged.
     """
-    return Dataset(_open(path, pyarrow.parquet.read_table))
+    table = _open(path, pyarrow.parquet.read_table, columns=columns)
+    return Dataset(table.replace_schema_metadata(None) if columns else table)  # it tells of all columns
 
 
 def read_note(path: Path) -> tuple[Counter, float]:

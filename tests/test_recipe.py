@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from davidgen_hf.errors import InputError, SettingError
-from davidgen_hf.processors import ExtractSentence, GuardCandidates, KeepWhole
-from davidgen_hf.recipe import FILES, load_recipe, shipped_recipes
+from davidgen_hf.processors import ExtractSentence, KeepWhole
+from davidgen_hf.recipe import FILES, GuardSettings, load_recipe, shipped_recipes
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -21,7 +21,7 @@ def test_the_demo_recipe():
     recipe = load_recipe(RECIPES / "demo")
     assert (recipe.name, recipe.base_model) == ("demo", "embedded")
     assert recipe.corpus.extract.strategies() == [KeepWhole(), ExtractSentence(min_words=8)]
-    assert (recipe.corpus.generate.n, recipe.corpus.guard) == (4, GuardCandidates())
+    assert (recipe.corpus.generate.n, recipe.corpus.guards) == (4, GuardSettings())
 
 
 def test_a_shipped_recipe_is_found_by_name():
@@ -35,7 +35,7 @@ def test_overrides_reach_every_section_and_the_record(folder):
         [
             "corpus.generate.n=8",
             "corpus.generate.sampling.temperature=1",
-            "corpus.guard=none",
+            "corpus.guards=none",
             "generator.learning_rate=1e-4",
             "seeds.source.source=seeds.jsonl",
             "evaluation.max_new_tokens=7",
@@ -43,7 +43,7 @@ def test_overrides_reach_every_section_and_the_record(folder):
         ],
     )
     assert (recipe.corpus.generate.n, recipe.corpus.generate.sampling.temperature) == (8, 1.0)
-    assert (recipe.corpus.guard, recipe.generator["learning_rate"]) == ("none", 1e-4)
+    assert (recipe.corpus.guards, recipe.generator["learning_rate"]) == ("none", 1e-4)
     assert (recipe.seeds.source.source, recipe.evaluation.max_new_tokens) == ("seeds.jsonl", 7)
     assert recipe.follower["seed"] == 3
     assert recipe.text["corpus"]["generate"]["n"] == 8
@@ -68,7 +68,7 @@ def test_everything_wrong_is_shown_at_once(folder):
                 "corpus.generate.n=1.5",
                 "corpus.generate.sampling.top_p=2",
                 "corpus.generate.engine.kind=gpt",
-                "corpus.guard.max_wordz=1",
+                "corpus.guards.rules.max_wordz=1",
                 "corpus.shard_rows=true",
                 "follower.num_train_epochs=three",
                 "follower.per_device_train_batch_size=0",
@@ -84,7 +84,7 @@ def test_everything_wrong_is_shown_at_once(folder):
         "generate.n: input should be a valid integer, got 1.5",
         "generate.sampling: Sampling: top_p must be in (0, 1], got 2.0",
         "generate.engine: Engine settings: kind must be one of",
-        "guard.max_wordz: unknown key",
+        "guards.rules.max_wordz: unknown key",
         "shard_rows: input should be a valid integer, got True",
         "num_train_epochs: input should be a valid number",
         "per_device_train_batch_size: input should be greater than or equal to 1, got 0",

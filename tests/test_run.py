@@ -37,7 +37,7 @@ def asked(tmp_path, tiny_llama) -> list[str]:
         "generator.bf16=false",
         "follower.bf16=false",
         "corpus.shard_rows=3",
-        "corpus.guard=none",
+        "corpus.guards=none",
         "corpus.limit.max_tokens=100",
         "corpus.generate.sampling.max_new_tokens=8",
         "evaluation.max_new_tokens=8",
@@ -61,7 +61,7 @@ def test_the_whole_way_on_a_tiny_model(asked, tmp_path):
     assert (counts["fragments"]["passages"], counts["fragments"]["fragments.whole"]) == (7, 7)
     assert counts["candidates"]["candidates"] == 4 * len(read_shards(tmp_path / "out" / "fragments"))
     assert content["steps"]["corpus"]["skipped"] == {"counts": {"null": 1}, "places": {"null": ["p.jsonl:8"]}}
-    for stage in corpus.STAGES:
+    for stage in ("fragments", "candidates", "scored", "corpus"):
         assert len(shard_paths(tmp_path / "out" / stage)) == 3
     for model in ("generator", "follower"):
         assert (tmp_path / "out" / model / "model.safetensors").is_file()
@@ -87,7 +87,8 @@ def test_a_second_call_does_nothing_twice(asked, tmp_path):
 def test_what_is_missing_is_made_again_the_same(asked, tmp_path):
     out = tmp_path / "out"
     run(asked, out)
-    whole = {stage: read_shards(out / stage)[:] for stage in corpus.STAGES}
+    stages = corpus.stages(load_recipe("demo", asked).corpus)
+    whole = {stage: read_shards(out / stage)[:] for stage in stages}
     before = files_of(out)
     for stage in ("candidates", "scored", "corpus"):
         (out / stage / "00001.parquet").unlink()
@@ -97,7 +98,7 @@ def test_what_is_missing_is_made_again_the_same(asked, tmp_path):
         record["steps"].pop(step)
     (out / "run.json").write_text(json.dumps(record))
     run(asked, out)
-    assert {stage: read_shards(out / stage)[:] for stage in corpus.STAGES} == whole
+    assert {stage: read_shards(out / stage)[:] for stage in stages} == whole
     after = files_of(out)
     untouched = [name for name in before if name.endswith("00000.parquet") or name.startswith("generator/")]
     assert {name: after[name] for name in untouched} == {name: before[name] for name in untouched}
@@ -169,7 +170,8 @@ def test_more_held_out_than_there_are_seeds(asked, tmp_path):
 def test_no_pair_at_all_is_an_error_that_says_why(asked, tmp_path):
     with pytest.raises(RunFolderError, match=r"No pair came of 7 passages: .*'rejected\.[a-z_]+'"):
         run(
-            [*asked, "corpus.passages.language=xx", "corpus.guard={min_language_confidence: 1.0e-9}"], tmp_path / "out"
+            [*asked, "corpus.passages.language=xx", "corpus.guards={rules: {min_language_confidence: 1.0e-9}}"],
+            tmp_path / "out",
         )
 
 

@@ -1,6 +1,7 @@
 """What every processor keeps: its columns, its cache key, and running in map, in workers and in streams."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 from datasets import Dataset, disable_caching
@@ -11,10 +12,12 @@ from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import MissingColumnsError
 from davidgen_hf.processors import apply
 from davidgen_hf.schema import CANDIDATES, empty_candidate
+from davidgen_hf.sources.source import Source
 
 ECHO = EngineSettings(kind="echo")
 CANDIDATE = empty_candidate(instruction="Who built the bridge?", input="", style="chatbot", finished=True)
 TEXT = "The bridge was built in 1849 by an engineer. It still carries the traffic of the whole town."
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 ROW = {"text": TEXT, "instruction": "Who?", "input": "", "output": TEXT, "language": "en", "id": "a"}
 STEPS = [
     processors.ReverseSeeds(),
@@ -25,6 +28,7 @@ STEPS = [
     processors.ExtractWithModel(engine=ECHO),
     processors.GenerateInstructions(engine=ECHO),
     processors.GuardCandidates(),
+    processors.Decontaminate((Source(str(CONSTRAINTS)),)),
     processors.ScoreCandidates(engine=ECHO),
     processors.SelectInstruction(),
 ]

@@ -1,0 +1,138 @@
+"""Near-duplicates across a whole corpus, in memory that hardly grows with it.
+
+MinHash signatures (Broder 1997) are cut into bands; texts that share a band are compared by the Jaccard index of their
+shingles. Texts and keys lie on disk; in memory are the keys of one band, and a mark for each text.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy
+from datasketch import MinHash
+from tqdm.auto import tqdm
+
+from davidgen_hf.errors import SettingError
+from davidgen_hf.processors.guard import words
+
+# 12 bands of 7 values bring two texts together in 65 % of cases at a Jaccard index of 0.7, 94 % at 0.8, 99.9 % at 0.9,
+# and in one of 800,000 at 0.1, as unlike texts have it.
+BANDS, BAND_VALUES = 12, 7
+KEY_COLUMNS = [f"key{band}" for band in range(BANDS)]
+CHUNK_TEXTS = 4096
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Finds texts that nearly repeat an earlier one of another passage. Our own rule.
+
+    Texts are compared by their words in lower case, without punctuation, as sets of runs of characters. The defaults
+    find other case and punctuation always, one word added or left out mostly, one exchanged in long texts only: a
+    short question with another word in it is another question (benchmarks/README.md has figures).
+
+    Args:
+        threshold: Jaccard index of two texts from which the later one is a near-duplicate, above 0.0 up to 1.0.
+        shingle_chars: Length of the runs, in characters.
+
+    Raises:
+        SettingError: A setting is out of range.
+    """
+
+    threshold: float = 0.8
+    shingle_chars: int = 3
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1 or self.shingle_chars < 1:
+            raise SettingError(
+                f"threshold must be in (0, 1] and shingle_chars at least 1, got {self.threshold} and "
+                f"{self.shingle_chars}."
+            )
+
+    def find(self, texts: Iterable[tuple[str, str]], workspace: Path) -> numpy.ndarray:
+        """Say of each text whether it is a near-duplicate; the first of its like never is.
+
+        Args:
+            texts: Id of the passage, and text; texts of one passage are not compared with each other.
+            workspace: Folder for a temporary file, of about 100 bytes and the text itself for each text.
+
+        Returns:
+            ``(n,)`` bool: the same for the same texts in the same order.
+        """
+        workspace.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=workspace) as folder, closing(sqlite3.connect(f"{folder}/texts.sqlite")) as store:
+            repeated = numpy.zeros(self._fill(store, texts), dtype=bool)
+            for column in tqdm(KEY_COLUMNS, desc="near-duplicates", unit=" bands"):
+                for group in _groups(_keys(store, column, len(repeated)), ~repeated):
+                    self._mark(group.tolist(), store, repeated)
+        return repeated
+
+    def similarity(self, one: str, other: str) -> float:
+        """Return the Jaccard index of two texts, 0.0 to 1.0."""
+        return _jaccard(self._shingles(one), self._shingles(other))
+
+    def _fill(self, store: sqlite3.Connection, texts: Iterable[tuple[str, str]]) -> int:
+        """Store texts and their keys; return how many there are."""
+        columns = ("passage", "text", *KEY_COLUMNS)
+        store.execute("PRAGMA journal_mode = OFF")
+        store.execute(f"CREATE TABLE texts (place INTEGER PRIMARY KEY, {', '.join(columns)})")
+        insert = f"INSERT INTO texts ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        pairs = iter(tqdm(texts, desc="near-duplicates", unit=" candidates"))
+        while chunk := list(islice(pairs, CHUNK_TEXTS)):
+            signatures = MinHash.generator(
+                ([shingle.encode() for shingle in self._shingles(text)] for _, text in chunk),
+                num_perm=BANDS * BAND_VALUES,
+                seed=1,
+                hashfunc=zlib.crc32,
+            )
+            store.executemany(insert, [(*pair, *_bands(one)) for pair, one in zip(chunk, signatures, strict=True)])
+        return store.execute("SELECT count(*) FROM texts").fetchone()[0]
+
+    def _mark(self, group: list[int], store: sqlite3.Connection, repeated: numpy.ndarray) -> None:
+        """Mark the texts of a group that repeat an earlier one; ``group`` holds their places, in order."""
+        kept: list[tuple[str, frozenset[str]]] = []
+        for place in group:
+            read = store.execute("SELECT passage, text FROM texts WHERE place = ?", (place + 1,))
+            passage, text = read.fetchone()
+            shingles = self._shingles(text)
+            if any(other != passage and _jaccard(shingles, known) >= self.threshold for other, known in kept):
+                repeated[place] = True
+            else:
+                kept.append((passage, shingles))
+
+    def _shingles(self, text: str) -> frozenset[str]:
+        plain = " ".join(words(text))
+        starts = range(max(1, len(plain) - self.shingle_chars + 1))
+        return frozenset(plain[start : start + self.shingle_chars] for start in starts)
+
+
+def _bands(signature: MinHash) -> list[int]:
+    """Return a signature's key in each band, ``(BANDS,)``, 32 bits each."""
+    return [zlib.crc32(values.tobytes()) for values in signature.hashvalues.reshape(BANDS, BAND_VALUES)]
+
+
+def _keys(store: sqlite3.Connection, column: str, count: int) -> numpy.ndarray:
+    rows = store.execute(f"SELECT {column} FROM texts ORDER BY place")
+    return numpy.fromiter((key for (key,) in rows), dtype=numpy.uint32, count=count)
+
+
+def _groups(keys: numpy.ndarray, wanted: numpy.ndarray) -> Iterator[numpy.ndarray]:
+    """Yield the places of each key that several wanted texts have, in order."""
+    places = numpy.flatnonzero(wanted)
+    order = numpy.argsort(keys[places], kind="stable")
+    places, keys = places[order], keys[places[order]]
+    ends = numpy.flatnonzero(numpy.append(keys[1:] != keys[:-1], True)) + 1  # behind each key's last place
+    starts = numpy.concatenate(([0], ends[:-1]))
+    several = ends - starts > 1
+    for start, end in zip(starts[several], ends[several], strict=True):
+        yield places[start:end]
+
+
+def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+    shared = len(one & other)
+    return shared / (len(one) + len(other) - shared)

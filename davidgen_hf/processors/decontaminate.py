@@ -1,0 +1,122 @@
+"""Marked candidates to marked candidates: what overlaps an evaluation set is not to be trained on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy
+from tqdm.auto import tqdm
+
+from davidgen_hf.errors import SettingError
+from davidgen_hf.processors.guard import candidate_text, words
+from davidgen_hf.schema import CANDIDATES
+from davidgen_hf.sources.source import Source
+
+REASON = "overlaps_evaluation"
+
+
+@dataclass(frozen=True)
+class Decontaminate:
+    """Mark candidates that share a run of words with an evaluation set, after GPT-3 (Brown et al. 2020, appendix C).
+
+    Words are compared in lower case and without punctuation. An output that overlaps marks all candidates of its row,
+    an instruction (with its input) that overlaps marks its own. A run counts only whole: an evaluation text that is
+    shorter than ``ngram_words`` is a run itself if it has at least ``min_words`` words, and does not count if it has
+    fewer, since "yes" or "a new paragraph" stand everywhere.
+
+    Batch in:  ``output`` (n,) str, ``candidates`` (n, k) structs.
+    Batch out: ``candidates`` (n, k) with the reason ``overlaps_evaluation`` where there was none.
+
+    Args:
+        sources: Evaluation sets: files, folders, SuperNI's repository or Hub datasets, e.g. ``{source:
+            akoksal/LongForm, split: test}``. All texts of a row count, be they instruction, input or reference.
+        ngram_words: Length of the runs, in words.
+        min_words: Shortest evaluation text that counts, in words; GPT-3's own bound.
+
+    Raises:
+        SettingError: No source is named, or the lengths are not 1 <= ``min_words`` <= ``ngram_words``.
+    """
+
+    reads: ClassVar = ("output", "candidates")
+    writes: ClassVar = CANDIDATES
+    changes_row_count: ClassVar = False
+
+    sources: tuple[Source, ...] = ()
+    ngram_words: int = 13
+    min_words: int = 8
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise SettingError(
+                "decontaminate names no evaluation set. Name some, e.g. sources: [{source: akoksal/LongForm, split: "
+                "test}], or leave decontaminate out."
+            )
+        if not 1 <= self.min_words <= self.ngram_words:
+            raise SettingError(
+                f"min_words must be at least 1 and at most ngram_words, got {self.min_words} and {self.ngram_words}."
+            )
+
+    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+        known = evaluation_runs(self.sources, self.ngram_words, self.min_words)
+        rows = zip(batch["output"], batch["candidates"], strict=True)
+        return {"candidates": [self._mark(known, *row) for row in rows]}
+
+    def _mark(self, known: dict[int, numpy.ndarray], output: str, candidates: list[dict]) -> list[dict]:
+        row_overlaps = overlaps(output, known)
+        return [
+            one | {"reject_reason": REASON}
+            if one["reject_reason"] is None and (row_overlaps or overlaps(candidate_text(one), known))
+            else one
+            for one in candidates
+        ]
+
+
+def overlaps(text: str, known: dict[int, numpy.ndarray]) -> bool:
+    """Tell whether a text holds one of the runs that ``evaluation_runs`` returned."""
+    own = words(text)
+    return any(_holds(hashes, _run_hashes(own, length)) for length, hashes in known.items())
+
+
+@lru_cache(maxsize=2)
+def evaluation_runs(sources: tuple[Source, ...], ngram_words: int, min_words: int) -> dict[int, numpy.ndarray]:
+    """Return hashes of all runs of evaluation sets by their length in words, each sorted, read once a process.
+
+    Raises:
+        InputError: A source cannot be read.
+    """
+    found: dict[int, list[numpy.ndarray]] = {}
+    for source in sources:
+        for _, row in tqdm(
+            source.resolved().rows(), desc=f"reading {source.source} to keep clear of it", unit=" rows"
+        ):
+            for text in _texts(row):
+                own = words(text)
+                if len(own) >= min_words:
+                    length = min(len(own), ngram_words)
+                    found.setdefault(length, []).append(_run_hashes(own, length))
+    return {length: numpy.unique(numpy.concatenate(found[length])) for length in sorted(found, reverse=True)}
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield all strings in a row, those of its lists and records too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
+
+
+def _run_hashes(own: list[str], length: int) -> numpy.ndarray:
+    """Return a hash of each run of ``length`` words: 64 bits, the same within a process only."""
+    hashes = [hash(tuple(own[start : start + length])) for start in range(len(own) - length + 1)]
+    return numpy.array(hashes, dtype=numpy.int64)
+
+
+def _holds(known: numpy.ndarray, hashes: numpy.ndarray) -> bool:
+    places = numpy.minimum(numpy.searchsorted(known, hashes), len(known) - 1)
+    return bool((known[places] == hashes).any())
