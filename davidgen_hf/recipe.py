@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import InputError, SettingError
+from davidgen_hf.files import write_whole
 from davidgen_hf.near_duplicates import NearDuplicates
 from davidgen_hf.processors import (
     Decontaminate,
@@ -166,15 +167,30 @@ def load_recipe(folder: str | Path, overrides: list[str] | None = None) -> Recip
     text = {section: read_config(path / name) for section, name in FILES.items()}
     for override in overrides or []:
         _override(text, override)
+    return parse_recipe(path.name, text)
+
+
+def parse_recipe(name: str, text: dict[str, dict]) -> Recipe:
+    """Check the content of a recipe's files, by the keys of ``FILES``.
+
+    Raises:
+        SettingError: A key is unknown, a value of the wrong type or out of range; all of them are named.
+    """
     made, problems = {}, []
-    for section, name in FILES.items():
+    for section, file in FILES.items():
         try:
-            made[section] = _build(section, text[section], name)
+            made[section] = _build(section, text[section], file)
         except SettingError as error:
             problems.append(str(error))
     if problems:
         raise SettingError("\n".join(problems))
-    return Recipe(name=path.name, text=text, **made)
+    return Recipe(name=name, text=text, **made)
+
+
+def write_recipe(text: dict[str, dict], folder: Path) -> None:
+    """Write ``Recipe.text``, as ``run.json`` keeps it, as a recipe's folder."""
+    for section, name in FILES.items():
+        write_whole(folder / name, yaml.safe_dump(text[section], sort_keys=False, allow_unicode=True))
 
 
 def shipped_recipes() -> list[str]:

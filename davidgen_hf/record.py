@@ -82,6 +82,24 @@ def open_record(recipe: Recipe, folder: Path) -> RunRecord:
     return record
 
 
+def read_record(folder: Path) -> dict:
+    """Return the content of a folder's ``run.json``.
+
+    Raises:
+        RunFolderError: It is absent or damaged.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise RunFolderError(
+            f"{folder} holds no {FILE_NAME}: it is no run's folder. Name one that `davidgen run` made."
+        )
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        return content | {"recipe": dict(content["recipe"]), "steps": dict(content["steps"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{path} is damaged ({error!r}). Put back a copy of it.") from error
+
+
 def _inputs(recipe: Recipe) -> dict[str, str]:
     """Return a hash of each local input: of the bytes of data, of configuration and file sizes of a model."""
     data = {"seeds": recipe.seeds.source.source, "passages": recipe.corpus.passages.source}

@@ -41,13 +41,22 @@ def write_shard(rows: Dataset, path: Path, counts: Counter, seconds: float) -> N
         ) from error
 
 
+def read_table(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
+    """Read a shard, or some columns of it, as an Arrow table.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    return _open(path, pyarrow.parquet.read_table, columns=columns)
+
+
 def read_shard(path: Path, columns: list[str] | None = None) -> Dataset:
     """Read the rows of a shard, or some columns of them, into memory.
 
     Raises:
         RunFolderError: The file is damaged.
     """
-    table = _open(path, pyarrow.parquet.read_table, columns=columns)
+    table = read_table(path, columns)
     return Dataset(table.replace_schema_metadata(None) if columns else table)  # it tells of all columns
 
 
@@ -75,7 +84,7 @@ def read_shards(folder: Path, columns: list[str] | None = None) -> Dataset:
     Raises:
         RunFolderError: There is none, or one is damaged.
     """
-    tables = [_open(path, pyarrow.parquet.read_table, columns=columns) for path in shard_paths(folder)]
+    tables = [read_table(path, columns) for path in shard_paths(folder)]
     if not tables:
         raise RunFolderError(f"{folder} holds no finished shard. Run the step that writes them first.")
     return Dataset(pyarrow.concat_tables([table.replace_schema_metadata(None) for table in tables]))

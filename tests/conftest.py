@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# What a passage may hold that means something to Markdown, HTML or YAML.
+HOSTILE = (
+    "---\nlicense: mit\n---\n# Heading | cell | <script>alert(1)</script> </details> `code` ``` **bold** "
+    "[link](https://example.org) ![x](y) {{ config }} {% raw %} $$x$$ &lt; \u202eabc\u202c \\| www.example.org @me"
+)
 OVERLAP_TASKS = ("task039_qasc_find_overlapping_words", "task281_points_of_correspondence")
 
 
@@ -73,6 +78,34 @@ def tiny_t5(tmp_path_factory) -> Path:
     T5ForConditionalGeneration(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, tiny_llama) -> Path:
+    """A finished run of a tiny model: plain text and answers of instruction data, of which some text is hostile."""
+    from davidgen_hf.recipe import load_recipe
+    from davidgen_hf.run import run_recipe
+
+    folder = tmp_path_factory.mktemp("tiny_run")
+    house = "The house number {} stands by the river. It was built long ago, and {} people live in it."
+    plain = [{"id": f"p{n}", "output": house.format(n, n), "license": "CC BY-SA 4.0"} for n in range(5)]
+    plain += [{"id": "hostile", "output": HOSTILE, "license": "CC BY-SA 3.0"}]
+    answers = [{"id": f"a{n}", "instruction": "Say it.", "output": f"It is {n}, not {n + 1}."} for n in range(3)]
+    seeds = [
+        {"instruction": f"Name {n} rivers.", "output": f"The Nile and {n} more.", "license": "MIT"} for n in range(8)
+    ]
+    for name, rows in (("passages", plain + answers), ("seeds", [*seeds, seeds[0] | {"license": "my own"}])):
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    asked = [
+        *(f"corpus.passages.source={folder}/passages.jsonl", "corpus.passages.text_column=output"),
+        *("corpus.passages.license=Apache-2.0", f"seeds.source.source={folder}/seeds.jsonl", "seeds.held_out=2"),
+        *("corpus.shard_rows=3", "corpus.guard=none", "corpus.limit.max_tokens=100", "evaluation.max_new_tokens=8"),
+        *("corpus.generate.sampling.max_new_tokens=8", "corpus.extract.sentence.min_words=6"),
+    ]
+    for step in ("generator", "follower"):
+        asked += [f"{step}.{one}" for one in (f"model_name_or_path={tiny_llama}", "max_steps=2", "bf16=false")]
+    run_recipe(load_recipe("demo", asked), folder / "run", lambda _: None)
+    return folder / "run"
 
 
 @pytest.fixture(scope="session")

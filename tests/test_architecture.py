@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "davidgen_hf"
 # In the order of the way: a module imports only what stands before it, or beside it in its own folder.
 ORDER = (
     *("errors", "files", "schema", "sentences", "prompts", "provenance", "sources", "engines", "processors"),
-    *("near_duplicates", "training", "recipe", "shards", "record", "tasks", "evaluation", "corpus", "run", "summary"),
-    *("cli", "__main__"),
+    *("near_duplicates", "training", "recipe", "shards", "record", "tasks", "evaluation", "corpus", "builder"),
+    *("cards", "run", "publish", "summary", "cli", "__main__"),
 )
 
 

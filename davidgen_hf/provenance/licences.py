@@ -116,6 +116,11 @@ def compose_licences(
     )
 
 
+def may_pass_on(license: str | None) -> bool:
+    """Tell whether texts under a licence may be published, changed: not where it is unknown or allows no changes."""
+    return all(_class(one) not in ("unknown", "no_derivatives") for one in _licences(license))
+
+
 def _licences(text: str | None) -> set[str]:
     """Return the licences that a column names, joined by commas or slashes; all of them hold, unless it is EITHER."""
     named = frozenset(normalise_licence(one) for one in re.split("[,/]", text or "unknown"))

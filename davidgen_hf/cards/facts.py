@@ -1,0 +1,99 @@
+"""What a run says of itself, in the form in which cards show it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from davidgen_hf.recipe import parse_recipe
+from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME
+
+CITATION = """
+@article{wang2023harnessing,
+  title = {Harnessing the Power of {David} against {Goliath}: Exploring Instruction Data Generation
+           without Using Closed-Source Models},
+  author = {Wang, Yue and Wang, Xinrui and Li, Juntao and Chang, Jinxiong and Zhang, Qishen and Liu, Zhongyi
+            and Zhang, Guannan and Zhang, Min},
+  journal = {arXiv preprint arXiv:2308.12711},
+  year = {2023}
+}
+"""
+# Settings that say where and how fast, not what comes of it.
+SILENT = frozenset(
+    (
+        "version",
+        "device",
+        "max_batch_tokens",
+        "memory_share",
+        "concurrency",
+        "timeout_seconds",
+        "base_url",
+        "shard_rows",
+    )
+)
+
+
+def settings_of(record: dict) -> list[tuple[str, str]]:
+    """Return the settings of each step of a run, with those that the recipe left at their defaults.
+
+    Raises:
+        SettingError: The recipe is of another version of the package.
+    """
+    recipe = parse_recipe(record["name"], record["recipe"])
+    corpus = recipe.corpus.with_models(_model(recipe.base_model), "the generator of this run")
+    steps = {
+        "seeds": asdict(recipe.seeds),
+        "train the generator": recipe.generator,
+        "passages": asdict(corpus.passages),
+        "limit": asdict(corpus.limit),
+        "extract": asdict(corpus.extract),
+        "generate": asdict(corpus.generate),
+        "guard": corpus.guard if corpus.guard == "none" else asdict(corpus.guard),
+        "score": asdict(corpus.score),
+        "select": asdict(corpus.select),
+        "train the follower": recipe.follower,
+    }
+    return [(step, ", ".join(_flatten(settings))) for step, settings in steps.items()]
+
+
+def attrition(records: Iterable[dict]) -> list[tuple[str, str, int]]:
+    """Return what came in and what was left out, as (stage, what, rows), summed over runs."""
+    found: Counter[tuple[str, str]] = Counter()
+    for record in records:
+        for step, unit in (("seeds", "seeds"), ("corpus", "passages")):
+            for reason, number in record["steps"][step]["skipped"]["counts"].items():
+                found["read", f"{unit} skipped: {_words(reason)}"] += number
+        counts = record["steps"]["corpus"]["counts"]
+        # A candidate is rejected by a guard or, later, by the scorer, which counts both.
+        for stage, given in (("fragments", "fragments"), ("candidates", "scored"), ("corpus", "corpus")):
+            for what, number in counts[given].items():
+                found[stage, _words(what.replace(".", ": "))] += number
+    return [(stage, what, number) for (stage, what), number in found.items() if number]
+
+
+def seconds_of(record: dict) -> float:
+    """Return how long the steps of a run took."""
+    return sum(step["seconds"] for step in record["steps"].values())
+
+
+def _model(name: str) -> str:
+    return MODEL_NAME if name == EMBEDDED else name
+
+
+def _flatten(settings: Any, key: str = "") -> Iterator[str]:
+    """Yield ``place.name = value`` of nested settings; a part without settings is named alone."""
+    if isinstance(settings, list | tuple) and any(isinstance(one, Mapping) for one in settings):
+        settings = dict(enumerate(settings, start=1))
+    if isinstance(settings, Mapping):
+        told = {name: value for name, value in settings.items() if value not in (None, (), []) and name not in SILENT}
+        if key and not told:
+            yield key
+        for name, value in told.items():
+            yield from _flatten(value, f"{key}.{name}" if key else str(name))
+    else:
+        value = " ".join(map(str, settings)) if isinstance(settings, list | tuple) else settings
+        yield f"{key} = {value}" if key else str(value)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

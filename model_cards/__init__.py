@@ -1,0 +1,1 @@
+"""Templates of the cards that come with the package."""
