@@ -99,7 +99,7 @@ def tiny_run(tmp_path_factory, tiny_llama) -> Path:
     asked = [
         *(f"corpus.passages.source={folder}/passages.jsonl", "corpus.passages.text_column=output"),
         *("corpus.passages.license=Apache-2.0", f"seeds.source.source={folder}/seeds.jsonl", "seeds.held_out=2"),
-        *("corpus.shard_rows=3", "corpus.guard=none", "corpus.limit.max_tokens=100", "evaluation.max_new_tokens=8"),
+        *("corpus.shard_rows=3", "corpus.guards=none", "corpus.limit.max_tokens=100", "evaluation.max_new_tokens=8"),
         *("corpus.generate.sampling.max_new_tokens=8", "corpus.extract.sentence.min_words=6"),
     ]
     for step in ("generator", "follower"):

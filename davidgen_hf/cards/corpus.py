@@ -117,5 +117,5 @@ def _facts(runs: Sequence[Path], records: Sequence[dict]) -> dict:
         "held_out": [one for record in records if (one := record["steps"].get("evaluation", {})).get("held_out")],
         "benchmarks": to_markdown(compare(evaluated)) if evaluated else None,
         "pictures": pictures_of(runs),
-        "unguarded": any(record["recipe"]["corpus"].get("guard") == "none" for record in records),
+        "unguarded": any(record["recipe"]["corpus"].get("guards") == "none" for record in records),
     }

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from davidgen_hf.recipe import parse_recipe
@@ -41,16 +41,11 @@ def settings_of(record: dict) -> list[tuple[str, str]]:
     """
     recipe = parse_recipe(record["name"], record["recipe"])
     corpus = recipe.corpus.with_models(_model(recipe.base_model), "the generator of this run")
+    stages = {one.name: getattr(corpus, one.name) for one in fields(corpus) if one.name != "shard_rows"}
     steps = {
         "seeds": asdict(recipe.seeds),
         "train the generator": recipe.generator,
-        "passages": asdict(corpus.passages),
-        "limit": asdict(corpus.limit),
-        "extract": asdict(corpus.extract),
-        "generate": asdict(corpus.generate),
-        "guard": corpus.guard if corpus.guard == "none" else asdict(corpus.guard),
-        "score": asdict(corpus.score),
-        "select": asdict(corpus.select),
+        **{name: asdict(value) if is_dataclass(value) else value for name, value in stages.items()},
         "train the follower": recipe.follower,
     }
     return [(step, ", ".join(_flatten(settings))) for step, settings in steps.items()]
