@@ -167,8 +167,8 @@ def _score(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Coun
 
 def _select(scored: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
     pairs = _apply(settings.select, scored)
-    left = [any(one["reject_reason"] is None for one in row) for row in scored["candidates"]]
-    return pairs, Counter(pairs=len(pairs), none_left=left.count(False), below_margin=left.count(True) - len(pairs))
+    dropped = Counter(settings.select.drop_reason(row) for row in scored)
+    return pairs, Counter(pairs=len(pairs)) + Counter({why: rows for why, rows in dropped.items() if why is not None})
 
 
 # All stages, in their order. ``unique`` compares the rows of all shards, and so has no step of its own for one shard.

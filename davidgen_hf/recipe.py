@@ -92,6 +92,9 @@ class CorpusSettings:
     def __post_init__(self) -> None:
         if self.shard_rows < 1:
             raise SettingError(f"shard_rows must be at least 1, got {self.shard_rows}.")
+        missing = [f"score.{name}: true" for name in self.select.needs.values() if not getattr(self.score, name)]
+        if missing:
+            raise SettingError(f"select asks for what the scores will not have. Set {' and '.join(missing)}.")
 
     def with_models(self, base_model: str, generator: str) -> "CorpusSettings":
         """Return these settings with the engines that name no model filled in."""

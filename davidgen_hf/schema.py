@@ -24,8 +24,8 @@ TRAINING = Features({"prompt": _STRING, "completion": _STRING})
 FRAGMENT = Features({"output": _STRING, "strategy": _STRING, "start": _INT, "end": _INT})
 
 # ``finished`` is False where the generator was stopped at its limit of tokens; ``closed_source`` is True where a host
-# of closed models wrote; ``nll`` is in nats, summed over the ``n_tokens`` tokens of the output; both are None where
-# nothing was scored.
+# of closed models wrote; ``nll`` is in nats, summed over the ``n_tokens`` tokens of the output, ``token_nll`` has it
+# token by token where the recipe asks for that; all are None where nothing was scored.
 CANDIDATE = {
     "instruction": _STRING,
     "input": _STRING,
@@ -35,12 +35,20 @@ CANDIDATE = {
     "reject_reason": _STRING,
     "nll": _FLOAT,
     "n_tokens": _INT,
+    "token_nll": List(Value("float32")),
 }
 CANDIDATES = Features({"candidates": List(CANDIDATE)})
 
+# Of the same tokens of the output: its nll without any instruction, in nats, and where each token ends, in characters
+# of ``output``. Both are None where the recipe does not ask for them.
+SCORED = Features(CANDIDATES | {"unconditional_nll": _FLOAT, "token_ends": List(_INT)})
+
 # ``perplexity`` is exp(nll / n_tokens) of the winner; ``margin`` is how many nats a token the next best
-# lies behind it, None where there is no other.
-PAIR = Features({"instruction": _STRING, "input": _STRING, "perplexity": _FLOAT, "margin": _FLOAT} | TRAINING)
+# lies behind it, None where there is no other; ``ifd`` is the perplexity divided by that without any instruction, None
+# where that was not scored.
+PAIR = Features(
+    {"instruction": _STRING, "input": _STRING, "perplexity": _FLOAT, "margin": _FLOAT, "ifd": _FLOAT} | TRAINING
+)
 
 
 def empty_candidate(**fields: str | float | None) -> dict:

@@ -10,18 +10,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from davidgen_hf.processors.base import draw
-from davidgen_hf.processors.select import perplexity, rank
+from davidgen_hf.processors.select import SelectInstruction, perplexity
 from davidgen_hf.record import RunRecord
 from davidgen_hf.shards import read_shards
 
 
 def print_summary(record: RunRecord, console: Console) -> None:
     """Show tables of rows, perplexities and evaluation, three pairs beside their losers, and what to do next."""
-    scored = read_shards(record.folder / "scored", ["output", "strategy", "candidates"])
-    console.print(
-        Group(*(part for part in (attrition(record), perplexities(scored), evaluation(record)) if part is not None))
-    )
-    for pair in three_pairs(scored):
+    scored = read_shards(record.folder / "scored", ["output", "strategy", "candidates", "token_ends"])
+    select = SelectInstruction(**record.content["recipe"]["corpus"].get("select", {}))
+    tables = (attrition(record), perplexities(scored, select), evaluation(record))
+    console.print(Group(*(table for table in tables if table is not None)))
+    for pair in three_pairs(scored, select):
         console.print(pair)
     console.print(places(record.folder))
     if record.content["demo"]:
@@ -54,9 +54,9 @@ def attrition(record: RunRecord) -> Table:
     return table
 
 
-def perplexities(scored: Dataset) -> Table | None:
+def perplexities(scored: Dataset, select: SelectInstruction) -> Table | None:
     """Return the table of mean perplexities of winner, random candidate and loser, over rows with a choice."""
-    ranked = [ranked for candidates in scored["candidates"] if len(ranked := rank(candidates)) > 1]
+    ranked = [ranked for row in scored if len(ranked := [one for _, one in select.rank(row)]) > 1]
     if not ranked:
         return None
     chosen = {
@@ -83,12 +83,12 @@ def evaluation(record: RunRecord) -> Table | None:
     return table
 
 
-def three_pairs(scored: Dataset) -> Iterator[Table]:
-    """Yield three rows that had a choice, each with its candidates in the order of their perplexity."""
-    rows = [row for row in scored if len(rank(row["candidates"])) > 1]
+def three_pairs(scored: Dataset, select: SelectInstruction) -> Iterator[Table]:
+    """Yield three rows that had a choice, each with its candidates in the order of the selection."""
+    rows = [row for row in scored if len(select.rank(row)) > 1]
     for row in sorted(rows, key=lambda row: draw(2**64, row["output"], row["strategy"]))[:3]:
         table = Table("perplexity", "candidate", title=escape(_brief(row["output"], 300)), title_justify="left")
-        for place, one in enumerate(rank(row["candidates"])):
+        for place, one in enumerate(one for _, one in select.rank(row)):
             style = "bold" if place == 0 else None
             table.add_row(f"{perplexity(one):.2f}", escape(_brief(one["instruction"], 200)), style=style)
         for one in row["candidates"]:

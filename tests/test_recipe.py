@@ -93,6 +93,13 @@ def test_everything_wrong_is_shown_at_once(folder):
         assert message in str(refused.value)
 
 
+def test_a_selection_needs_its_scores():
+    with pytest.raises(SettingError, match=r"Set score\.unconditional: true and score\.token_nll: true\."):
+        load_recipe("demo", ["corpus.select={mask_copied_words: 4, max_ifd: 1}"])
+    asked = ["corpus.select.mask_copied_words=4", "corpus.score.token_nll=true"]
+    assert load_recipe("demo", asked).corpus.select.mask_copied_words == 4
+
+
 @pytest.mark.parametrize("override", ["corpus.generate.n", "korpus.n=1", "corpus=1", "=1"])
 def test_what_is_no_override(override):
     with pytest.raises(SettingError, match=r"is no override\. Write section\.key=value, where the section is one of"):

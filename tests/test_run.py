@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from davidgen_hf import corpus
 from davidgen_hf.errors import InputError, ModelError, RunFolderError
+from davidgen_hf.processors import SelectInstruction
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run import STEPS, run_recipe
 from davidgen_hf.shards import read_shards, shard_paths
@@ -183,7 +184,7 @@ def test_the_summary_counts_what_the_files_hold(asked, tmp_path):
     assert shown["passages"] == "7"
     assert shown["pairs"] == str(len(read_shards(tmp_path / "out" / "corpus")))
     scored = read_shards(tmp_path / "out" / "scored")
-    means = [float(cell) for cell in perplexities(scored).columns[1]._cells]
+    means = [float(cell) for cell in perplexities(scored, SelectInstruction()).columns[1]._cells]
     assert means[0] <= means[1] <= means[2]
 
 
@@ -197,6 +198,6 @@ def test_the_whole_way_on_the_real_model(embedded_model, tmp_path):
     assert generator["loss_end"] < generator["loss_start"]
     assert content["steps"]["corpus"]["counts"]["corpus"]["pairs"] >= 8
     scored = Dataset.from_list(list(read_shards(tmp_path / "out" / "scored")))
-    means = [float(cell) for cell in perplexities(scored).columns[1]._cells]
+    means = [float(cell) for cell in perplexities(scored, SelectInstruction()).columns[1]._cells]
     assert means[0] < means[1] < means[2]
     shutil.rmtree(tmp_path / "out")

@@ -127,10 +127,14 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Score:
-    """How well a context predicts a target: ``nll`` in nats, summed over the target's ``n_tokens`` tokens."""
+    """How well a context predicts a target: ``nll`` in nats, summed over the target's ``n_tokens`` tokens.
+
+    ``token_nll`` has the nll of each of them, ``(n_tokens,)``, where the engine knows it.
+    """
 
     nll: float
     n_tokens: int
+    token_nll: tuple[float, ...] | None = field(default=None, compare=False, repr=False)
 
     @property
     def perplexity(self) -> float:
@@ -180,6 +184,14 @@ class Engine(Protocol):
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count the tokens of each text, without special tokens."""
+        ...
+
+    def token_ends(self, texts: list[str]) -> list[list[int]]:
+        """Return where each token of each text ends, in characters, without special tokens.
+
+        Raises:
+            ModelError: The tokenizer does not tell.
+        """
         ...
 
 

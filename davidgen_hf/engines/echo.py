@@ -1,6 +1,7 @@
 """An engine without a model, for tests and dry runs: fast, deterministic, and different for each candidate."""
 
 import hashlib
+import re
 import sys
 
 from davidgen_hf.engines.base import EngineSettings, Sampling, Score
@@ -35,6 +36,10 @@ class EchoEngine:
         """Return the number of words of each text."""
         return [len(text.split()) for text in texts]
 
+    def token_ends(self, texts: list[str]) -> list[list[int]]:
+        """Return where each word of each text ends."""
+        return [[word.end() for word in re.finditer(r"\S+", text)] for text in texts]
+
     def _words(self, prompt: str, number: int, seed: int) -> str:
         words = prompt.split() or ["nothing"]
         picks = [words[_hash(seed, prompt, number, place) % len(words)] for place in range(4)]
@@ -42,7 +47,8 @@ class EchoEngine:
 
     def _score(self, context: str, target: str, span: int) -> Score:
         n_tokens = min(span, max(1, len(target.split())))
-        return Score(nll=n_tokens * (1 + _hash(context, target) % 3000 / 1000), n_tokens=n_tokens)
+        each = 1 + _hash(context, target) % 3000 / 1000
+        return Score(nll=n_tokens * each, n_tokens=n_tokens, token_nll=(each,) * n_tokens)
 
 
 def _hash(*parts: object) -> int:

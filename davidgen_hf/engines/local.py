@@ -57,7 +57,7 @@ class LocalEngine:
     ) -> list[Score]:
         """Score ``targets[i]`` given ``contexts[i]``; equal pairs are run once."""
         pairs = self.tokens.pairs(contexts, targets, max_target_tokens)
-        return [Score(nll.sum().item(), len(nll)) for nll in self.token_nll(pairs)]
+        return [Score(nll.sum().item(), len(nll), tuple(nll.tolist())) for nll in self.token_nll(pairs)]
 
     @torch.inference_mode()
     def token_nll(self, pairs: list[TokenPair]) -> list[torch.Tensor]:
@@ -79,3 +79,7 @@ class LocalEngine:
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count the tokens of each text, without special tokens."""
         return self.tokens.count(texts)
+
+    def token_ends(self, texts: list[str]) -> list[list[int]]:
+        """Return where each token of each text ends, in characters, without special tokens."""
+        return self.tokens.ends(texts)

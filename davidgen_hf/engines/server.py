@@ -85,6 +85,10 @@ class ServerEngine:
         """Count the tokens of each text, without special tokens."""
         return self._tokens.count(texts)
 
+    def token_ends(self, texts: list[str]) -> list[list[int]]:
+        """Return where each token of each text ends, in characters, without special tokens."""
+        return self._tokens.ends(texts)
+
     @cached_property
     def _tokens(self) -> Tokens:
         from transformers import AutoTokenizer
@@ -188,4 +192,4 @@ def _read_score(answer: dict, pair: TokenPair) -> Score:
         raise RequestFailedError(f"{len(logprobs)} log-probabilities where {wanted} tokens were sent")
     if not math.isfinite(nll):
         raise RequestFailedError("log-probabilities that are no numbers")
-    return Score(nll, len(pair.target))
+    return Score(nll, len(pair.target), tuple(-one for one in of_target))

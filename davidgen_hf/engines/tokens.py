@@ -6,7 +6,7 @@ from functools import cached_property
 
 from transformers import PreTrainedTokenizerBase
 
-from davidgen_hf.errors import InputError, TooLongError
+from davidgen_hf.errors import InputError, ModelError, TooLongError
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,22 @@ class Tokens:
     def plain(self, texts: list[str]) -> list[list[int]]:
         """Return the ids of each text, without special tokens."""
         return self.tokenizer(texts, add_special_tokens=False, verbose=False).input_ids if texts else []
+
+    def ends(self, texts: list[str]) -> list[list[int]]:
+        """Return where each of the ``plain`` tokens of each text ends, in characters.
+
+        Raises:
+            ModelError: The tokenizer does not tell.
+        """
+        if not self.tokenizer.is_fast:
+            raise ModelError(
+                f"The tokenizer of {self.model!r} does not tell where its tokens stand in a text. Set score.token_nll "
+                "to false, or score with a model that has a tokenizer.json."
+            )
+        if not texts:
+            return []
+        cut = self.tokenizer(texts, add_special_tokens=False, verbose=False, return_offsets_mapping=True)
+        return [[end for _, end in offsets] for offsets in cut.offset_mapping]
 
     def contexts(self, texts: list[str]) -> list[list[int]]:
         """Return the ids of each text behind the special tokens that open a prompt, at least one."""

@@ -22,6 +22,7 @@ times the cost.
 """
 
 import inspect
+import math
 import os
 from functools import cached_property
 
@@ -88,8 +89,8 @@ class VllmEngine:
         unique = list(dict.fromkeys(pairs))
         answers = self._run([[*pair.context, *pair.target] for pair in unique], [self._scoring(p) for p in unique])
         read = _target_logprobs if self.scores_targets_only else _last_prompt_logprobs
-        nll = {pair: -read(answer, pair) for pair, answer in zip(unique, answers, strict=True)}
-        return [Score(nll[pair], len(pair.target)) for pair in pairs]
+        scores = {pair: _score(read(answer, pair)) for pair, answer in zip(unique, answers, strict=True)}
+        return [scores[pair] for pair in pairs]
 
     def tokens_left(self, contexts: list[str]) -> list[int]:
         """Count the tokens that fit beside each context."""
@@ -98,6 +99,10 @@ class VllmEngine:
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count the tokens of each text, without special tokens."""
         return self.tokens.count(texts)
+
+    def token_ends(self, texts: list[str]) -> list[list[int]]:
+        """Return where each token of each text ends, in characters, without special tokens."""
+        return self.tokens.ends(texts)
 
     @cached_property
     def scores_targets_only(self) -> bool:
@@ -195,15 +200,19 @@ def _import_vllm():
     return vllm
 
 
-def _target_logprobs(answer, pair: TokenPair) -> float:
-    """Sum ``(n_target, 1)`` log-probabilities that were asked for by token."""
-    return float(answer.prompt_token_id_logprobs.sum(dtype="float64"))
+def _score(logprobs: list[float]) -> Score:
+    return Score(-math.fsum(logprobs), len(logprobs), tuple(-one for one in logprobs))
 
 
-def _last_prompt_logprobs(answer, pair: TokenPair) -> float:
-    """Sum what stands last in the log-probabilities of the whole prompt, one dictionary by token a position."""
+def _target_logprobs(answer, pair: TokenPair) -> list[float]:
+    """Return the ``(n_target, 1)`` log-probabilities that were asked for by token."""
+    return answer.prompt_token_id_logprobs.flatten().tolist()
+
+
+def _last_prompt_logprobs(answer, pair: TokenPair) -> list[float]:
+    """Return what stands last in the log-probabilities of the whole prompt, one dictionary by token a position."""
     places = answer.prompt_logprobs[-len(pair.target) :]
-    return sum(place[token].logprob for place, token in zip(places, pair.target, strict=True))
+    return [place[token].logprob for place, token in zip(places, pair.target, strict=True)]
 
 
 def _reason(error: BaseException) -> str:

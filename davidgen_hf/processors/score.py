@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from davidgen_hf import prompts
-from davidgen_hf.engines import EngineSettings, load_engine
-from davidgen_hf.schema import CANDIDATES
+from davidgen_hf.engines import EngineSettings, Score, load_engine
+from davidgen_hf.schema import SCORED
 
 
 @dataclass(frozen=True)
@@ -18,18 +18,26 @@ class ScoreCandidates:
     Batch in:  ``output`` (n,) str, ``candidates`` (n, k) structs.
     Batch out: ``candidates`` (n, k) with ``nll`` (nats, summed over the output's tokens) and ``n_tokens`` set; they
     stay None where a guard rejected. A candidate that leaves no room for the output gets the reason ``over_long``,
-    one on which the engine failed for good ``engine_failed``.
+    one on which the engine failed for good ``engine_failed``. ``unconditional_nll`` (n,) nats, ``token_ends``
+    (n, n_tokens) characters and ``token_nll`` of each candidate are None where they are not asked for, or the row has
+    no candidate left.
 
     Args:
         engine: The filtering model. The paper takes the untouched base model, and finds the choice to matter little
             (Table 5).
+        unconditional: Score each output without any instruction too, one pass more a row; ``SelectInstruction``
+            needs it for ``min_ifd`` and ``max_ifd``.
+        token_nll: Keep the nll of each token, at no cost but 4 bytes a token and candidate; ``SelectInstruction``
+            needs it for ``mask_copied_words``.
     """
 
     reads: ClassVar = ("output", "candidates")
-    writes: ClassVar = CANDIDATES
+    writes: ClassVar = SCORED
     changes_row_count: ClassVar = False
 
     engine: EngineSettings = field(default_factory=EngineSettings)
+    unconditional: bool = False
+    token_nll: bool = False
     version: int = 1
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
@@ -44,11 +52,33 @@ class ScoreCandidates:
             [batch["output"][asked[place][0]] for place in fitting],
             max_target_tokens=[spans[asked[place][0]] for place in fitting],
         )
+        n_tokens: dict[int, int] = {}
         for place, score in zip(fitting, scores, strict=True):
-            asked[place][1].update(
-                {"reject_reason": "engine_failed"} if score is None else {"nll": score.nll, "n_tokens": score.n_tokens}
-            )
-        return {"candidates": candidates}
+            row, candidate = asked[place]
+            candidate.update(self._fields(score))
+            if score is not None:
+                n_tokens[row] = score.n_tokens
+        return {"candidates": candidates} | self._of_outputs(batch["output"], n_tokens)
+
+    def _fields(self, score: Score | None) -> dict:
+        if score is None:
+            return {"reject_reason": "engine_failed"}
+        token_nll = list(score.token_nll) if self.token_nll and score.token_nll is not None else None
+        return {"nll": score.nll, "n_tokens": score.n_tokens, "token_nll": token_nll}
+
+    def _of_outputs(self, outputs: list[str], n_tokens: dict[int, int]) -> dict[str, list]:
+        """Return what belongs to the outputs, on as many of their tokens as the candidates were scored on."""
+        engine = load_engine(self.engine)
+        columns: dict[str, list] = {name: [None] * len(outputs) for name in ("unconditional_nll", "token_ends")}
+        scored = [outputs[row] for row in n_tokens]
+        if self.unconditional and scored:
+            alone = engine.score([""] * len(scored), scored, max_target_tokens=list(n_tokens.values()))
+            for row, score in zip(n_tokens, alone, strict=True):
+                columns["unconditional_nll"][row] = score and score.nll
+        if self.token_nll:
+            for row, ends in zip(n_tokens, engine.token_ends(scored), strict=True):
+                columns["token_ends"][row] = ends[: n_tokens[row]]
+        return columns
 
     def _spans(self, asked: list[tuple[int, dict]], tokens_left: list[int]) -> dict[int, int]:
         """Mark candidates that leave no room, and return how many tokens of each row's output all others leave."""

@@ -218,3 +218,14 @@ def test_tokens_left_takes_off_the_special_tokens(tiny_llama):
 def test_prefixes_are_shared_where_attention_is_full(folder):
     shares = "llama" in str(folder) or "gpt2" in str(folder)
     assert load(folder)._prefix_class is (SharedPrefix if shares else CopiedPrefix)
+
+
+def test_token_ends_cut_the_text_as_the_score_does(tiny_llama):
+    engine = LocalEngine(EngineSettings(model=str(tiny_llama), dtype="float32"))
+    text = "Zürich lies by the lake, 黑豹."
+    (ends,) = engine.token_ends([text])
+    (score,) = engine.score(["Where?"], [text])
+    assert len(ends) == score.n_tokens == len(score.token_nll)
+    assert sum(score.token_nll) == pytest.approx(score.nll, rel=1e-5)
+    assert (ends[-1], ends) == (len(text), sorted(ends))
+    assert engine.token_ends([]) == []

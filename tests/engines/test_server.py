@@ -69,6 +69,8 @@ def test_scores_are_those_of_the_transformers_engine(scoring_server, engine, tin
         scores = there.score(CONTEXTS, TARGETS, spans)
         assert [score.n_tokens for score in scores] == [score.n_tokens for score in expected]
         assert [score.nll for score in scores] == pytest.approx([score.nll for score in expected], rel=1e-5)
+        assert [sum(score.token_nll) for score in scores] == pytest.approx([score.nll for score in scores])
+    assert there.token_ends(TARGETS) == here.token_ends(TARGETS)
 
 
 def test_equal_pairs_are_asked_for_once(scoring_server, engine, tiny_llama):

@@ -63,3 +63,37 @@ def test_a_pair_on_which_the_engine_failed_is_marked(monkeypatch):
     scored = ScoreCandidates()(one_row("a", "b")[:])["candidates"][0]
     assert [one["reject_reason"] for one in scored] == ["engine_failed", None]
     assert math.exp(scored[1]["nll"] / scored[1]["n_tokens"]) == pytest.approx(math.e)
+
+
+def test_tokens_and_the_unconditional_score_are_kept_where_asked_for(tiny_llama):
+    settings = EngineSettings(model=str(tiny_llama), dtype="float32")
+    plain = apply(ScoreCandidates(settings), one_row("Who built it?", "When?"))[0]
+    assert (plain["unconditional_nll"], plain["token_ends"], plain["candidates"][0]["token_nll"]) == (None,) * 3
+    row = apply(ScoreCandidates(settings, unconditional=True, token_nll=True), one_row("Who built it?", "When?"))[0]
+    engine = load_engine(settings)
+    assert row["unconditional_nll"] == pytest.approx(engine.score([""], [OUTPUT])[0].nll, rel=1e-5)
+    assert row["token_ends"][-1] == len(OUTPUT)
+    assert len(row["token_ends"]) == engine.count_tokens([OUTPUT])[0]
+    for one, other in zip(row["candidates"], plain["candidates"], strict=True):
+        assert sum(one["token_nll"]) == pytest.approx(one["nll"], rel=1e-5)
+        assert one["nll"] == pytest.approx(other["nll"], rel=1e-5)
+
+
+def test_what_belongs_to_an_output_covers_the_same_span_as_its_candidates(tiny_llama):
+    settings = EngineSettings(model=str(tiny_llama), dtype="float32", max_length=160)
+    engine = load_engine(settings)
+    tight = "Who built it?"
+    while engine.tokens_left([prompts.render_follower(tight + " why")])[0] >= 3:
+        tight += " why"
+    row = apply(ScoreCandidates(settings, unconditional=True, token_nll=True), one_row("Who?", tight))[0]
+    span = row["candidates"][0]["n_tokens"]
+    assert span < engine.count_tokens([OUTPUT])[0]
+    assert len(row["token_ends"]) == len(row["candidates"][1]["token_nll"]) == span
+    alone = engine.score([""], [OUTPUT], max_target_tokens=[span])[0]
+    assert row["unconditional_nll"] == pytest.approx(alone.nll, rel=1e-5)
+
+
+def test_a_row_without_a_candidate_left_has_neither():
+    step = ScoreCandidates(EngineSettings(kind="echo"), unconditional=True, token_nll=True)
+    row = apply(step, one_row("Who?", reject_reason="empty"))[0]
+    assert (row["unconditional_nll"], row["token_ends"]) == (None, None)

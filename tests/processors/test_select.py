@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 
 from davidgen_hf import prompts
-from davidgen_hf.errors import SettingError
+from davidgen_hf.errors import MissingColumnsError, SettingError
 from davidgen_hf.processors import SelectInstruction, apply
 from davidgen_hf.schema import empty_candidate
 
@@ -50,3 +50,88 @@ def test_a_margin_may_be_asked_for(min_margin, kept):
 def test_a_negative_margin_is_refused():
     with pytest.raises(SettingError, match=r"min_margin must be at least 0, got -0.1"):
         SelectInstruction(min_margin=-0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mask_copied_words": 0}, "mask_copied_words must be at least 1, got 0"),
+        ({"min_ifd": 1.0, "max_ifd": 0.5}, "min_ifd must be at most max_ifd, got 1.0 and 0.5"),
+    ],
+)
+def test_bounds_are_checked(settings, message):
+    with pytest.raises(SettingError, match=message):
+        SelectInstruction(**settings)
+
+
+def test_the_difficulty_is_the_ratio_of_perplexities():
+    given = rows(4.0, 6.0)[:] | {"unconditional_nll": [8.0]}
+    assert SelectInstruction()(given)["ifd"] == pytest.approx([math.exp(-1.0)])
+    assert SelectInstruction()(rows(4.0)[:])["ifd"] == [None]
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"min_ifd": 0.5}, None),
+        ({"min_ifd": 0.7}, "outside_ifd"),
+        ({"max_ifd": 1.0}, None),
+        ({"max_ifd": 0.6}, "outside_ifd"),
+        ({"min_ifd": 0.5, "max_ifd": 1.0, "min_margin": 1.0}, "below_margin"),
+    ],
+)
+def test_rows_outside_the_wanted_difficulty_are_dropped(settings, reason):
+    given = rows(4.0, 6.0)[:] | {"unconditional_nll": [6.0]}  # exp(-2 / 4) = 0.61
+    row = {name: values[0] for name, values in given.items()}
+    assert SelectInstruction(**settings).drop_reason(row) == reason
+    assert len(SelectInstruction(**settings)(given)["output"]) == (reason is None)
+
+
+OUTPUT = "The bridge over the river was built in 1849."
+ENDS = [3, 10, 15, 19, 25, 29, 35, 38, 43, 44]
+
+
+def masked_rows(**token_nll: list[float]) -> dict:
+    """One row whose candidates are the names, with an underscore for a blank."""
+    candidates = [
+        empty_candidate(instruction=text.replace("_", " "), input="", nll=sum(nll), n_tokens=len(ENDS), token_nll=nll)
+        for text, nll in token_nll.items()
+    ]
+    return {"output": [OUTPUT], "candidates": [candidates], "token_ends": [ENDS]}
+
+
+def test_copied_tokens_earn_nothing():
+    """The copy has five cheap tokens, the question has all others cheaper."""
+    given = masked_rows(
+        Tell_me_about_the_bridge_over_the_river=[0.1] * 5 + [2.0] * 5, When_was_it_made=[2.0] * 5 + [1.0] * 5
+    )
+    assert SelectInstruction()(given)["instruction"] == ["Tell me about the bridge over the river"]
+    pair = SelectInstruction(mask_copied_words=4)(given)
+    assert (pair["instruction"], pair["margin"]) == (["When was it made"], [pytest.approx(1.0)])
+    assert pair["perplexity"] == [pytest.approx(math.exp(1.5))]  # of the whole output, as ever
+    # A run of six words is not there: all tokens count again.
+    assert SelectInstruction(mask_copied_words=6)(given)["instruction"] != pair["instruction"]
+
+
+def test_who_copies_most_of_the_output_cannot_win():
+    given = masked_rows(The_bridge_over_the_river_was_built_in=[0.1] * 10, When=[3.0] * 10)
+    assert SelectInstruction(mask_copied_words=4)(given)["instruction"] == ["When"]
+
+
+def test_two_halves_leave_nothing_to_compare():
+    given = masked_rows(The_bridge_over_the_river=[1.0] * 10, was_built_in_1849=[1.0] * 10)
+    given["token_ends"] = [[10, 25, 35, 43]]
+    assert len(SelectInstruction(mask_copied_words=4)(given)["output"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mask_copied_words": 4}, r"needs 'token_ends' .* Score with token_nll: true \(score.token_nll"),
+        ({"max_ifd": 1.0}, r"needs 'unconditional_nll' .* Score with unconditional: true"),
+    ],
+)
+def test_scores_that_lack_what_is_needed_are_named(settings, message):
+    with pytest.raises(MissingColumnsError, match=message):
+        SelectInstruction(**settings)(rows(4.0, 6.0)[:])
+    assert SelectInstruction(**settings)(rows(None, None)[:])["output"] == []
