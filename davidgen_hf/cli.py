@@ -101,6 +101,29 @@ def merge(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    preferences: Annotated[
+        bool, typer.Option("--preferences", help="Best against worst instruction, as TRL's prompt, chosen, rejected.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option(help=".jsonl or .parquet file; else one in the run's folder.")] = None,
+    min_margin: Annotated[
+        float, typer.Option(min=0.0, help="Least distance of best and worst, in nats a token of the output.")
+    ] = 0.0,
+) -> None:
+    """Write the corpus as instruction, input and output; or preferences to train an instruction generator on.
+
+    The candidates of a fragment are answers to one prompt, that which asks for its instruction: so the preferences
+    are the generator's, with the candidate that predicts the fragment best as chosen and the worst as rejected.
+    """
+    from davidgen_hf.export import export_pairs, export_preferences
+
+    path = output or run / ("preferences.jsonl" if preferences else "corpus.jsonl")
+    count = export_preferences(run, path, min_margin) if preferences else export_pairs(run, path)
+    print(f"{count} rows in {path}")
+
+
+@app.command()
 def judge(
     model: Annotated[
         str | None, typer.Argument(help="The model in question: .jsonl of its answers, a run, or a model.")
