@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate.utils import str_to_bool
 from transformers import TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
 from trl import ModelConfig, SFTConfig
 
 from davidgen_hf.errors import SettingError
@@ -16,6 +17,12 @@ from davidgen_hf.errors import SettingError
 GLOBAL_BATCH_SIZE = 128  # the paper's
 # What a recipe need not say: the paper's training (section 3.1); its AdamW is TRL's default.
 DEFAULTS = {"learning_rate": 2e-5, "num_train_epochs": 3, "warmup_steps": 0.03}
+# What TRL can do with other data, and why not with rows of prompt and completion.
+REFUSED = {
+    ("completion_only_loss", False): "the loss is taken on completions alone",
+    ("truncation_mode", "keep_end"): "a row that is too long loses the end of its completion, never its prompt",
+    ("packing_strategy", "wrapped"): "it tears rows apart; `bfd` packs whole ones",
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,11 @@ def make_arguments(
         section: The dataclass of the trainer's arguments.
 
     Raises:
-        SettingError: The settings contradict each other, or need a GPU that is not there.
+        SettingError: The settings contradict each other, or need a GPU or a package that is not there.
     """
+    for (key, value), reason in REFUSED.items():
+        if values.get(key) == value:
+            raise SettingError(f"{key}: {value!r} cannot be had here: {reason}. Leave it out.")
     values = DEFAULTS | values | {"output_dir": str(output_dir)}
     values.setdefault("use_cpu", str_to_bool(os.environ.get("ACCELERATE_USE_CPU", "false")) == 1)
     # transformers has renamed it, and warns wherever TRL still says the old name.
@@ -88,6 +98,12 @@ def make_arguments(
         )
     except ValueError as error:
         raise SettingError(f"The settings of the training do not fit together: {error}") from error
+    absent = set(args.report_to) - set(get_available_reporting_integrations())
+    if absent:
+        raise SettingError(
+            f"report_to names {', '.join(sorted(absent))}, which is not installed. Install it with pip, or report to "
+            f"one of {['none', *get_available_reporting_integrations()]}."
+        )
     if values.get("early_stopping_patience") and not args.load_best_model_at_end:
         raise SettingError(
             "early_stopping_patience needs the best checkpoint. Add `load_best_model_at_end: true`, with the "

@@ -9,7 +9,7 @@ import torch
 from peft import PeftConfig
 from transformers import AutoConfig, PreTrainedTokenizerBase, TrainingArguments
 
-from davidgen_hf.errors import RunFolderError, TrainingError
+from davidgen_hf.errors import DavidgenError, RunFolderError, SettingError, TrainingError
 
 SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 
@@ -37,6 +37,25 @@ class StopAtNoNumber:
 def beginnings(tokenizer: PreTrainedTokenizerBase, input_ids: torch.Tensor, characters: int = 60) -> list[str]:
     """Return how each row of ``input_ids``, ``(batch, length)``, begins."""
     return [text[:characters] for text in tokenizer.batch_decode(input_ids, skip_special_tokens=True)]
+
+
+@contextmanager
+def explain_settings(*refusals: type[Exception]) -> Iterator[None]:
+    """Turn the refusal of a setting by the libraries that would carry it out into an error of ours.
+
+    Args:
+        refusals: Of ``ValueError`` and ``ImportError``, those that can mean nothing else here.
+
+    Raises:
+        SettingError: Two settings contradict each other, or one needs a package that is not installed.
+    """
+    try:
+        yield
+    except DavidgenError:
+        raise
+    except refusals as error:
+        reason = "need a package that is not installed" if isinstance(error, ImportError) else "do not fit together"
+        raise SettingError(f"The settings of the training {reason}: {error}") from error
 
 
 @contextmanager

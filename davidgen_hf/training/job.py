@@ -27,7 +27,7 @@ from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.training.arguments import Batch, make_arguments
 from davidgen_hf.training.config import check_config, read_config
 from davidgen_hf.training.curve import draw_losses
-from davidgen_hf.training.failures import check_checkpoint, explain_out_of_memory
+from davidgen_hf.training.failures import check_checkpoint, explain_out_of_memory, explain_settings
 from davidgen_hf.training.rows import RowCounts, digest
 from davidgen_hf.training.summary import TrainingSummary, find_finished, write_record
 
@@ -133,6 +133,7 @@ def carry_out(job: Job, trainer: Trainer, counts: RowCounts) -> TrainingSummary:
 
     Raises:
         TrainingError: The loss is no longer a number, or the memory does not suffice.
+        SettingError: A setting needs a package that is not installed.
         RunFolderError: The checkpoint to go on from is of another model.
     """
     folder = Path(job.args.output_dir)
@@ -145,7 +146,7 @@ def carry_out(job: Job, trainer: Trainer, counts: RowCounts) -> TrainingSummary:
         logger.warning(f"{counts}; {job.batch}")
         write_record(folder, {"finished": False, **job.identity})
     started = time.perf_counter()
-    with explain_out_of_memory(job.args):
+    with explain_out_of_memory(job.args), explain_settings(ImportError):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.perf_counter() - started
     trainer.save_model(folder)
@@ -154,6 +155,7 @@ def carry_out(job: Job, trainer: Trainer, counts: RowCounts) -> TrainingSummary:
     if trainer.is_world_process_zero():
         draw_losses(summary)
         summary.save()
+    trainer.end()  # finishes trackers and the group of processes
     return summary
 
 

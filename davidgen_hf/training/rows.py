@@ -72,7 +72,8 @@ class JoinIds:
             ids = [*context, *target, self.tokenizer.eos_token_id]
             kept = ids[: self.max_length]
             if len(kept) > len(context):
-                labels = [IGNORED] * len(context) + kept[len(context) :]
+                learnt = max(1, len(context))  # the first token follows nothing, in a row packed behind another too
+                labels = [IGNORED] * learnt + kept[learnt:]
                 _append(encoded, input_ids=kept, labels=labels, length=len(kept), cut=len(kept) < len(ids))
         return encoded
 

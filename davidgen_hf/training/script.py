@@ -16,6 +16,7 @@ from trl.scripts.utils import DatasetConfig
 from davidgen_hf.errors import DavidgenError, InputError, MissingColumnsError, SettingError
 from davidgen_hf.schema import TRAINING
 from davidgen_hf.training.config import SECTIONS, check_config, read_config
+from davidgen_hf.training.failures import explain_settings
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
 from davidgen_hf.training.seq2seq import train_seq2seq
 from davidgen_hf.training.sft import train
@@ -85,7 +86,7 @@ def load_splits(values: dict[str, Any]) -> DatasetDict:
     mixture. ``test_split_size`` holds out a share or a number of rows, the same ones for the same ``seed``.
 
     Raises:
-        SettingError: The recipe names no rows.
+        SettingError: The recipe names no rows, or settings of its mixture do not fit together.
         InputError: The rows cannot be read, or there is no such split.
         MissingColumnsError: A dataset of the mixture lacks ``prompt`` or ``completion``.
     """
@@ -111,7 +112,8 @@ def _load_mixture(mixture: list[DatasetConfig]) -> DatasetDict:
             _load(one.path, one.name, split=one.split, data_dir=one.data_dir, data_files=one.data_files), one.path
         )
         one.columns = list(TRAINING)
-    return get_dataset(DatasetMixtureConfig(datasets=mixture))
+    with explain_settings(ValueError):  # `fraction`, for some of the datasets alone
+        return get_dataset(DatasetMixtureConfig(datasets=mixture))
 
 
 def _load_named(values: dict[str, Any]) -> DatasetDict:

@@ -18,7 +18,7 @@ from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, get_peft_con
 
 from davidgen_hf.errors import ModelError
 from davidgen_hf.training.config import StoppingArguments
-from davidgen_hf.training.failures import StopAtNoNumber
+from davidgen_hf.training.failures import StopAtNoNumber, explain_settings
 from davidgen_hf.training.job import Job, carry_out, open_job
 from davidgen_hf.training.rows import PairIds, encode_rows
 from davidgen_hf.training.sampling import ResumableOrder
@@ -73,7 +73,9 @@ def train_seq2seq(  # noqa: PLR0913 - one keyword a choice of the caller
     ids = PairIds(tokenizer, args.max_source_length, args.max_target_length)
     train_rows, counts = encode_rows(rows, ids, args.dataset_num_proc)
     held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
-    return carry_out(job, _make_trainer(job, tokenizer, train_rows, held_out), counts)
+    with explain_settings(ValueError, ImportError):
+        trainer = _make_trainer(job, tokenizer, train_rows, held_out)
+    return carry_out(job, trainer, counts)
 
 
 def _make_trainer(

@@ -11,6 +11,7 @@ from trl import get_peft_config, get_quantization_config
 from davidgen_hf.errors import ModelError
 from davidgen_hf.training.chat_template import are_follower_prompts, follower_template
 from davidgen_hf.training.config import SECTIONS
+from davidgen_hf.training.failures import explain_settings
 from davidgen_hf.training.job import Job, carry_out, open_job
 from davidgen_hf.training.rows import JoinIds, encode_rows
 from davidgen_hf.training.summary import TrainingSummary
@@ -60,7 +61,9 @@ def train(  # noqa: PLR0913 - one keyword a choice of the caller
     ids = JoinIds(tokenizer, job.args.max_length)
     train_rows, counts = encode_rows(rows, ids, job.args.dataset_num_proc)
     held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
-    return carry_out(job, _make_trainer(job, tokenizer, train_rows, held_out), counts)
+    with explain_settings(ValueError, ImportError):
+        trainer = _make_trainer(job, tokenizer, train_rows, held_out)
+    return carry_out(job, trainer, counts)
 
 
 def _make_trainer(

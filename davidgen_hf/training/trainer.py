@@ -26,7 +26,8 @@ class CompletionTrainer(StopAtNoNumber, ResumableOrder, SFTTrainer):
         Without Triton, TRL projects every position onto the vocabulary, multiplies gradients in float32, and computes
         entropy and accuracy besides. ``labels`` are ``(batch, length)``; the head sees ``(positions, hidden)``.
         """
-        if self.args.device.type != "cpu" or return_outputs or self.args.loss_type != "nll":
+        plain = self.args.loss_type == "nll" and self.label_smoother is None and not self.aux_loss_enabled
+        if self.args.device.type != "cpu" or return_outputs or not plain:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"][:, 1:]
         predicted = labels != -100

@@ -51,3 +51,17 @@ def test_settings_that_contradict_each_other_are_an_error_of_ours():
 def test_stopping_early_needs_the_best_checkpoint():
     with pytest.raises(SettingError, match="Add `load_best_model_at_end: true`"):
         make_arguments({"use_cpu": True, "early_stopping_patience": 2}, Path("out"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("completion_only_loss", False), ("truncation_mode", "keep_end"), ("packing_strategy", "wrapped")],
+)
+def test_what_would_break_rows_apart_is_refused(key, value):
+    with pytest.raises(SettingError, match=f"{key}: {value!r} cannot be had here: .*Leave it out"):
+        make_arguments({"use_cpu": True, key: value}, Path("out"))
+
+
+def test_a_tracker_that_is_not_installed_is_named():
+    with pytest.raises(SettingError, match=r"report_to names comet_ml, which is not installed\..*'none'"):
+        make_arguments({"use_cpu": True, "report_to": "comet_ml"}, Path("out"))

@@ -125,10 +125,18 @@ def test_an_adapter_is_trained_where_the_recipe_says_so(recipe, rows, tmp_path):
     assert summary.loss_end < summary.loss_start
 
 
-def test_loss_and_gradients_on_the_cpu_are_those_of_trl(tiny_llama, rows, tmp_path):
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"activation_checkpointing": True}, {"packing": True, "max_length": 64}, {"label_smoothing_factor": 0.1}],
+    ids=lambda settings: "-".join(settings) or "plain",
+)
+def test_loss_and_gradients_on_the_cpu_are_those_of_trl(tiny_llama, rows, tmp_path, settings):
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     encoded, _ = encode_rows(rows, JoinIds(tokenizer, 64))
-    args = SFTConfig(str(tmp_path), use_cpu=True, bf16=False, activation_checkpointing=False, report_to="none")
+    args = SFTConfig(
+        str(tmp_path),
+        **{"use_cpu": True, "bf16": False, "activation_checkpointing": False, "report_to": "none"} | settings,
+    )
     trainers = [
         cls(model=str(tiny_llama), args=args, train_dataset=encoded, processing_class=tokenizer)
         for cls in (SFTTrainer, CompletionTrainer)
@@ -141,6 +149,63 @@ def test_loss_and_gradients_on_the_cpu_are_those_of_trl(tiny_llama, rows, tmp_pa
     theirs, ours = (dict(trainer.model.named_parameters()) for trainer in trainers)
     for name, parameter in theirs.items():
         torch.testing.assert_close(ours[name].grad, parameter.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_rows_that_are_packed_give_the_loss_that_they_give_alone(tiny_llama, rows, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    encoded, counts = encode_rows(rows, JoinIds(tokenizer, 128))
+    losses, given = {}, {}
+    for packing in (False, True):
+        args = SFTConfig(str(tmp_path), use_cpu=True, bf16=False, packing=packing, max_length=128, report_to="none")
+        trainer = CompletionTrainer(str(tiny_llama), args, train_dataset=encoded, processing_class=tokenizer)
+        batches = list(trainer.get_train_dataloader())
+        losses[packing] = sum(
+            trainer.compute_loss(trainer.model, dict(batch), num_items_in_batch=counts.completion_tokens).item()
+            for batch in batches
+        )
+        given[packing] = sum((batch["labels"] == tokenizer.eos_token_id).sum().item() for batch in batches)
+    assert len(trainer.train_dataset) < len(rows) / 2
+    assert losses[True] == pytest.approx(losses[False], rel=1e-5)
+    assert given == {False: len(rows), True: len(rows)}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"packing": True},
+        {"bf16": True},
+        {"activation_checkpointing": True},
+        {"gradient_checkpointing": True, "use_peft": True, "lora_target_modules": ["all-linear"]},
+        {"packing": True, "train_sampling_strategy": "group_by_length", "eval_strategy": "epoch"},
+    ],
+    ids="-".join,
+)
+def test_a_training_runs_with(settings, recipe, rows, tmp_path):
+    summary = train(rows, recipe | {"num_train_epochs": 8} | settings, output_dir=tmp_path / "m", eval_rows=rows)
+    assert summary.loss_end < summary.loss_start
+    assert summary.rows.used == 24
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"assistant_only_loss": True}, "do not fit together: .*not conversational"),
+        ({"use_peft": True, "lora_target_modules": ["nothing"]}, "do not fit together: .*nothing.* not found"),
+        ({"attn_implementation": "flash_attention_2"}, "need a package that is not installed: .*FlashAttention2"),
+        ({"optim": "apollo_adamw"}, "need a package that is not installed: .*apollo"),
+    ],
+)
+def test_a_setting_that_a_library_refuses_is_an_error_of_ours(settings, message, recipe, rows, tmp_path):
+    with pytest.raises(SettingError, match=message):
+        train(rows, recipe | settings, output_dir=tmp_path / "m")
+
+
+def test_tensorboard_is_told_of_the_losses(recipe, rows, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    summary = train(rows, recipe | {"report_to": "tensorboard", "max_steps": 2}, output_dir=tmp_path / "m")
+    (events,) = (tmp_path / "m").glob("runs/*/events*")
+    found = accumulator.EventAccumulator(str(events)).Reload().Scalars("train/loss")
+    assert [(one.step, one.value) for one in found] == pytest.approx(summary.loss_history, rel=1e-3)
 
 
 def test_a_model_that_is_absent_is_an_error(recipe, rows, tmp_path):
