@@ -1,13 +1,18 @@
 """Every training recipe is a plain file of TRL or transformers, its commands are real, and each kind trains."""
 
+import os
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from datasets import Dataset, load_dataset
+from transformers import AutoModelForCausalLM
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
+from trl.scripts import sft as trl_sft
 
 from davidgen_hf.errors import InputError
 from davidgen_hf.prompts import parse_follower, parse_generator
@@ -74,14 +79,15 @@ def test_the_commands_name_real_files_and_say_all_that_a_training_needs(folder, 
 
 
 @pytest.mark.parametrize(
-    ("name", "model"),
-    [("llama_7b", "tiny_llama"), ("large_8x80gb", "tiny_llama"), ("small_24gb", "tiny_llama"), ("t5_xl", "tiny_t5")],
+    ("path", "model"),
+    [(path, "tiny_t5" if "t5" in path.name else "tiny_llama") for path in [*NUMBERED, *sorted(PAPER.glob("*.yaml"))]],
+    ids=lambda one: str(one.relative_to(ROOT)) if isinstance(one, Path) else one,
 )
-def test_each_kind_trains_for_two_steps(name, model, request, tmp_path):
+def test_each_kind_trains_for_two_steps(path, model, request, tmp_path):
     rows = Dataset.from_dict({"prompt": ["Ask:", "Say:"] * 8, "completion": [" why", " so"] * 8})
     rows.to_parquet(tmp_path / "rows.parquet")
     options = {
-        "--config": PAPER / f"{name}.yaml",
+        "--config": path,
         "--model_name_or_path": request.getfixturevalue(model),
         "--dataset_name": tmp_path / "rows.parquet",
         "--output_dir": tmp_path / "model",
@@ -89,8 +95,38 @@ def test_each_kind_trains_for_two_steps(name, model, request, tmp_path):
         "--gradient_accumulation_steps": 1,
     }
     argv = [str(word) for pair in options.items() for word in pair] + ["--use_cpu"]
-    summary = train_from_command_line(argv, seq2seq="t5" in name)
+    summary = train_from_command_line(argv, seq2seq="t5" in path.name)
     assert summary.steps == 2
+
+
+def test_trl_s_own_script_trains_with_our_follower_recipes(tiny_llama, tmp_path):
+    """`trl sft --config` is `trl.scripts.sft` behind accelerate's launcher."""
+    rows = Dataset.from_dict({"prompt": ["Ask:", "Say:"] * 8, "completion": [" why", " so"] * 8})
+    (tmp_path / "rows").mkdir()
+    rows.to_parquet(tmp_path / "rows" / "train.parquet")
+    followers = [path for path in NUMBERED if path.name == "4_follower.yaml"]
+    for path in [*followers, PAPER / "llama_7b.yaml"]:
+        output = tmp_path / f"model_{path.parent.name}"
+        named = {"--model_name_or_path": tiny_llama, "--dataset_name": tmp_path / "rows", "--output_dir": output}
+        options = {"--config": path, "--max_steps": 2, "--gradient_accumulation_steps": 1} | named
+        argv = [str(word) for pair in options.items() for word in pair] + ["--use_cpu", "true"]
+        trl_sft.main(*trl_sft.make_parser().parse_args_and_config(argv, fail_with_unknown_args=True))
+        assert AutoModelForCausalLM.from_pretrained(output).config.vocab_size == 400
+
+
+@pytest.mark.slow
+def test_trl_s_command_reads_a_follower_recipe(tiny_llama, tmp_path):
+    rows = Dataset.from_dict({"prompt": ["Ask:", "Say:"] * 8, "completion": [" why", " so"] * 8})
+    (tmp_path / "rows").mkdir()
+    rows.to_parquet(tmp_path / "rows" / "train.parquet")
+    recipe = ROOT / "recipes" / "small" / "4_follower.yaml"
+    command = f"trl sft --config {recipe} --model_name_or_path {tiny_llama} --dataset_name {tmp_path / 'rows'}"
+    options = f"--output_dir {tmp_path / 'model'} --max_steps 2 --gradient_accumulation_steps 1"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    words = [f"{Path(sys.executable).parent}/{command}", options]
+    done = subprocess.run(shlex.split(" ".join(words)), capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(("kind", "parse"), [("generator", parse_generator), ("follower", parse_follower)])

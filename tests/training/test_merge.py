@@ -22,7 +22,8 @@ def test_the_merged_model_computes_what_base_and_adapter_did(adapter, rows, tmp_
     assert done.exit_code == 0, done.output
     ids = AutoTokenizer.from_pretrained(tmp_path / "merged")(rows[0]["prompt"], return_tensors="pt")["input_ids"]
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")(ids).logits
-    torch.testing.assert_close(merged, AutoPeftModelForCausalLM.from_pretrained(adapter)(ids).logits)
+    apart = AutoPeftModelForCausalLM.from_pretrained(adapter)(ids).logits
+    torch.testing.assert_close(merged, apart, rtol=1e-4, atol=1e-4)
     assert not (tmp_path / "merged" / "adapter_config.json").exists()
 
 

@@ -30,8 +30,8 @@ def data(tmp_path, rows) -> Path:
     return path
 
 
-def run_sft(*options: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
-    command = [sys.executable, *launcher, ROOT / "recipes" / "sft.py", *options]
+def run_sft(*options: object, launcher: tuple[str, ...] = (), script: str = "sft.py") -> subprocess.CompletedProcess:
+    command = [sys.executable, *launcher, ROOT / "recipes" / script, *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, env=environment, check=False
@@ -148,21 +148,30 @@ def test_two_processes_on_the_cpu_have_the_losses_of_one(config, data, tmp_path,
     assert dict(two["loss_history"]) == pytest.approx(dict(one["loss_history"]), rel=0.01)
 
 
+@pytest.fixture(params=["sft.py", "sft_seq2seq.py"])
+def script(request, config, recipe) -> str:
+    """Either script, with a config for it."""
+    if request.param == "sft_seq2seq.py":
+        del recipe["max_length"]
+        config.write_text(yaml.safe_dump(recipe | {"model_name_or_path": str(request.getfixturevalue("tiny_t5"))}))
+    return request.param
+
+
 @pytest.mark.slow
-def test_a_training_killed_in_mid_epoch_ends_where_an_uninterrupted_one_does(config, data, tmp_path):
+def test_a_training_killed_in_mid_epoch_ends_where_an_uninterrupted_one_does(script, config, data, tmp_path):
     longer = ("--num_train_epochs", "60", "--save_strategy", "steps", "--save_steps", "50", "--save_total_limit", "2")
     held_out = ("--test_split_size", "4", "--eval_strategy", "epoch")
     options = ("--config", config, "--dataset_name", data, *longer, *held_out, "--resume_from_checkpoint", "true")
-    assert run_sft(*options, "--output_dir", tmp_path / "whole").returncode == 0
+    assert run_sft(*options, "--output_dir", tmp_path / "whole", script=script).returncode == 0
     killed = tmp_path / "killed"
-    command = [sys.executable, ROOT / "recipes" / "sft.py", *options, "--output_dir", killed]
+    command = [sys.executable, ROOT / "recipes" / script, *options, "--output_dir", killed]
     with subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL) as process:
         while not list(killed.glob("checkpoint-*/trainer_state.json")):
             assert process.poll() is None
             time.sleep(0.01)
         process.kill()
     assert not json.loads((killed / "run.json").read_text())["finished"]
-    done = run_sft(*options, "--output_dir", killed)
+    done = run_sft(*options, "--output_dir", killed, script=script)
     assert done.returncode == 0, done.stderr
     whole, resumed = (json.loads((tmp_path / name / "run.json").read_text()) for name in ("whole", "killed"))
     assert resumed["eval_history"][-1] == pytest.approx(whole["eval_history"][-1], abs=1e-3)

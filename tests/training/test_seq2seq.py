@@ -1,10 +1,15 @@
 import json
+import shutil
 
 import pytest
+import torch
 import yaml
+from datasets import Dataset
+from peft import AutoPeftModelForSeq2SeqLM
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from davidgen_hf.errors import ModelError, SettingError, TrainingError
+from davidgen_hf.training.merge import merge_adapter
 from davidgen_hf.training.script import train_from_command_line
 from davidgen_hf.training.seq2seq import train_seq2seq
 
@@ -37,6 +42,48 @@ def test_an_adapter_is_trained_where_the_recipe_says_so(recipe, rows, tmp_path):
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert config["task_type"] == "SEQ_2_SEQ_LM"
     assert summary.loss_end < summary.loss_start
+
+
+def test_an_adapter_merges_into_an_encoder_decoder_that_computes_the_same(recipe, rows, tmp_path):
+    lora = {"use_peft": True, "lora_target_modules": ["q", "v"], "lora_r": 4}
+    train_seq2seq(rows, recipe | lora, output_dir=tmp_path / "adapter")
+    merge_adapter(tmp_path / "adapter", tmp_path / "merged")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
+    batch = tokenizer(text=rows[3]["prompt"], text_target=rows[3]["completion"], return_tensors="pt")
+    merged = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "merged")(**batch).logits
+    apart = AutoPeftModelForSeq2SeqLM.from_pretrained(tmp_path / "adapter")(**batch).logits
+    torch.testing.assert_close(merged, apart, rtol=0, atol=2e-3)  # of logits up to some tens
+
+
+@pytest.mark.parametrize("lora", [{}, {"use_peft": True, "lora_target_modules": ["q", "v"]}], ids=["full", "adapter"])
+@pytest.mark.parametrize("sampling", ["random", "group_by_length"])
+def test_a_training_cut_short_goes_on_as_if_it_had_not_been(recipe, rows, tmp_path, sampling, lora):
+    recipe |= {"save_strategy": "steps", "save_steps": 4, "train_sampling_strategy": sampling} | lora
+    recipe |= {"eval_strategy": "epoch"}
+    whole = train_seq2seq(rows, recipe, output_dir=tmp_path / "whole", eval_rows=rows)
+    shutil.copytree(tmp_path / "whole" / "checkpoint-8", tmp_path / "cut" / "checkpoint-8")
+    resumed = train_seq2seq(rows, recipe, output_dir=tmp_path / "cut", eval_rows=rows, resume=True)
+    assert resumed.tokens_seen == pytest.approx(whole.tokens_seen / 3, abs=1)
+    assert dict(resumed.loss_history) == pytest.approx(dict(whole.loss_history), rel=1e-5)
+    assert dict(resumed.eval_history) == pytest.approx(dict(whole.eval_history), rel=1e-5)
+
+
+def test_a_training_that_gets_no_better_stops_and_keeps_its_best(recipe, rows, tmp_path):
+    held_out = Dataset.from_list([{"prompt": "Say the number 0.\n\nX:", "completion": " Nothing of the kind, ever!"}])
+    every_epoch = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True}
+    recipe |= every_epoch | {"num_train_epochs": 30, "early_stopping_patience": 1, "logging_steps": 6}
+    summary = train_seq2seq(rows, recipe, output_dir=tmp_path / "m", eval_rows=held_out)
+    assert summary.steps < 30 * 6
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "m")
+    batch = tokenizer(text=held_out[0]["prompt"], text_target=held_out[0]["completion"], return_tensors="pt")
+    kept = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "m")(**batch).loss.item()
+    assert kept == pytest.approx(min(loss for _, loss in summary.eval_history), rel=1e-3)
+
+
+def test_a_setting_that_a_library_refuses_is_an_error_of_ours(recipe, rows, tmp_path):
+    lora = {"use_peft": True, "lora_target_modules": ["nothing"]}
+    with pytest.raises(SettingError, match=r"do not fit together: .*nothing.* not found"):
+        train_seq2seq(rows, recipe | lora, output_dir=tmp_path / "m")
 
 
 def test_a_causal_model_is_sent_to_its_own_recipe(recipe, rows, tiny_llama, tmp_path):

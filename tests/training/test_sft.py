@@ -1,16 +1,19 @@
 import json
 import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
 from datasets import Dataset
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from trl import SFTConfig, SFTTrainer
 
 from davidgen_hf.engines import EngineSettings, load_engine
 from davidgen_hf.errors import ModelError, RunFolderError, SettingError
 from davidgen_hf.training import train
+from davidgen_hf.training.merge import merge_adapter
 from davidgen_hf.training.rows import JoinIds, encode_rows
 from davidgen_hf.training.trainer import CompletionTrainer
 
@@ -200,12 +203,29 @@ def test_a_setting_that_a_library_refuses_is_an_error_of_ours(settings, message,
         train(rows, recipe | settings, output_dir=tmp_path / "m")
 
 
+BITSANDBYTES = find_spec("bitsandbytes") is not None
+QLORA = {"use_peft": True, "lora_target_modules": ["all-linear"], "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+
+
+@pytest.mark.skipif(not BITSANDBYTES, reason="needs bitsandbytes: pip install -c constraints.txt -e '.[qlora]'")
+def test_an_adapter_is_trained_on_weights_of_four_bits(recipe, rows, tmp_path):
+    summary = train(rows, recipe | QLORA, output_dir=tmp_path / "m")
+    assert summary.loss_end < summary.loss_start
+    merge_adapter(tmp_path / "m", tmp_path / "whole")
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "whole").dtype == torch.float32
+
+
+@pytest.mark.skipif(BITSANDBYTES, reason="bitsandbytes is installed")
+def test_four_bits_without_their_package_name_it(recipe, rows, tmp_path):
+    with pytest.raises(SettingError, match=r"need a package that is not installed: .*bitsandbytes"):
+        train(rows, recipe | QLORA, output_dir=tmp_path / "m")
+
+
 def test_tensorboard_is_told_of_the_losses(recipe, rows, tmp_path):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     summary = train(rows, recipe | {"report_to": "tensorboard", "max_steps": 2}, output_dir=tmp_path / "m")
     (events,) = (tmp_path / "m").glob("runs/*/events*")
-    found = accumulator.EventAccumulator(str(events)).Reload().Scalars("train/loss")
-    assert [(one.step, one.value) for one in found] == pytest.approx(summary.loss_history, rel=1e-3)
+    found = EventAccumulator(str(events)).Reload().Scalars("train/loss")
+    assert {one.step: one.value for one in found} == pytest.approx(dict(summary.loss_history), rel=1e-3)
 
 
 def test_a_model_that_is_absent_is_an_error(recipe, rows, tmp_path):
