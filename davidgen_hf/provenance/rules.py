@@ -1,5 +1,6 @@
 """What a recipe says of its sources, and the stop where it says nothing or not enough."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -32,23 +33,31 @@ class Declaration:
 
 @dataclass(frozen=True)
 class ProvenanceRules:
-    """What a recipe allows and declares.
+    """provenance.yaml: what a recipe allows and declares, for the whole run. The file may be absent.
+
+    A file of your own is unknown, since nothing in it says who wrote it. By default a run then asks for a
+    declaration before its first step. With ``undeclared: record`` it goes on, ``run.json`` and the card say that it
+    is unknown, and the question comes when the corpus is to be pushed; the recipes for trying things out have that.
 
     Args:
         allow_restricted: Go on with restricted sources; rows, ``run.json`` and cards then say so.
-        declarations: By name of the source, as the verdict has it.
+        undeclared: ``stop`` at a source that is unknown and not declared, or ``record`` it and go on.
+        declarations: By name of the source, as the error that asks for it has it.
+        license: Licence of the whole corpus, where the table of combinations does not hold that of its parts.
     """
 
     allow_restricted: bool = False
+    undeclared: Literal["stop", "record"] = "stop"
     declarations: dict[str, Declaration] = field(default_factory=dict)
+    license: str | None = None
 
 
 def require(verdicts: Iterable[Verdict], rules: ProvenanceRules | None = None) -> list[Verdict]:
     """Return the verdicts with the declarations of a recipe in them, if with these one may train and publish.
 
     Raises:
-        ProvenanceError: A source is restricted and this is not allowed, is unknown and not declared, or is declared
-            though it is known or not used at all; all of them are named.
+        ProvenanceError: A source is restricted and this is not allowed, is unknown and not declared (unless that is
+            to be recorded only), or is declared though it is known or not used at all; all of them are named.
     """
     rules = rules or ProvenanceRules()
     verdicts = list(verdicts)
@@ -60,12 +69,25 @@ def require(verdicts: Iterable[Verdict], rules: ProvenanceRules | None = None) -
     for verdict in verdicts:
         declaration = rules.declarations.get(verdict.name)
         declared.append(verdict if declaration is None else _declare(verdict, declaration))
-        problems += _problems(declared[-1], declaration, rules.allow_restricted)
+        problems += _problems(declared[-1], declaration, rules)
+    problems = sorted(set(problems))
     if problems:
+        unknown = dict.fromkeys(one.name for one in declared if one.answer == "unknown")
+        asked = (
+            f"\nTo declare, add to the command, or as YAML to the recipe's provenance.yaml:\n  {unknown_line(unknown)}"
+        )
         raise ProvenanceError(
-            f"{len(problems)} source(s) stand against training and publishing:\n  " + "\n  ".join(sorted(problems))
+            f"{len(problems)} source(s) stand against training and publishing:\n  "
+            + "\n  ".join(problems)
+            + (asked if unknown and rules.undeclared == "stop" else "")
         )
     return declared
+
+
+def unknown_line(names: Iterable[str]) -> str:
+    """Return the override that declares sources, for the user to fill in, quoted for a shell."""
+    answer = '{written_by: people, statement: "WHO WROTE IT AND HOW YOU KNOW", license: LICENCE}'
+    return f"'provenance.declarations={{{', '.join(f'{json.dumps(name)}: {answer}' for name in names)}}}'"
 
 
 def _declare(verdict: Verdict, declaration: Declaration) -> Verdict:
@@ -81,21 +103,21 @@ def _declare(verdict: Verdict, declaration: Declaration) -> Verdict:
     )
 
 
-def _problems(verdict: Verdict, declaration: Declaration | None, allow_restricted: bool) -> list[str]:
+def _problems(verdict: Verdict, declaration: Declaration | None, rules: ProvenanceRules) -> list[str]:
     found = []
     if declaration is not None and verdict.declaration is None:
         found.append(
             f"{verdict.name}: declared, but known to be {verdict.answer}, which a declaration does not change. "
             f"{verdict.reason} Take the declaration out."
         )
-    if verdict.answer == "restricted" and not allow_restricted:
+    if verdict.answer == "restricted" and not rules.allow_restricted:
         found.append(
-            f"{verdict.name}: restricted. {verdict.reason} Name another source, or set allow_restricted to true, "
-            "which marks every row and card that comes of it."
+            f"{verdict.name}: restricted. {verdict.reason} Name another source, or set "
+            "provenance.allow_restricted=true, which marks every row and card that comes of it."
         )
-    if verdict.answer == "unknown":
+    if verdict.answer == "unknown" and rules.undeclared == "stop":
         found.append(
-            f"{verdict.name}: unknown. {verdict.reason} If you know who wrote it, say so under declarations: "
-            f"written_by (people or open_model), a statement, and the license."
+            f"{verdict.name}: unknown. {verdict.reason} If you know who wrote it, declare it: written_by (people or "
+            "open_model), a statement, and the license."
         )
     return found

@@ -20,10 +20,13 @@ def test_what_stops_is_named_all_at_once():
         "2 source(s) stand against training and publishing:\n"
         "  akoksal/LongForm: restricted. LongForm: OpenAI's text-davinci-003 wrote the instructions to texts of "
         "people, and OpenAI's terms forbid to use the output for models that compete with theirs, "
-        "which its own licence repeats. Name another source, or set allow_restricted to true, "
+        "which its own licence repeats. Name another source, or set provenance.allow_restricted=true, "
         "which marks every row and card that comes of it.\n"
-        "  org/new: unknown. org/new is in no table. If you know who wrote it, say so under declarations: written_by "
-        "(people or open_model), a statement, and the license."
+        "  org/new: unknown. org/new is in no table. If you know who wrote it, declare it: written_by (people or "
+        "open_model), a statement, and the license.\n"
+        "To declare, add to the command, or as YAML to the recipe's provenance.yaml:\n"
+        '  \'provenance.declarations={"org/new": {written_by: people, statement: "WHO WROTE IT AND HOW YOU KNOW", '
+        "license: LICENCE}}'"
     )
 
 
@@ -37,6 +40,14 @@ def test_allowing_the_restricted_does_not_allow_the_unknown():
         require([judge_dataset("org/new")], ProvenanceRules(allow_restricted=True))
 
 
+def test_the_unknown_may_be_recorded_only():
+    (verdict,) = require([judge_dataset("org/new")], ProvenanceRules(undeclared="record"))
+    assert verdict.answer == "unknown"
+    with pytest.raises(ProvenanceError) as error:
+        require([judge_dataset("org/new"), judge_model("embedded")], ProvenanceRules(undeclared="record"))
+    assert "org/new" not in str(error.value)
+
+
 def test_a_declaration_is_recorded():
     (verdict,) = require([judge_dataset("org/new")], ProvenanceRules(declarations={"org/new": OURS}))
     assert (verdict.answer, verdict.license) == ("clean", "cc-by-4.0")
@@ -46,7 +57,7 @@ def test_a_declaration_is_recorded():
 
 def test_a_declaration_does_not_change_what_is_known():
     with pytest.raises(ProvenanceError) as error:
-        require([judge_dataset("tatsu-lab/alpaca")], ProvenanceRules(True, {"tatsu-lab/alpaca": OURS}))
+        require([judge_dataset("tatsu-lab/alpaca")], ProvenanceRules(True, declarations={"tatsu-lab/alpaca": OURS}))
     assert "declared, but known to be restricted, which a declaration does not change." in str(error.value)
     assert "Take the declaration out." in str(error.value)
 

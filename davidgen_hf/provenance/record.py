@@ -1,0 +1,187 @@
+"""``provenance`` in ``run.json``: each thing that a run was made with, what is known of it, and what follows.
+
+``read_provenance(folder)`` gives it back to all who write cards, push, evaluate or train on what a run made.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from davidgen_hf.errors import ProvenanceError
+from davidgen_hf.provenance.licences import compose_licences
+from davidgen_hf.provenance.rules import unknown_line
+from davidgen_hf.provenance.verdict import ANSWERS, Answer, Verdict
+
+FILE_NAME = "run.json"
+# What a part does, in the order of the way. ``generator`` is the model that wrote the instructions: one that the run
+# trained itself has the base model and the seeds as its lineage. ``extractor`` is there only if a model extracts.
+ROLES = ("seeds", "passages", "base_model", "generator", "extractor", "scorer", "follower_base")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that a run was made with.
+
+    Args:
+        role: One of ``ROLES``.
+        name: Id of a dataset or model, name of a local file without its folder, or name of a package.
+        answer: ``clean``, ``restricted`` or ``unknown``.
+        reason: Why, in a sentence a card can show.
+        config: Configuration of a dataset.
+        revision: Commit, or version of a package; ``None`` for a local file.
+        license: Licence as the Hub writes it; ``None`` where it varies by row or is not known.
+        source: Where the reason can be read.
+        declaration: What the recipe says of a source that was unknown.
+        lineage: The verdicts that this one was made of: a model's base and the data it was trained on.
+    """
+
+    role: str
+    name: str
+    answer: Answer
+    reason: str
+    config: str | None = None
+    revision: str | None = None
+    license: str | None = None
+    source: str | None = None
+    declaration: str | None = None
+    lineage: tuple[Verdict, ...] = ()
+
+    @classmethod
+    def of(cls, role: str, verdict: Verdict, *, config: str | None = None, revision: str | None = None) -> Self:
+        """Return a part of that verdict."""
+        return cls(
+            role,
+            verdict.name,
+            verdict.answer,
+            verdict.reason,
+            config or None,
+            revision or None,
+            verdict.license,
+            verdict.source,
+            verdict.declaration,
+            verdict.parts,
+        )
+
+    @property
+    def id(self) -> str:
+        """Name, configuration and commit in one, ``wikimedia/wikipedia:20231101.en@b04c8d1``; rows name parts so."""
+        return self.name + (f":{self.config}" if self.config else "") + (f"@{self.revision}" if self.revision else "")
+
+    def record(self) -> dict[str, Any]:
+        """Return the part as plain values, its ``id`` among them."""
+        return {"id": self.id} | asdict(self)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a run's data and models come from.
+
+    Args:
+        parts: In the order of ``ROLES``.
+        allow_restricted: Whether the recipe allows restricted parts; rows, ``run.json`` and cards then say so.
+        license: Licence that the corpus may carry; ``None`` as long as it is not known.
+        license_reason: Why that one, or why none is known.
+    """
+
+    parts: tuple[Part, ...]
+    allow_restricted: bool = False
+    license: str | None = None
+    license_reason: str = "The corpus is not finished, and its licence follows from those of its rows."
+
+    @property
+    def answer(self) -> Answer:
+        """The worst answer on a part; ``unknown`` where there are none."""
+        return max((part.answer for part in self.parts), key=ANSWERS.index, default="unknown")
+
+    @property
+    def restricted(self) -> bool:
+        """Whether a closed model wrote a part, or a term forbids to train on it."""
+        return self.answer == "restricted"
+
+    @property
+    def undeclared(self) -> list[Part]:
+        """The parts that are unknown, and that nobody has declared."""
+        return [part for part in self.parts if part.answer == "unknown"]
+
+    def of_role(self, role: str) -> list[Part]:
+        """Return the parts that have a role; only ``seeds`` and ``passages`` may be more than one."""
+        return [part for part in self.parts if part.role == role]
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it as plain values, the worst answer among them, for ``run.json``."""
+        return {"answer": self.answer} | asdict(self) | {"parts": [part.record() for part in self.parts]}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Return what ``record`` wrote.
+
+        Raises:
+            KeyError, TypeError, AttributeError: It is something else.
+        """
+        given = {name: value for name, value in record.items() if name not in ("answer", "parts")}
+        parts = ({name: value for name, value in part.items() if name != "id"} for part in record["parts"])
+        return cls(tuple(Part(**part | {"lineage": _verdicts(part["lineage"])}) for part in parts), **given)
+
+
+def _verdicts(records: Iterable[dict[str, Any]]) -> tuple[Verdict, ...]:
+    return tuple(Verdict(**record | {"parts": _verdicts(record["parts"])}) for record in records)
+
+
+def read_provenance(folder: str | Path) -> Provenance:
+    """Return what ``run.json`` says of where a run, or a model that was trained by itself, comes from.
+
+    Raises:
+        ProvenanceError: There is no ``run.json``, it is damaged, or it says nothing of provenance.
+    """
+    path = Path(folder) / FILE_NAME
+    try:
+        return Provenance.from_record(json.loads(path.read_text("utf-8"))["provenance"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ProvenanceError(
+            f"{path} does not say where the data and models come from ({error!r}). Give the command that made the "
+            "folder once more: what is finished stays, and the record is completed."
+        ) from error
+
+
+def with_license(provenance: Provenance, texts: Iterable[str | None], *, declared: str | None = None) -> Provenance:
+    """Return the provenance with the licence that the corpus may carry, or why none is known.
+
+    Args:
+        provenance: Of the run; the licence of its generator counts too, for that writes into the corpus.
+        texts: Licences of the rows.
+        declared: Licence that the recipe names for combinations that the table does not hold.
+    """
+    try:
+        found = compose_licences(texts, [part.license for part in provenance.of_role("generator")], declared=declared)
+    except ProvenanceError as error:
+        return replace(provenance, license=None, license_reason=str(error))
+    return replace(provenance, license=found.license, license_reason=found.reason)
+
+
+def require_publishable(provenance: Provenance) -> None:
+    """Stop what must not be published yet.
+
+    Raises:
+        ProvenanceError: A part is restricted and the recipe does not allow that, a part is unknown and nobody has
+            declared it, or no licence is known; all reasons are named, and what to do.
+    """
+    problems = [
+        f"{part.id} ({part.role}) is restricted, and the recipe does not allow that. {part.reason}"
+        for part in provenance.parts
+        if part.answer == "restricted" and not provenance.allow_restricted
+    ]
+    if undeclared := provenance.undeclared:
+        names = ", ".join(f"{part.name} ({part.role})" for part in undeclared)
+        problems.append(
+            f"It is not known who wrote or made {names}. If you know, give the command of the run once more with\n    "
+            + unknown_line([part.name for part in undeclared])
+        )
+    if provenance.license is None:
+        problems.append(
+            f"{provenance.license_reason} To name one, give the command of the run once more with\n    "
+            "provenance.license=LICENCE"
+        )
+    if problems:
+        raise ProvenanceError("This cannot be published yet:\n  " + "\n  ".join(problems))
