@@ -21,7 +21,7 @@ from davidgen_hf.processors import Processor
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.recipe import CorpusSettings
 from davidgen_hf.schema import PASSAGE
-from davidgen_hf.shards import read_note, read_shard, shard_paths, write_shard
+from davidgen_hf.shards import make_rows, read_note, read_shard, shard_paths, write_shard
 from davidgen_hf.sources.passages import Skipped
 
 FINISHED = "finished.json"
@@ -84,7 +84,7 @@ def _extract_all(
         for number, rows in enumerate(_chunks(passages, settings.shard_rows)):
             path = folder / f"{number:05d}.parquet"
             if not path.exists():
-                _make_shard(Dataset.from_list(rows, features=PASSAGE), step, settings, path)
+                _make_shard(make_rows({name: [row[name] for row in rows] for name in PASSAGE}, PASSAGE), step, settings, path)
             bar.update(len(rows))
     write_whole(finished, json.dumps(asdict(skipped)) + "\n")
 
@@ -121,7 +121,7 @@ def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, folder:
             if next(repeated):
                 one["reject_reason"] = "near_duplicate"
         if is_missing:
-            marked = Dataset.from_dict(rows[:] | {"candidates": candidates}, features=rows.features)
+            marked = make_rows(rows[:] | {"candidates": candidates}, rows.features)
             write_shard(marked, folder / source.name, _count_reasons(marked), time.perf_counter() - started)
             started = time.perf_counter()
 
@@ -186,11 +186,11 @@ def _apply(step: Processor, rows: Dataset) -> Dataset:
     """Run one step over a shard at once, so that an engine sees all of it when it sorts by length."""
     given = rows[:]
     columns = step(given) if step.changes_row_count else given | step(given)
-    return Dataset.from_dict(columns, features=Features(rows.features | step.writes))
+    return make_rows(columns, Features(rows.features | step.writes))
 
 
 def _count_reasons(rows: Dataset) -> Counter:
-    reasons = Counter(one["reject_reason"] for candidates in rows["candidates"] for one in candidates)
+    reasons = Counter(one["reject_reason"] for candidates in rows["candidates"][:] for one in candidates)
     rejected = {f"rejected.{reason}": number for reason, number in reasons.items() if reason is not None}
     return Counter(candidates=reasons.total(), accepted=reasons[None], **rejected)
 
