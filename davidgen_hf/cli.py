@@ -257,6 +257,7 @@ def evaluate(
     if tasks_path:
         print(task_folder(local, names, partial))
         return
+    from davidgen_hf.cards import refresh_cards
     from davidgen_hf.evaluation.command import Evaluation, evaluate_all
     from davidgen_hf.evaluation.harness import HarnessSettings, parse_model_args
 
@@ -274,6 +275,7 @@ def evaluate(
     )
     for path in evaluate_all(targets or [], predictions, asked, settings):
         print(path)
+        refresh_cards(path.parents[1])
 
 
 def main() -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 from datasets import DatasetInfo, SplitDict, SplitInfo
 
 from davidgen_hf.builder import KINDS, PAIRS, DavidGen, kinds_of
-from davidgen_hf.cards import Config, corpus_card
+from davidgen_hf.cards import Beside, Config, corpus_card, read_notes
+from davidgen_hf.cards.facts import folder_names
+from davidgen_hf.cards.pictures import FOLDER as PICTURES
+from davidgen_hf.cards.pictures import pictures_of
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.recipe import write_recipe
+from davidgen_hf.files import write_whole
+from davidgen_hf.recipe import recipe_files
 from davidgen_hf.record import read_record
 
 # Every pair is in one of these; "combined" reads their files, so that none is stored twice.
@@ -52,9 +56,11 @@ def build_folder(
     shutil.rmtree(draft, ignore_errors=True)
     configs = {kind: _build(runs, kind, draft, num_proc, max_shard_size) for kind in kinds if kind != "combined"}
     configs |= _combine(configs)
-    for run in runs:
-        write_recipe(read_record(run)["recipe"], draft / "recipes" / run.resolve().name)
-    corpus_card(runs, {kind: configs[kind] for kind in kinds}, repo=repo).save(draft / "README.md")
+    pictures = _lay_beside(runs, draft)
+    notes = "\n\n".join(filter(None, (read_notes(run / "README.md") for run in runs)))
+    beside = Beside(output.resolve().name, recipes=True, pictures=pictures, notes=notes)
+    card = corpus_card(runs, {kind: configs[kind] for kind in kinds}, beside, repo=repo)
+    card.save(draft / "README.md")
     if output.exists():
         output.rmdir()
     os.replace(draft, output)
@@ -75,9 +81,22 @@ def _build(runs: list[Path], kind: str, folder: Path, num_proc: int | None, max_
             file.rename(data / f"{split}-{number:05d}-of-{len(files):05d}.parquet")
     shutil.rmtree(work)
     builder.info.download_size = sum(file.stat().st_size for file in data.iterdir())
-    return Config(
-        KINDS[kind].about, {split: [f"data/{kind}/{split}-*"] for split in builder.info.splits}, builder.info
-    )
+    files_of = {split: [f"data/{kind}/{split}-*"] for split in builder.info.splits}
+    rows = {split: info.num_examples for split, info in builder.info.splits.items()}
+    return Config(KINDS[kind].about, files_of, rows, builder.info)
+
+
+def _lay_beside(runs: list[Path], folder: Path) -> list[tuple[str, str]]:
+    """Write the recipes of runs, copy their pictures, and return what these show and their paths."""
+    pictures = []
+    for run, name in zip(runs, folder_names(runs), strict=True):
+        for recipe_file, text in recipe_files(read_record(run)["recipe"]):
+            write_whole(folder / "recipes" / name / recipe_file, text)
+        for shows, path in pictures_of(run, f"{PICTURES}/{name}"):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(run / PICTURES / Path(path).name, folder / path)
+            pictures.append((shows, path))
+    return pictures
 
 
 def _combine(configs: dict[str, Config]) -> dict[str, Config]:
@@ -87,9 +106,10 @@ def _combine(configs: dict[str, Config]) -> dict[str, Config]:
         return {}
     infos = [part.info for part in parts]
     size = sum(info.dataset_size for info in infos)
+    rows = sum(part.rows["train"] for part in parts)
     splits = SplitDict()
-    splits.add(SplitInfo("train", num_bytes=size, num_examples=sum(part.rows for part in parts)))
+    splits.add(SplitInfo("train", num_bytes=size, num_examples=rows))
     download = sum(info.download_size for info in infos)
     info = DatasetInfo(features=PAIRS, splits=splits, download_size=download, dataset_size=size)
     files_of = {"train": [path for part in parts for path in part.data_files["train"]]}
-    return {"combined": Config(KINDS["combined"].about, files_of, info)}
+    return {"combined": Config(KINDS["combined"].about, files_of, {"train": rows}, info)}

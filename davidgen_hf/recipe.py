@@ -11,7 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import InputError, SettingError
-from davidgen_hf.files import write_whole
 from davidgen_hf.near_duplicates import NearDuplicates
 from davidgen_hf.processors import (
     Decontaminate,
@@ -190,10 +189,11 @@ def parse_recipe(name: str, text: dict[str, dict]) -> Recipe:
     return Recipe(name=name, text=text, **made)
 
 
-def write_recipe(text: dict[str, dict], folder: Path) -> None:
-    """Write ``Recipe.text``, as ``run.json`` keeps it, as a recipe's folder."""
-    for section, name in FILES.items():
-        write_whole(folder / name, yaml.safe_dump(text[section], sort_keys=False, allow_unicode=True))
+def recipe_files(text: dict[str, dict]) -> list[tuple[str, str]]:
+    """Return names and content of the files that make a recipe of ``Recipe.text``, as ``run.json`` keeps it."""
+    return [
+        (name, yaml.safe_dump(text[section], sort_keys=False, allow_unicode=True)) for section, name in FILES.items()
+    ]
 
 
 def shipped_recipes() -> list[str]:

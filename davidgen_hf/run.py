@@ -7,6 +7,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
+from davidgen_hf.cards import README, write_cards
 from davidgen_hf.corpus import build_corpus, read_counts, read_skipped
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError
@@ -39,6 +40,7 @@ def run_recipe(recipe: Recipe, output: Path, announce: Callable[[str], None]) ->
     if not (output / FILE_NAME).is_file():
         check_inputs(recipe)
     record = open_record(recipe, output)
+    before = set(record.steps)
     for number, (name, step) in enumerate(STEPS.items(), start=1):
         if name in record.steps:
             announce(f"{number}/{len(STEPS)} {name}: done before, skipped")
@@ -48,6 +50,8 @@ def run_recipe(recipe: Recipe, output: Path, announce: Callable[[str], None]) ->
         report = step(recipe, output)
         load_engine.cache_clear()  # the next step needs the memory for a model of its own
         record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
+    if set(record.steps) != before or not (output / README).is_file():
+        write_cards(output)
     return record
 
 

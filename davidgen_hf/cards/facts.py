@@ -1,11 +1,12 @@
 """What a run says of itself, in the form in which cards show it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
-from davidgen_hf.recipe import parse_recipe
+from davidgen_hf.recipe import parse_recipe, recipe_files
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME
 
 CITATION = """
@@ -40,7 +41,7 @@ def settings_of(record: dict) -> list[tuple[str, str]]:
         SettingError: The recipe is of another version of the package.
     """
     recipe = parse_recipe(record["name"], record["recipe"])
-    corpus = recipe.corpus.with_models(_model(recipe.base_model), "the generator of this run")
+    corpus = recipe.corpus.with_models(model_name(recipe.base_model), "the generator of this run")
     stages = {one.name: getattr(corpus, one.name) for one in fields(corpus) if one.name != "shard_rows"}
     steps = {
         "seeds": asdict(recipe.seeds),
@@ -48,7 +49,7 @@ def settings_of(record: dict) -> list[tuple[str, str]]:
         **{name: asdict(value) if is_dataclass(value) else value for name, value in stages.items()},
         "train the follower": recipe.follower,
     }
-    return [(step, ", ".join(_flatten(settings))) for step, settings in steps.items()]
+    return [(step, ", ".join(flatten(settings))) for step, settings in steps.items()]
 
 
 def attrition(records: Iterable[dict]) -> list[tuple[str, str, int]]:
@@ -66,16 +67,41 @@ def attrition(records: Iterable[dict]) -> list[tuple[str, str, int]]:
     return [(stage, what, number) for (stage, what), number in found.items() if number]
 
 
-def seconds_of(record: dict) -> float:
-    """Return how long the steps of a run took."""
-    return sum(step["seconds"] for step in record["steps"].values())
+def folder_names(runs: Sequence[Path]) -> list[str]:
+    """Return a name for each run, after its folder; a later one of the same name gets a number."""
+    names: list[str] = []
+    for run in runs:
+        name, number = run.resolve().name, 2
+        while name in names:
+            name, number = f"{run.resolve().name}-{number}", number + 1
+        names.append(name)
+    return names
 
 
-def _model(name: str) -> str:
+def told(record: dict, folder: str) -> dict[str, Any]:
+    """Return what a card tells of one run; ``folder`` is where its recipe lies, or is to be put."""
+    return {
+        "name": record["name"],
+        "settings": settings_of(record),
+        "versions": versions_of(record),
+        "seconds": sum(step["seconds"] for step in record["steps"].values()),
+        "command": f"davidgen run {folder} --output runs/{Path(folder).name}",
+        "folder": folder,
+        "recipe": recipe_files(record["recipe"]),
+    }
+
+
+def versions_of(record: dict) -> str:
+    """Return the versions of a record in one line."""
+    return ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+
+
+def model_name(name: str) -> str:
+    """Return what a model is called on the Hub, where ``embedded`` stands for one."""
     return MODEL_NAME if name == EMBEDDED else name
 
 
-def _flatten(settings: Any, key: str = "") -> Iterator[str]:
+def flatten(settings: Any, key: str = "") -> Iterator[str]:
     """Yield ``place.name = value`` of nested settings; a part without settings is named alone."""
     if isinstance(settings, list | tuple) and any(isinstance(one, Mapping) for one in settings):
         settings = dict(enumerate(settings, start=1))
@@ -84,7 +110,7 @@ def _flatten(settings: Any, key: str = "") -> Iterator[str]:
         if key and not told:
             yield key
         for name, value in told.items():
-            yield from _flatten(value, f"{key}.{name}" if key else str(name))
+            yield from flatten(value, f"{key}.{name}" if key else str(name))
     else:
         value = " ".join(map(str, settings)) if isinstance(settings, list | tuple) else settings
         yield f"{key} = {value}" if key else str(value)

@@ -53,12 +53,6 @@ class Origin:
         """Tags that tell of it."""
         return [name for name, true in (("demo", self.demo), ("restricted", self.restricted)) if true]
 
-    def metadata(self) -> dict[str, str]:
-        """Return the licence as a card's metadata names it."""
-        if self.license:
-            return {"license": self.license}
-        return {"license": "other", "license_name": "not-determined"}
-
 
 def origin_of(records: Sequence[dict], rows: RowFacts) -> Origin:
     """Return where the corpora of runs come from, all together."""
@@ -68,7 +62,7 @@ def origin_of(records: Sequence[dict], rows: RowFacts) -> Origin:
     try:
         whole = compose_licences([license for *_, license in rows.origins], writers)
     except ProvenanceError as error:
-        return Origin(parts, None, str(error), demo)
+        return Origin(parts, None, f"{str(error).partition('. ')[0]}.", demo)
     return Origin(parts, whole.license, whole.reason, demo)
 
 

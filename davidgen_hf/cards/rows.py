@@ -1,6 +1,7 @@
 """What the shards of runs hold, counted shard by shard: origins, languages, perplexities, and rows to show."""
 
 import heapq
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,11 @@ class RowFacts:
     def pairs(self) -> int:
         """Number of pairs."""
         return self.strategies.total()
+
+    @property
+    def iso_languages(self) -> list[str]:
+        """Languages that have a code of ISO 639, as the Hub asks for."""
+        return sorted(name for name in self.languages if re.fullmatch("(?!und)[a-z]{2,3}", name or ""))
 
 
 def count_rows(runs: Iterable[Path]) -> RowFacts:

@@ -1,12 +1,14 @@
 """Templates to Markdown in which no value is anything but text, whatever it holds."""
 
+import json
 import re
 from collections.abc import Mapping
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+NOTES = "<!-- What stands below this line is kept when the card is written anew. -->"
 UNKNOWN = Markup("*not recorded*")
 # Characters that show nothing, or turn the direction of what follows.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u200b-\u200f\u2066-\u2069\ufeff]")
@@ -31,9 +33,21 @@ def plain(value: object) -> Markup:
 
 def code(text: str, language: str = "") -> Markup:
     """Return a block of code, with a fence that is longer than any in it."""
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = _longer_fence(text, 3)
     return Markup(f"{fence}{language}\n{text.strip()}\n{fence}")
+
+
+def inline(text: str) -> Markup:
+    """Return a span of code."""
+    text = _UNSEEN.sub("\ufffd", " ".join(text.split()))
+    fence = _longer_fence(text, 1)
+    padding = " " if "`" in text else ""
+    return Markup(f"{fence}{padding}{text}{padding}{fence}")
+
+
+def literal(text: str) -> Markup:
+    """Return a text as Python and JSON write it, for use within a block of code."""
+    return Markup(json.dumps(text))
 
 
 def brief(text: str, longest: int = 300) -> str:
@@ -55,7 +69,23 @@ def render(template: str, facts: Mapping[str, object]) -> str:
     Raises:
         jinja2.UndefinedError: The template asks for a fact that is not given.
     """
-    environment = Environment(undefined=StrictUndefined, finalize=plain, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"code": code, "brief": brief, "number": number}
-    source = (files("davidgen_hf.model_cards") / f"{template}.md").read_text("utf-8")
-    return environment.from_string(source).render(facts).strip() + "\n"
+    environment = Environment(
+        loader=FunctionLoader(_read),
+        undefined=StrictUndefined,
+        finalize=plain,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {one.__name__: one for one in (brief, code, inline, literal, number)}
+    text = environment.get_template(template).render(facts)
+    return re.sub("\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _read(name: str) -> str:
+    return (files("davidgen_hf.model_cards") / f"{name}.md").read_text("utf-8")
+
+
+def _longer_fence(text: str, least: int) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    return "`" * max(least, longest + 1)

@@ -9,7 +9,6 @@ from pathlib import Path
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.evaluation.data import describe_source
 from davidgen_hf.evaluation.harness import HarnessSettings, answer_task, open_model
-from davidgen_hf.evaluation.model_index import write_card
 from davidgen_hf.evaluation.predictions import score_predictions
 from davidgen_hf.evaluation.results import FILE_NAME, FOLDER, summarize, write_results
 from davidgen_hf.record import FILE_NAME as RUN_FILE
@@ -61,8 +60,6 @@ def evaluate_all(
 def evaluate_model(target: str, evaluation: Evaluation, settings: HarnessSettings) -> Path:
     """Run a run folder's follower, or any model, on the benchmarks; return the path of ``results.json``.
 
-    The card of a run's follower gets the figures too.
-
     Raises:
         DavidgenError: Of the kind of what is wrong with model, data or folder.
     """
@@ -79,10 +76,7 @@ def evaluate_model(target: str, evaluation: Evaluation, settings: HarnessSetting
         own = name.removeprefix(PREFIX)
         rows[own] = answer_task(lm, name, tasks, settings)
         benchmarks[own] = summarize(rows[own]) | _circumstances(name, evaluation, left_out) | {"settings": asked}
-    path = write_results(folder, facts, benchmarks, rows)
-    if run and folder == run:
-        write_card(run)
-    return path
+    return write_results(folder, facts, benchmarks, rows)
 
 
 def evaluate_predictions(path: Path, evaluation: Evaluation) -> Path:

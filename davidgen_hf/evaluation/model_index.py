@@ -1,17 +1,11 @@
-"""``results.json`` to the follower's card: its ``model-index`` and its table are made of the same figures."""
+"""``results.json`` to the ``model-index`` of the follower's card."""
 
-from pathlib import Path
-
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
-
-from davidgen_hf.evaluation.results import read_results
-from davidgen_hf.evaluation.table import compare, to_markdown
+from huggingface_hub import EvalResult
 
 DATASETS = {
     "superni": ("Muennighoff/natural-instructions", "Super-NaturalInstructions test tasks"),
     "longform": ("akoksal/LongForm", "LongForm test set"),
 }
-TABLE = "<!-- evaluation: written by `davidgen eval` -->"
 
 
 def eval_results(results: dict) -> list[EvalResult]:
@@ -33,28 +27,3 @@ def eval_results(results: dict) -> list[EvalResult]:
         if (family := name.partition("_")[0]) in DATASETS
         for metric, score in benchmark["scores"].items()
     ]
-
-
-def write_card(run: Path) -> Path:
-    """Put a run's evaluation at the end of its follower's card, in place of an earlier one.
-
-    Returns:
-        The path of the card, ``follower/README.md``.
-
-    Raises:
-        RunFolderError: The run has no results.
-    """
-    results = read_results(run)
-    path = run / "follower" / "README.md"
-    if path.is_file():
-        card = ModelCard.load(path)
-    else:
-        data = ModelCardData(library_name="transformers", pipeline_tag="text-generation", tags=["davidgen"])
-        card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n# {results['method']}: instruction follower\n")
-    card.data.model_name = card.data.model_name or results["method"]
-    card.data.eval_results = eval_results(results)
-    card.text = (
-        f"{card.text.partition(TABLE)[0].rstrip()}\n\n{TABLE}\n## Evaluation\n\n{to_markdown(compare([run]))}\n"
-    )
-    card.save(path)
-    return path
