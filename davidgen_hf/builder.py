@@ -19,18 +19,17 @@ from datasets.builder import Key
 from datasets.fingerprint import Hasher
 from datasets.table import table_cast
 
-from davidgen_hf import __version__
+from davidgen_hf import __version__, schema
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.provenance.licences import may_pass_on
 from davidgen_hf.record import read_record
-from davidgen_hf.schema import CANDIDATES, FRAGMENT, PAIR, PASSAGE, SEED, TRAINING
 from davidgen_hf.shards import read_table
 
 Filter = Callable[[pyarrow.Table], Any]
 
-PAIRS = Features(PASSAGE | FRAGMENT | PAIR)
-SCORED = Features(PASSAGE | FRAGMENT | CANDIDATES)
-SEEDS = Features(SEED | TRAINING)
+PAIRS = Features(schema.PASSAGE | schema.FRAGMENT | schema.PAIR)
+SCORED = Features(schema.PASSAGE | schema.FRAGMENT | schema.SCORED)
+SEEDS = Features(schema.SEED | schema.TRAINING)
 # Rows of one row group: what a reader has to take at once, so few for streaming, but enough to be read fast.
 ROW_GROUP_BYTES = 32 << 20
 

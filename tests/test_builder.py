@@ -5,11 +5,11 @@ from collections import Counter
 
 import pyarrow.parquet
 import pytest
-from datasets import Dataset
+from datasets import Dataset, Features
 
+from davidgen_hf import schema
 from davidgen_hf.builder import KINDS, PAIRS, SCORED, SEEDS, DavidGen, kinds_of
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.shards import read_shard, read_shards, shard_paths
 
 
@@ -27,7 +27,7 @@ def rows_of(builder: DavidGen, split: str = "train") -> list[dict]:
 
 
 def test_no_column_of_a_run_is_lost(tiny_run):
-    assert read_shards(tiny_run / "corpus").features == PAIRS | CANDIDATES
+    assert read_shards(tiny_run / "corpus").features == Features(PAIRS | schema.SCORED)
     assert read_shards(tiny_run / "scored").features == SCORED
     assert read_shard(tiny_run / "seeds" / "train.parquet").features == SEEDS
 
@@ -61,7 +61,7 @@ def test_only_seeds_that_may_be_passed_on(tiny_run, build):
 def test_streaming_gives_the_same_rows_a_shard_at_a_time(tiny_run, build):
     stream = build("combined", tiny_run).as_streaming_dataset(split="train")
     assert stream.num_shards == len(shard_paths(tiny_run / "corpus"))
-    assert list(stream) == list(read_shards(tiny_run / "corpus").remove_columns("candidates"))
+    assert list(stream) == list(read_shards(tiny_run / "corpus").select_columns(list(PAIRS)))
 
 
 def test_two_processes_write_the_same_rows(tiny_run, build, tmp_path):
