@@ -84,7 +84,8 @@ def _extract_all(
         for number, rows in enumerate(_chunks(passages, settings.shard_rows)):
             path = folder / f"{number:05d}.parquet"
             if not path.exists():
-                _make_shard(make_rows({name: [row[name] for row in rows] for name in PASSAGE}, PASSAGE), step, settings, path)
+                columns = {name: [row[name] for row in rows] for name in PASSAGE}
+                _make_shard(make_rows(columns, PASSAGE), step, settings, path)
             bar.update(len(rows))
     write_whole(finished, json.dumps(asdict(skipped)) + "\n")
 
