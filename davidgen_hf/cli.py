@@ -46,6 +46,47 @@ def run(
     output: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/run"),
 ) -> None:
     """Turn plain text into an instruction corpus, a generator and a follower; a second call does what is missing."""
+    _run(recipe, _named(passages, text_column, seeds, base_model) + (overrides or []), output)
+
+
+@app.command()
+def estimate(
+    recipe: Annotated[str, typer.Argument(help="Folder of numbered YAML files, or the name of a shipped recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value, over the recipe's own.")] = None,
+    passages: Annotated[str | None, typer.Option(help="As for davidgen run.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="As for davidgen run.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="As for davidgen run.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="As for davidgen run.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Also tell the time on so many machines like this one.")] = 1,
+    sample: Annotated[int, typer.Option(min=2, help="Passages that are run for real.")] = 24,
+    total: Annotated[
+        int | None, typer.Option(min=1, help="Number of passages, where there are too many to be counted.")
+    ] = None,
+    accepted_share: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Share of candidates that the guards will let through.")
+    ] = 0.75,
+) -> None:
+    """Run a small sample for real, and tell the time, tokens, disk and memory of the whole."""
+    import tempfile
+
+    from rich.console import Console
+
+    from davidgen_hf.estimate import EstimateSettings
+    from davidgen_hf.estimate import estimate as make_estimate
+    from davidgen_hf.recipe import load_recipe
+
+    console = Console()
+    read = load_recipe(recipe, _named(passages, text_column, seeds, base_model) + (overrides or []))
+    settings = EstimateSettings(sample, total, accepted_share)
+    with tempfile.TemporaryDirectory(prefix="davidgen_") as folder:
+        found = make_estimate(read, settings, Path(folder), lambda step: console.print(step, style="bold"))
+    console.print(found.table(workers))
+    for note in found.notes:
+        console.print(note)
+
+
+def _named(passages: str | None, text_column: str | None, seeds: str | None, base_model: str | None) -> list[str]:
+    """Return the overrides that the options of a run stand for."""
     options = {
         "corpus.passages.source": passages,
         "corpus.passages.text_column": text_column,
@@ -53,8 +94,7 @@ def run(
         "generator.model_name_or_path": base_model,
         "follower.model_name_or_path": base_model,
     }
-    named = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
-    _run(recipe, named + (overrides or []), output)
+    return [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
 
 
 def _run(recipe: str, overrides: list[str], output: Path) -> None:

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "davidgen_hf"
 ORDER = (
     *("errors", "files", "schema", "sentences", "prompts", "provenance", "sources", "engines", "processors"),
     *("near_duplicates", "training", "recipe", "shards", "record", "tasks", "evaluation", "corpus", "builder"),
-    *("export", "cards", "run", "publish", "summary", "cli", "__main__"),
+    *("export", "cards", "run", "estimate", "publish", "summary", "cli", "__main__"),
 )
 
 
