@@ -6,6 +6,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from davidgen_hf.cards.text import words
 from davidgen_hf.recipe import parse_recipe, recipe_files
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME
 
@@ -58,12 +59,12 @@ def attrition(records: Iterable[dict]) -> list[tuple[str, str, int]]:
     for record in records:
         for step, unit in (("seeds", "seeds"), ("corpus", "passages")):
             for reason, number in record["steps"][step]["skipped"]["counts"].items():
-                found["read", f"{unit} skipped: {_words(reason)}"] += number
+                found["read", f"{unit} skipped: {words(reason)}"] += number
         counts = record["steps"]["corpus"]["counts"]
         # A candidate is rejected by a guard or, later, by the scorer, which counts both.
         for stage, given in (("fragments", "fragments"), ("candidates", "scored"), ("corpus", "corpus")):
             for what, number in counts[given].items():
-                found[stage, _words(what.replace(".", ": "))] += number
+                found[stage, words(what.replace(".", ": "))] += number
     return [(stage, what, number) for (stage, what), number in found.items() if number]
 
 
@@ -114,7 +115,3 @@ def flatten(settings: Any, key: str = "") -> Iterator[str]:
     else:
         value = " ".join(map(str, settings)) if isinstance(settings, list | tuple) else settings
         yield f"{key} = {value}" if key else str(value)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -63,7 +63,7 @@ def model_card(run: Path, role: Role, *, repo: str | None = None, notes: str = "
         "kind": "An adapter (LoRA)" if is_adapter else "A fine-tuned copy",
         "base": Markup(f"[{plain(base)}](https://huggingface.co/{base})") if on_hub(base) else base,
         "base_revision": training["base_revision"],
-        "license": judge_model(base).license,
+        "license": _license(role, base, origin),
         "corpus": repo,
         "origin": origin,
         "training": training,
@@ -84,11 +84,18 @@ def _metadata(record: dict, role: Role, base: str, origin: Origin, repo: str | N
     seeds = record["recipe"]["seeds"].get("source", {}).get("source", "")
     data = repo if role == "follower" else seeds if on_hub(seeds) else None
     return {
-        **license_metadata(judge_model(base).license),
+        **license_metadata(_license(role, base, origin)),
         "pipeline_tag": "text-generation",
         "datasets": [data] if data else None,
         "tags": ["davidgen", "trl", "sft", ABOUT[role], *origin.marks],
     }
+
+
+def _license(role: Role, base: str, origin: Origin) -> str | None:
+    """Return the licence of the base model, as the run recorded it, or as the tables have it."""
+    part = "base_model" if role == "generator" else "follower_base"
+    recorded = [one.license for one in origin.provenance.of_role(part)]
+    return recorded[0] if recorded else judge_model(base).license
 
 
 def _of_generator(record: dict) -> dict[str, Any]:

@@ -1,52 +1,45 @@
-"""Where the parts of a corpus come from, and which licence the whole may carry, as its card says it."""
+"""Where the corpora of runs come from, all together, as their cards say it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from davidgen_hf.cards.rows import RowFacts
-from davidgen_hf.errors import ProvenanceError
-from davidgen_hf.provenance import Verdict, compose_licences, judge_model, judge_source
-from davidgen_hf.provenance.verdict import ANSWERS
-from davidgen_hf.recipe import parse_recipe
+from davidgen_hf.provenance import Part, Provenance, with_license
 
-
-@dataclass(frozen=True)
-class Part:
-    """One thing that a run was made with: its role, where it is from, and what is known of it."""
-
-    role: str
-    name: str
-    revision: str | None
-    license: str | None
-    answer: str
-    reason: str
+NOT_RECORDED = "What the run was made with was not recorded."
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of the origin of a corpus.
+    """What is known of the origin of a corpus, and whether it was made for trying things out."""
 
-    Args:
-        parts: What it was made with.
-        license: Licence that it may carry; ``None`` where none is known.
-        reason: Why that one, or why none.
-        demo: Whether it was made for trying things out.
-    """
-
-    parts: Sequence[Part]
-    license: str | None
-    reason: str
+    provenance: Provenance
     demo: bool
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """What it was made with."""
+        return self.provenance.parts
 
     @property
     def answer(self) -> str:
         """The worst verdict on a part."""
-        return max((part.answer for part in self.parts), key=ANSWERS.index, default="unknown")
+        return self.provenance.answer
 
     @property
     def restricted(self) -> bool:
-        """Whether a part of it stands under terms that may forbid to train on it."""
-        return self.answer == "restricted"
+        """Whether a closed model wrote a part of it, or a term forbids to train on one."""
+        return self.provenance.restricted
+
+    @property
+    def license(self) -> str | None:
+        """Licence that it may carry; ``None`` where none is known."""
+        return self.provenance.license
+
+    @property
+    def reason(self) -> str:
+        """Why that licence, or why none."""
+        return self.provenance.license_reason.partition(". ")[0].removesuffix(".")
 
     @property
     def marks(self) -> list[str]:
@@ -55,26 +48,24 @@ class Origin:
 
 
 def origin_of(records: Sequence[dict], rows: RowFacts) -> Origin:
-    """Return where the corpora of runs come from, all together."""
-    parts = list(dict.fromkeys(part for record in records for part in _parts(record)))
-    writers = [part.license for part in parts if part.role == "generator"]
+    """Return where the corpora of runs come from, all together.
+
+    The licence of one corpus is what its run recorded; that of several follows from all their rows.
+    """
+    found = [Provenance.from_record(one["provenance"]) for one in records if "provenance" in one]
     demo = any(record["demo"] for record in records)
-    try:
-        whole = compose_licences([license for *_, license in rows.origins], writers)
-    except ProvenanceError as error:
-        return Origin(parts, None, f"{str(error).partition('. ')[0]}.", demo)
-    return Origin(parts, whole.license, whole.reason, demo)
-
-
-def _parts(record: dict) -> list[Part]:
-    recipe = parse_recipe(record["name"], record["recipe"])
-    verdicts = (
-        ("seeds", judge_source(recipe.seeds.source.source, config=recipe.seeds.source.config)),
-        ("passages", judge_source(recipe.corpus.passages.source, config=recipe.corpus.passages.config)),
-        ("generator", judge_model(recipe.base_model)),
+    if len(found) < len(records):
+        return Origin(Provenance((), license_reason=NOT_RECORDED), demo)
+    if len(found) == 1:
+        return Origin(found[0], demo)
+    parts = tuple(dict.fromkeys(part for one in found for part in one.parts))
+    whole = replace(found[0], parts=parts, allow_restricted=any(one.allow_restricted for one in found))
+    declared = {one.license for one in found}
+    return Origin(
+        with_license(
+            whole,
+            [license for *_, license in rows.origins],
+            declared=declared.pop() if len(declared) == 1 else None,
+        ),
+        demo,
     )
-    return [_part(role, verdict) for role, verdict in verdicts]
-
-
-def _part(role: str, verdict: Verdict) -> Part:
-    return Part(role, verdict.name, None, verdict.license, verdict.answer, verdict.reason)

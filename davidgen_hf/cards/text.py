@@ -63,6 +63,11 @@ def number(value: float | None, decimals: int = 2) -> Markup:
     return Markup(f"{value:,}" if isinstance(value, int) else f"{value:,.{decimals}f}")
 
 
+def words(name: str) -> str:
+    """Return a name of the code as words."""
+    return name.replace("_", " ")
+
+
 def render(template: str, facts: Mapping[str, object]) -> str:
     """Fill a template of ``model_cards``.
 
@@ -77,7 +82,7 @@ def render(template: str, facts: Mapping[str, object]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {one.__name__: one for one in (brief, code, inline, literal, number)}
+    environment.filters |= {one.__name__: one for one in (brief, code, inline, literal, number, words)}
     text = environment.get_template(template).render(facts)
     return re.sub("\n{3,}", "\n\n", text).strip() + "\n"
 
