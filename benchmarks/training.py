@@ -74,7 +74,7 @@ def main() -> None:
 
 def compare_speed(rows: Dataset, settings: dict, repeats: int, folder: Path) -> dict:
     """Train one epoch with each trainer in turn, round by round, and return tokens a second by race."""
-    settings = settings | {"num_train_epochs": 1, "gradient_accumulation_steps": 2, "disable_tqdm": True}
+    settings = settings | {"num_train_epochs": 1, "gradient_accumulation_steps": 2, "save_strategy": "no"}
     settings["model_name_or_path"], _ = resolve_model(settings["model_name_or_path"], None)
     contenders = {"trl": train_with_trl, "ours": train_with_ours}
     for run in contenders.values():  # the first steps of a process are slower

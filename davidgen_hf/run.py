@@ -20,7 +20,7 @@ from davidgen_hf.shards import read_shard, read_shards, write_shard
 from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.sources.seeds import read_seeds
 from davidgen_hf.training import resolve_model, train
-from davidgen_hf.training.summary import TrainingSummary
+from davidgen_hf.training.job import remove_checkpoints
 
 
 def run_recipe(recipe: Recipe, output: Path, announce: Callable[[str], None]) -> RunRecord:
@@ -90,7 +90,7 @@ def _seeds(recipe: Recipe, output: Path) -> dict:
 
 def _generator(recipe: Recipe, output: Path) -> dict:
     rows = read_shard(output / "seeds" / "train.parquet")
-    return _report(train(rows, recipe.generator, output_dir=output / "generator", resume=True))
+    return _train(rows, recipe.generator, output / "generator")
 
 
 def _corpus(recipe: Recipe, output: Path) -> dict:
@@ -108,7 +108,7 @@ def _corpus(recipe: Recipe, output: Path) -> dict:
 
 def _follower(recipe: Recipe, output: Path) -> dict:
     rows = read_shards(output / "corpus", ["prompt", "completion"])
-    return _report(train(rows, recipe.follower, output_dir=output / "follower", resume=True))
+    return _train(rows, recipe.follower, output / "follower")
 
 
 def _evaluation(recipe: Recipe, output: Path) -> dict:
@@ -136,8 +136,10 @@ STEPS = {
 }
 
 
-def _report(summary: TrainingSummary) -> dict:
-    """Return what ``run.json`` tells of a training; the model's folder has the whole of it."""
+def _train(rows: Dataset, settings: dict, folder: Path) -> dict:
+    """Train, and return what ``run.json`` tells of it; the model's folder has the whole of it."""
+    summary = train(rows, settings, output_dir=folder, resume=True)
+    remove_checkpoints(folder)
     return {
         "rows": asdict(summary.rows),
         "steps": summary.steps,

@@ -1,7 +1,11 @@
 """A recipe to a run folder, end to end: on a tiny random model, resumed, refused; and once on the real one."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +70,7 @@ def test_the_whole_way_on_a_tiny_model(asked, tmp_path):
         assert len(shard_paths(tmp_path / "out" / stage)) == 3
     for model in ("generator", "follower"):
         assert (tmp_path / "out" / model / "model.safetensors").is_file()
+        assert not list((tmp_path / "out" / model).glob("checkpoint-*"))
     pairs = read_shards(tmp_path / "out" / "corpus")
     assert len(pairs) == counts["corpus"]["pairs"] > 0
     for pair in pairs:
@@ -190,6 +195,24 @@ def test_the_summary_counts_what_the_files_hold(asked, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
+def test_a_run_killed_while_it_trains_goes_on_from_the_last_checkpoint(asked, tmp_path):
+    asked += ["generator.max_steps=60", "generator.save_strategy=steps", "generator.save_steps=20"]
+    command = [sys.executable, "-m", "davidgen_hf", "run", "demo", *asked, "--output", str(tmp_path / "out")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
+        while not list(tmp_path.glob("out/generator/checkpoint-*/trainer_state.json")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    content, said = run(asked, tmp_path / "out")
+    assert said[0] == f"1/{len(STEPS)} seeds: done before, skipped"
+    record = json.loads((tmp_path / "out" / "generator" / "run.json").read_text())
+    assert [step for step, _ in record["loss_history"]][-1] == content["steps"]["generator"]["steps"] == 60
+    whole = record["rows"]["tokens"] * 60 * 8 / record["rows"]["used"]
+    assert record["tokens_seen"] < 0.7 * whole
+
+
+@pytest.mark.slow
 def test_the_whole_way_on_the_real_model(embedded_model, tmp_path):
     few = ["corpus.passages.max_rows=8", "generator.num_train_epochs=1"]
     content, _ = run(few, tmp_path / "out")

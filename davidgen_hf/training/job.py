@@ -1,6 +1,7 @@
 """What every training does around its trainer: read the recipe, find the model, resume, write down the outcome."""
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments
 
@@ -137,7 +138,7 @@ def carry_out(job: Job, trainer: Trainer, counts: RowCounts) -> TrainingSummary:
         RunFolderError: The checkpoint to go on from is of another model.
     """
     folder = Path(job.args.output_dir)
-    checkpoint = get_last_checkpoint(folder) if job.resume is True and folder.is_dir() else job.resume or None
+    checkpoint = last_checkpoint(folder) if job.resume is True else job.resume or None
     if job.patience:
         trainer.add_callback(EarlyStoppingCallback(job.patience))
     if checkpoint:
@@ -157,6 +158,18 @@ def carry_out(job: Job, trainer: Trainer, counts: RowCounts) -> TrainingSummary:
         summary.save()
     trainer.end()  # finishes trackers and the group of processes
     return summary
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint in a model's folder; one that was cut short lacks the file written last."""
+    whole = [state.parent for state in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
+    return max(whole, key=lambda checkpoint: int(checkpoint.name.rpartition("-")[2]), default=None)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove what only a training that goes on needs from the folder of one that is finished."""
+    for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        shutil.rmtree(checkpoint)
 
 
 def _summarise(job: Job, trainer: Trainer, counts: RowCounts, seconds: float, epochs: float) -> TrainingSummary:

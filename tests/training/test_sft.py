@@ -13,6 +13,7 @@ from trl import SFTConfig, SFTTrainer
 from davidgen_hf.engines import EngineSettings, load_engine
 from davidgen_hf.errors import ModelError, RunFolderError, SettingError
 from davidgen_hf.training import train
+from davidgen_hf.training.job import last_checkpoint, remove_checkpoints
 from davidgen_hf.training.merge import merge_adapter
 from davidgen_hf.training.rows import JoinIds, encode_rows
 from davidgen_hf.training.trainer import CompletionTrainer
@@ -101,6 +102,15 @@ def test_a_training_cut_short_goes_on_as_if_it_had_not_been(recipe, rows, tmp_pa
     assert resumed.steps == whole.steps
     assert resumed.tokens_seen == pytest.approx(whole.tokens_seen * (12 - step) / 12, abs=1)
     assert dict(resumed.loss_history) == pytest.approx(dict(whole.loss_history), rel=1e-5)
+
+
+def test_a_checkpoint_that_was_cut_short_is_passed_over(recipe, rows, tmp_path):
+    train(rows, recipe | {"save_strategy": "steps", "save_steps": 4}, output_dir=tmp_path / "m")
+    assert last_checkpoint(tmp_path / "m").name == "checkpoint-12"
+    (tmp_path / "m" / "checkpoint-12" / "trainer_state.json").unlink()
+    assert last_checkpoint(tmp_path / "m").name == "checkpoint-8"
+    remove_checkpoints(tmp_path / "m")
+    assert last_checkpoint(tmp_path / "m") is None
 
 
 def test_held_out_rows_give_an_evaluation_loss(recipe, rows, tmp_path):
