@@ -44,9 +44,32 @@ def run(
         str | None, typer.Option(help="Folder or Hub id of the model to train and score with.")
     ] = None,
     output: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/run"),
+    restart: Annotated[
+        bool, typer.Option("--restart", help="With a changed recipe: keep what the change does not touch.")
+    ] = False,
 ) -> None:
     """Turn plain text into an instruction corpus, a generator and a follower; a second call does what is missing."""
-    _run(recipe, _named(passages, text_column, seeds, base_model) + (overrides or []), output)
+    asked = _named(passages, text_column, seeds, base_model) + (overrides or [])
+    _run(recipe, asked, output, restart=restart)
+
+
+@app.command()
+def corpus(
+    recipe: Annotated[str, typer.Argument(help="Folder of numbered YAML files, or the name of a shipped recipe.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value, over the recipe's own.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Folder or Hub id of a generator; the run's own if not given.")
+    ] = None,
+    passages: Annotated[str | None, typer.Option(help="As for davidgen run.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="As for davidgen run.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="Folder or Hub id of the model to score with.")] = None,
+    output: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/run"),
+    restart: Annotated[bool, typer.Option("--restart", help="As for davidgen run.")] = False,
+) -> None:
+    """Make the corpus only, with a generator that is there; train nothing."""
+    asked = _named(passages, text_column, None, base_model)
+    asked += [f"corpus.generate.engine.model={json.dumps(generator)}"] if generator else []
+    _run(recipe, asked + (overrides or []), output, restart=restart, steps=("corpus",))
 
 
 @app.command()
@@ -97,7 +120,9 @@ def _named(passages: str | None, text_column: str | None, seeds: str | None, bas
     return [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
 
 
-def _run(recipe: str, overrides: list[str], output: Path) -> None:
+def _run(
+    recipe: str, overrides: list[str], output: Path, *, restart: bool = False, steps: tuple[str, ...] | None = None
+) -> None:
     from rich.console import Console
 
     from davidgen_hf.recipe import load_recipe
@@ -106,7 +131,13 @@ def _run(recipe: str, overrides: list[str], output: Path) -> None:
 
     console = Console()
     try:
-        record = run_recipe(load_recipe(recipe, overrides), output, lambda step: console.print(step, style="bold"))
+        record = run_recipe(
+            load_recipe(recipe, overrides),
+            output,
+            lambda step: console.print(step, style="bold"),
+            steps=steps,
+            restart=restart,
+        )
     except KeyboardInterrupt:
         console.print(f"Stopped. What is finished lies in {output}; the same command goes on from there.")
         raise typer.Exit(130) from None

@@ -1,21 +1,26 @@
 """Passages to pairs, shard by shard: each stage reads the folder before its own and writes one file a shard.
 
-A file that is there is finished, so a second call does what is missing and nothing twice. Stage by stage rather than
-shard by shard through all of them, so that generator and scorer need not be in memory together.
+A file that is there is finished, and bears the hash of what it was made of: a second call does what is missing, and
+makes anew what is damaged or was made of something else. Stage by stage rather than shard by shard through all of
+them, so that generator and scorer need not be in memory together.
 """
 
 import json
+import logging
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
 from datasets import Dataset, Features, concatenate_datasets
 from tqdm.auto import tqdm
 
+from davidgen_hf.errors import RunFolderError
 from davidgen_hf.files import write_whole
+from davidgen_hf.identity import rows_identity, shard_identity, stage_identity
 from davidgen_hf.near_duplicates import NearDuplicates
 from davidgen_hf.processors import Processor
 from davidgen_hf.processors.guard import candidate_text
@@ -24,11 +29,15 @@ from davidgen_hf.schema import PASSAGE
 from davidgen_hf.shards import make_rows, read_note, read_shard, shard_paths, write_shard
 from davidgen_hf.sources.passages import Skipped
 
+logger = logging.getLogger(__name__)
+
 FINISHED = "finished.json"
 Step = Callable[[Dataset, CorpusSettings], tuple[Dataset, Counter]]
 
 
-def build_corpus(passages: Iterable[dict], skipped: Skipped, settings: CorpusSettings, folder: Path) -> None:
+def build_corpus(
+    passages: Iterable[dict], skipped: Skipped, settings: CorpusSettings, folder: Path, *, restart: bool = False
+) -> None:
     """Run the stages over all passages, into one folder for each of ``STAGES``.
 
     Args:
@@ -36,19 +45,74 @@ def build_corpus(passages: Iterable[dict], skipped: Skipped, settings: CorpusSet
         skipped: Where the reader of the passages counts the rows that it leaves out.
         settings: The recipe's, with every engine's model named.
         folder: The run's folder.
+        restart: Make shards anew that were made of other settings, models or passages, and take away those of stages
+            that are no longer asked for. Otherwise they are an error.
 
     Raises:
+        RunFolderError: A shard was made of something else, and ``restart`` does not say to make it anew.
         DavidgenError: Of the kind of what went wrong; finished shards stay.
     """
+    asked = stages(settings)
+    if restart:
+        for stage in STAGES.keys() - set(asked):
+            shutil.rmtree(folder / stage, ignore_errors=True)
     source = None
-    for stage in stages(settings):
+    for stage in asked:
+        made_of = Finished(folder / stage, stage_identity(stage, settings), restart)
         if stage == "fragments":
-            _extract_all(passages, skipped, STAGES[stage], settings, folder / stage)
+            _extract_all(passages, skipped, STAGES[stage], settings, made_of)
         elif stage == "unique":
-            _mark_near_duplicates(shard_paths(folder / source), settings.guards.near_duplicates, folder / stage)
+            _mark_near_duplicates(shard_paths(folder / source), settings.guards.near_duplicates, made_of)
         else:
-            _run_stage(shard_paths(folder / source), STAGES[stage], settings, folder / stage)
+            _run_stage(shard_paths(folder / source), STAGES[stage], settings, made_of)
         source = stage
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The finished shards of one stage, and which of them may stay.
+
+    Args:
+        folder: Where they lie.
+        stage: Hash of the stage's settings, models and versions.
+        restart: As in ``build_corpus``.
+    """
+
+    folder: Path
+    stage: str
+    restart: bool
+
+    def identity(self, inputs: Iterable[str]) -> str:
+        """Return what a shard has to bear that is made of ``inputs``."""
+        return shard_identity(self.stage, inputs)
+
+    def has(self, path: Path, identity: str) -> bool:
+        """Whether a shard is there, whole, and made of what it has to be made of; if damaged, it is taken away.
+
+        Raises:
+            RunFolderError: It is whole and was made of something else, and ``restart`` is not set.
+        """
+        if not path.exists():
+            return False
+        try:
+            found = read_note(path).identity
+        except RunFolderError:
+            logger.warning("%s is damaged; it is made anew.", path)
+            path.unlink()
+            return False
+        if found == identity or self.restart:
+            return found == identity
+        raise RunFolderError(
+            f"{path} was made of other settings, models or passages than this run's, or by another version of "
+            "its step. Nothing was changed. Name another folder with --output, or add --restart, which keeps the shards "
+            "that fit and makes the others anew."
+        )
+
+    def keep_only(self, names: set[str]) -> None:
+        """Take away the shards of other names, left from more passages than there are now."""
+        for path in shard_paths(self.folder):
+            if path.name not in names:
+                path.unlink()
 
 
 def stages(settings: CorpusSettings) -> list[str]:
@@ -63,48 +127,78 @@ def read_counts(folder: Path) -> tuple[dict[str, Counter], dict[str, float]]:
     counts, seconds = {}, {}
     for stage in STAGES:
         notes = [read_note(path) for path in shard_paths(folder / stage)]
-        counts[stage] = sum((one for one, _ in notes), Counter())
-        seconds[stage] = round(sum(spent for _, spent in notes), 1)
+        counts[stage] = sum((note.counts for note in notes), Counter())
+        seconds[stage] = round(sum(note.seconds for note in notes), 1)
     return counts, seconds
 
 
 def read_skipped(folder: Path) -> dict:
     """Return which rows of the source held no text, as ``Skipped`` counted them."""
-    return json.loads((folder / "fragments" / FINISHED).read_text("utf-8"))
+    return json.loads((folder / "fragments" / FINISHED).read_text("utf-8"))["skipped"]
 
 
 def _extract_all(
-    passages: Iterable[dict], skipped: Skipped, step: Step, settings: CorpusSettings, folder: Path
+    passages: Iterable[dict], skipped: Skipped, step: Step, settings: CorpusSettings, made_of: Finished
 ) -> None:
-    """Cut the passages into shards as they come; a mark says that the last one has come."""
-    finished = folder / FINISHED
-    if finished.exists():
+    """Cut the passages into shards as they come; a mark says that the last one has come, and names all."""
+    finished = made_of.folder / FINISHED
+    if _is_finished(finished, made_of):
         return
-    with tqdm(desc=folder.name, unit=" passages") as bar:
+    finished.unlink(missing_ok=True)
+    names = {}
+    with tqdm(desc=made_of.folder.name, unit=" passages") as bar:
         for number, rows in enumerate(_chunks(passages, settings.shard_rows)):
-            path = folder / f"{number:05d}.parquet"
-            if not path.exists():
-                columns = {name: [row[name] for row in rows] for name in PASSAGE}
-                _make_shard(make_rows(columns, PASSAGE), step, settings, path)
+            columns = {name: [row[name] for row in rows] for name in PASSAGE}
+            made = make_rows(columns, PASSAGE)
+            path = made_of.folder / f"{number:05d}.parquet"
+            names[path.name] = made_of.identity([rows_identity(made)])
+            if not made_of.has(path, names[path.name]):
+                _make_shard(made, step, settings, path, names[path.name])
             bar.update(len(rows))
-    write_whole(finished, json.dumps(asdict(skipped)) + "\n")
+    made_of.keep_only(set(names))
+    mark = {"stage": made_of.stage, "shards": names, "skipped": asdict(skipped)}
+    write_whole(finished, json.dumps(mark, indent=1) + "\n")
 
 
-def _run_stage(sources: list[Path], step: Step, settings: CorpusSettings, folder: Path) -> None:
-    with tqdm(total=len(sources), desc=folder.name, unit=" shards") as bar:
+def _is_finished(mark: Path, made_of: Finished) -> bool:
+    """Whether all passages were cut, by the same settings, and all shards are still there and whole."""
+    try:
+        content = json.loads(mark.read_text("utf-8"))
+        stage, shards = content["stage"], content["shards"]
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError):
+        logger.warning("%s is damaged; the passages are read again.", mark)
+        return False
+    if stage != made_of.stage:
+        return False
+    return all(made_of.has(made_of.folder / name, identity) for name, identity in shards.items())
+
+
+def _run_stage(sources: list[Path], step: Step, settings: CorpusSettings, made_of: Finished) -> None:
+    made_of.keep_only({source.name for source in sources})
+    with tqdm(total=len(sources), desc=made_of.folder.name, unit=" shards") as bar:
         for source in sources:
-            path = folder / source.name
-            if not path.exists():
-                _make_shard(read_shard(source), step, settings, path)
+            path = made_of.folder / source.name
+            identity = made_of.identity([read_note(source).identity])
+            if not made_of.has(path, identity):
+                _make_shard(read_shard(source), step, settings, path, identity)
             bar.update()
 
 
-def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, folder: Path) -> None:
+def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, made_of: Finished) -> None:
     """Compare the accepted candidates of all shards, in their order, and mark those that come too late.
 
     What is marked depends on all shards before it, so an interrupted call compares anew and writes what is missing.
     """
-    missing = [not (folder / source.name).exists() for source in sources]
+    folder = made_of.folder
+    made_of.keep_only({source.name for source in sources})
+    identities: list[str] = []
+    for source in sources:  # what a shard is made of holds what the one before it was made of
+        identities.append(made_of.identity([*identities[-1:], read_note(source).identity]))
+    missing = [
+        not made_of.has(folder / source.name, identity) for source, identity in zip(sources, identities, strict=True)
+    ]
     if not any(missing):
         return
     started = time.perf_counter()
@@ -115,7 +209,7 @@ def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, folder:
         for one in _accepted(row["candidates"])
     )
     repeated = iter(settings.find(texts, folder).tolist())
-    for source, is_missing in zip(sources, missing, strict=True):
+    for source, is_missing, identity in zip(sources, missing, identities, strict=True):
         rows = read_shard(source)
         candidates = rows["candidates"][:]
         for one in (one for many in candidates for one in _accepted(many)):
@@ -123,7 +217,8 @@ def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, folder:
                 one["reject_reason"] = "near_duplicate"
         if is_missing:
             marked = make_rows(rows[:] | {"candidates": candidates}, rows.features)
-            write_shard(marked, folder / source.name, _count_reasons(marked), time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            write_shard(marked, folder / source.name, _count_reasons(marked), seconds, identity)
             started = time.perf_counter()
 
 
@@ -131,10 +226,10 @@ def _accepted(candidates: list[dict]) -> list[dict]:
     return [one for one in candidates if one["reject_reason"] is None]
 
 
-def _make_shard(rows: Dataset, step: Step, settings: CorpusSettings, path: Path) -> None:
+def _make_shard(rows: Dataset, step: Step, settings: CorpusSettings, path: Path, identity: str) -> None:
     started = time.perf_counter()
     made, counts = step(rows, settings)
-    write_shard(made, path, counts, time.perf_counter() - started)
+    write_shard(made, path, counts, time.perf_counter() - started, identity)
 
 
 def _extract(passages: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:

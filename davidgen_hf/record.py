@@ -3,11 +3,13 @@
 import hashlib
 import json
 import platform
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.files import write_whole
+from davidgen_hf.lock import LOCK
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
 
@@ -45,8 +47,14 @@ class RunRecord:
             ) from error
 
 
-def open_record(recipe: Recipe, folder: Path) -> RunRecord:
+def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRecord:
     """Start the record of a new run, or take up that of an earlier call with the same recipe and inputs.
+
+    Args:
+        recipe: What is asked for.
+        folder: The run's folder.
+        restart: Take up that of an earlier call with another recipe or other inputs too, or a damaged one. What the
+            change does not touch stays; the steps and models that it touches are forgotten.
 
     Raises:
         RunFolderError: The folder belongs to another recipe or input (the differences are shown), is no run folder but
@@ -55,30 +63,63 @@ def open_record(recipe: Recipe, folder: Path) -> RunRecord:
     asked = {"recipe": _without_folders(recipe.text), "inputs": _inputs(recipe)}
     path = folder / FILE_NAME
     if not path.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(one.name != LOCK for one in folder.iterdir()):
             raise RunFolderError(
                 f"{folder} is not empty and holds no {FILE_NAME}: it is no run's folder. Name another with --output."
             )
-        versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-        # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
-        demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])
-        record = RunRecord(folder, {"name": recipe.name, "demo": demo} | asked | {"versions": versions, "steps": {}})
-        record.save()
-        return record
+        return _new_record(recipe, folder, asked, {})
     try:
         content = json.loads(path.read_text("utf-8"))
         differences = [line for part in asked for line in _differences(content[part], asked[part], part)]
-        record = RunRecord(folder, content | {"steps": content["steps"]})
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        steps = dict(content["steps"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if restart:
+            return _new_record(recipe, folder, asked, {})
         raise RunFolderError(
-            f"{path} is damaged ({error!r}). Put back a copy of it, or name another folder with --output."
+            f"{path} is damaged ({error!r}). Put back a copy of it, or add --restart, which keeps the shards that fit "
+            "and makes the rest anew."
         ) from error
-    if differences:
+    if not differences:
+        return RunRecord(folder, content | {"steps": steps})
+    if not restart:
         raise RunFolderError(
             f"{folder} holds a run of another recipe or input; nothing was changed. What differs:\n  "
             + "\n  ".join(differences)
-            + "\nName another folder with --output, or ask for the same as before."
+            + "\nName another folder with --output, ask for the same as before, or add --restart, which keeps what "
+            "the change does not touch."
         )
+    return _new_record(recipe, folder, asked, _untouched(steps, differences))
+
+
+# What each step reads: parts of the recipe and of the inputs, as the record names them, and earlier steps.
+READS: dict[str, tuple[str, ...]] = {
+    "seeds": ("recipe.seeds", "inputs.seeds"),
+    "generator": ("recipe.generator", "inputs.base_model", "seeds"),
+    "corpus": ("recipe.corpus", "recipe.generator.model_name_or_path", "inputs.passages", "generator"),
+    "follower": ("recipe.follower", "inputs.base_model", "corpus"),
+    "evaluation": ("recipe.evaluation", "follower", "seeds"),
+}
+
+
+def _untouched(steps: dict[str, dict], differences: list[str]) -> dict[str, dict]:
+    """Return the finished steps that read nothing of what differs, nor a step that does."""
+    touched: set[str] = set()
+    for step, reads in READS.items():
+        changed = any(line.startswith((f"{part}.", f"{part}:")) for part in reads for line in differences)
+        if changed or touched & set(reads):
+            touched.add(step)
+    return {step: report for step, report in steps.items() if step not in touched}
+
+
+def _new_record(recipe: Recipe, folder: Path, asked: dict, steps: dict[str, dict]) -> RunRecord:
+    for model in ("generator", "follower"):
+        if model not in steps:  # a half-made model of other settings must not be gone on with
+            shutil.rmtree(folder / model, ignore_errors=True)
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
+    demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])
+    record = RunRecord(folder, {"name": recipe.name, "demo": demo} | asked | {"versions": versions, "steps": steps})
+    record.save()
     return record
 
 

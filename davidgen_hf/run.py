@@ -1,7 +1,7 @@
 """A recipe to a run folder: the numbered steps in order, each skipped where it is done."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from davidgen_hf.corpus import build_corpus, read_counts, read_skipped
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.evaluation.held_out import compare_on_held_out
+from davidgen_hf.lock import hold
 from davidgen_hf.processors import apply
 from davidgen_hf.processors.base import draw
 from davidgen_hf.recipe import Recipe
@@ -23,13 +24,23 @@ from davidgen_hf.training import resolve_model, train
 from davidgen_hf.training.job import remove_checkpoints
 
 
-def run_recipe(recipe: Recipe, output: Path, announce: Callable[[str], None]) -> RunRecord:
-    """Run all steps of a recipe that are not done yet.
+def run_recipe(
+    recipe: Recipe,
+    output: Path,
+    announce: Callable[[str], None],
+    *,
+    steps: Sequence[str] | None = None,
+    restart: bool = False,
+) -> RunRecord:
+    """Run the steps of a recipe that are not done yet.
 
     Args:
         recipe: What to do.
         output: The run's folder; an earlier call with the same recipe and inputs is taken up where it stopped.
         announce: Is told which step begins, and which is skipped.
+        steps: Names of ``STEPS`` to run; None runs all.
+        restart: Take up an earlier call with another recipe or other inputs too: what the change does not touch stays,
+            the rest is made anew.
 
     Returns:
         The record, as in ``run.json``.
@@ -37,34 +48,44 @@ def run_recipe(recipe: Recipe, output: Path, announce: Callable[[str], None]) ->
     Raises:
         DavidgenError: Of the kind of what went wrong. What is finished stays, and the next call goes on.
     """
-    if not (output / FILE_NAME).is_file():
-        check_inputs(recipe)
-    record = open_record(recipe, output)
-    before = set(record.steps)
-    for number, (name, step) in enumerate(STEPS.items(), start=1):
-        if name in record.steps:
-            announce(f"{number}/{len(STEPS)} {name}: done before, skipped")
-            continue
-        announce(f"{number}/{len(STEPS)} {name}")
-        started = time.perf_counter()
-        report = step(recipe, output)
-        load_engine.cache_clear()  # the next step needs the memory for a model of its own
-        record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
-    if set(record.steps) != before or not (output / README).is_file():
-        write_cards(output)
+    asked = {name: step for name, step in STEPS.items() if steps is None or name in steps}
+    if restart or not (output / FILE_NAME).is_file():
+        check_inputs(recipe, list(asked))
+    with hold(output):
+        record = open_record(recipe, output, restart=restart)
+        before = set(record.steps)
+        for number, (name, step) in enumerate(asked.items(), start=1):
+            if name in record.steps:
+                announce(f"{number}/{len(asked)} {name}: done before, skipped")
+                continue
+            announce(f"{number}/{len(asked)} {name}")
+            started = time.perf_counter()
+            report = step(recipe, output, restart=restart) if name == "corpus" else step(recipe, output)
+            load_engine.cache_clear()  # the next step needs the memory for a model of its own
+            record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
+        if set(record.steps) != before or not (output / README).is_file():
+            write_cards(output)
     return record
 
 
-def check_inputs(recipe: Recipe) -> None:
+def check_inputs(recipe: Recipe, steps: Sequence[str] = ("generator", "follower", "seeds", "corpus")) -> None:
     """Read local inputs to their end and look for the models, so that a fault shows before hours of work.
+
+    Args:
+        recipe: What is to be run.
+        steps: Names of the steps that are to be run; what no other step reads is not looked at.
 
     Raises:
         InputError: Seeds or passages cannot be read.
         ModelError: A model is absent or no causal language model.
     """
-    for training in (recipe.generator, recipe.follower):
-        resolve_model(training["model_name_or_path"], training.get("model_revision"))
-    read_seeds(recipe.seeds.source, Skipped())
+    for step, training in (("generator", recipe.generator), ("follower", recipe.follower)):
+        if step in steps:
+            resolve_model(training["model_name_or_path"], training.get("model_revision"))
+    if "seeds" in steps:
+        read_seeds(recipe.seeds.source, Skipped())
+    if "corpus" not in steps:
+        return
     passages = read_passages(recipe.corpus.passages, Skipped())
     if Path(recipe.corpus.passages.source).exists():
         for _ in passages:
@@ -93,10 +114,16 @@ def _generator(recipe: Recipe, output: Path) -> dict:
     return _train(rows, recipe.generator, output / "generator")
 
 
-def _corpus(recipe: Recipe, output: Path) -> dict:
+def _corpus(recipe: Recipe, output: Path, *, restart: bool = False) -> dict:
     skipped = Skipped()
-    settings = recipe.corpus.with_models(recipe.base_model, str(output / "generator"))
-    build_corpus(read_passages(settings.passages, skipped), skipped, settings, output)
+    generator = output / "generator"
+    if not recipe.corpus.generate.engine.model and not generator.is_dir():
+        raise InputError(
+            f"{output} holds no generator yet, and the recipe names none. Name one with --generator, a folder or Hub "
+            "id, or train one with davidgen run."
+        )
+    settings = recipe.corpus.with_models(recipe.base_model, str(generator))
+    build_corpus(read_passages(settings.passages, skipped), skipped, settings, output, restart=restart)
     counts, seconds = read_counts(output)
     if not counts["corpus"]["pairs"]:
         raise RunFolderError(

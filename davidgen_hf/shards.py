@@ -5,6 +5,7 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow
 import pyarrow.parquet
@@ -12,8 +13,17 @@ from datasets import Dataset, Features
 from datasets.fingerprint import generate_random_fingerprint
 
 from davidgen_hf.errors import RunFolderError
+from davidgen_hf.files import sync_folder
 
 METADATA_KEY = b"davidgen"
+
+
+class Note(NamedTuple):
+    """What a shard knows of itself: rows by what became of them, seconds of its making, and what it was made of."""
+
+    counts: Counter
+    seconds: float
+    identity: str
 
 
 def make_rows(columns: dict[str, list], features: Features) -> Dataset:
@@ -24,23 +34,31 @@ def make_rows(columns: dict[str, list], features: Features) -> Dataset:
     return _dataset(pyarrow.Table.from_pydict(columns, schema=features.arrow_schema))
 
 
-def write_shard(rows: Dataset, path: Path, counts: Counter, seconds: float) -> None:
-    """Write rows with their features, counts and seconds; a crash leaves no file of that name.
+def write_shard(rows: Dataset, path: Path, counts: Counter, seconds: float, identity: str = "") -> None:
+    """Write rows with their features and a note; a crash leaves no file of that name.
+
+    Args:
+        rows: The shard's rows.
+        path: Where it is to lie.
+        counts: Rows by what became of them.
+        seconds: How long it took to make.
+        identity: Hash of what it was made of; see ``identity.shard_identity``.
 
     Raises:
         RunFolderError: The file cannot be written.
     """
     table = rows.with_format("arrow")[:].cast(rows.features.arrow_schema)
-    note = json.dumps({"counts": counts, "seconds": seconds})
+    note = json.dumps(Note(counts, seconds, identity)._asdict())
     table = table.replace_schema_metadata({**table.schema.metadata, METADATA_KEY: note})
     draft = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
-            pyarrow.parquet.write_table(table, file)
+            pyarrow.parquet.write_table(table, file, write_page_checksum=True)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
+        sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             draft.unlink()
@@ -56,7 +74,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
     Raises:
         RunFolderError: The file is damaged.
     """
-    return _open(path, pyarrow.parquet.read_table, columns=columns)
+    return _open(path, pyarrow.parquet.read_table, columns=columns, page_checksum_verification=True)
 
 
 def read_shard(path: Path, columns: list[str] | None = None) -> Dataset:
@@ -69,8 +87,8 @@ def read_shard(path: Path, columns: list[str] | None = None) -> Dataset:
     return _dataset(table.replace_schema_metadata(None) if columns else table)  # it tells of all columns
 
 
-def read_note(path: Path) -> tuple[Counter, float]:
-    """Read the counts and seconds of a shard without its rows.
+def read_note(path: Path) -> Note:
+    """Read what a shard knows of itself, without its rows.
 
     Raises:
         RunFolderError: The file is damaged or no shard of a run.
@@ -79,7 +97,7 @@ def read_note(path: Path) -> tuple[Counter, float]:
     if METADATA_KEY not in metadata:
         raise RunFolderError(f"{path} was not written by a run. Take it out of the run's folder.")
     note = json.loads(metadata[METADATA_KEY])
-    return Counter(note["counts"]), note["seconds"]
+    return Note(Counter(note["counts"]), note["seconds"], note["identity"])
 
 
 def shard_paths(folder: Path) -> list[Path]:

@@ -19,8 +19,8 @@ def rows() -> Dataset:
 
 def test_rows_counts_and_features_come_back(rows, tmp_path):
     path = tmp_path / "new" / "00000.parquet"
-    write_shard(rows, path, Counter(pairs=3), 1.5)
-    assert read_note(path) == (Counter(pairs=3), 1.5)
+    write_shard(rows, path, Counter(pairs=3), 1.5, "made of this")
+    assert read_note(path) == (Counter(pairs=3), 1.5, "made of this")
     assert read_shard(path).features == PASSAGE
     assert read_shard(path)[:] == rows[:]
     assert shard_paths(path.parent) == [path]
