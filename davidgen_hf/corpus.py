@@ -103,8 +103,8 @@ class Finished:
         if found == identity or self.restart:
             return found == identity
         raise RunFolderError(
-            f"{path} was made of other settings, models or passages than this run's, or by another version of "
-            "its step. Nothing was changed. Name another folder with --output, or add --restart, which keeps the shards "
+            f"{path} was made of other settings, models or passages than this run's, or by another version of its "
+            "step. Nothing was changed. Name another folder with --output, or add --restart, which keeps the shards "
             "that fit and makes the others anew."
         )
 
@@ -162,6 +162,8 @@ def _extract_all(
 
 def _is_finished(mark: Path, made_of: Finished) -> bool:
     """Whether all passages were cut, by the same settings, and all shards are still there and whole."""
+    if made_of.restart:  # the passages may be others
+        return False
     try:
         content = json.loads(mark.read_text("utf-8"))
         stage, shards = content["stage"], content["shards"]

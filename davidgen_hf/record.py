@@ -47,6 +47,18 @@ class RunRecord:
             ) from error
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that holds other things than a run.
+
+    Raises:
+        RunFolderError: It is not empty and has no ``run.json``.
+    """
+    if folder.is_dir() and not (folder / FILE_NAME).is_file() and any(one.name != LOCK for one in folder.iterdir()):
+        raise RunFolderError(
+            f"{folder} is not empty and holds no {FILE_NAME}: it is no run's folder. Name another with --output."
+        )
+
+
 def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRecord:
     """Start the record of a new run, or take up that of an earlier call with the same recipe and inputs.
 
@@ -57,16 +69,12 @@ def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRe
             change does not touch stays; the steps and models that it touches are forgotten.
 
     Raises:
-        RunFolderError: The folder belongs to another recipe or input (the differences are shown), is no run folder but
-            holds other files, or its ``run.json`` cannot be read.
+        RunFolderError: The folder belongs to another recipe or input (the differences are shown), or its
+            ``run.json`` cannot be read.
     """
     asked = {"recipe": _without_folders(recipe.text), "inputs": _inputs(recipe)}
     path = folder / FILE_NAME
     if not path.is_file():
-        if folder.is_dir() and any(one.name != LOCK for one in folder.iterdir()):
-            raise RunFolderError(
-                f"{folder} is not empty and holds no {FILE_NAME}: it is no run's folder. Name another with --output."
-            )
         return _new_record(recipe, folder, asked, {})
     try:
         content = json.loads(path.read_text("utf-8"))

@@ -16,7 +16,7 @@ from davidgen_hf.lock import hold
 from davidgen_hf.processors import apply
 from davidgen_hf.processors.base import draw
 from davidgen_hf.recipe import Recipe
-from davidgen_hf.record import FILE_NAME, RunRecord, open_record
+from davidgen_hf.record import FILE_NAME, RunRecord, check_folder, open_record
 from davidgen_hf.shards import read_shard, read_shards, write_shard
 from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.sources.seeds import read_seeds
@@ -51,6 +51,7 @@ def run_recipe(
     asked = {name: step for name, step in STEPS.items() if steps is None or name in steps}
     if restart or not (output / FILE_NAME).is_file():
         check_inputs(recipe, list(asked))
+    check_folder(output)
     with hold(output):
         record = open_record(recipe, output, restart=restart)
         before = set(record.steps)

@@ -38,7 +38,7 @@ def attrition(record: RunRecord) -> Table:
     """Return the table of what came in and what was left out, by reason."""
     counts = record.steps["corpus"]["counts"]
     table = Table("stage", "what", "rows", title="From text to pairs")
-    for step in ("seeds", "corpus"):
+    for step in [name for name in ("seeds", "corpus") if name in record.steps]:
         unit = "seeds" if step == "seeds" else "passages"
         for reason, number in record.steps[step]["skipped"]["counts"].items():
             shown = ", ".join(record.steps[step]["skipped"]["places"][reason])
@@ -74,8 +74,8 @@ def perplexities(scored: Dataset, select: SelectInstruction) -> Table | None:
 
 def evaluation(record: RunRecord) -> Table | None:
     """Return the table of base model and follower on the held-out seeds."""
-    report = record.steps["evaluation"]
-    if not report["held_out"]:
+    report = record.steps.get("evaluation")
+    if not report or not report["held_out"]:
         return None
     table = Table("model", "ROUGE-L", "perplexity", title=f"On {report['held_out']} held-out seeds")
     for name, scores in report["scores"].items():
@@ -108,7 +108,8 @@ def places(folder: Path) -> Table:
         ("answers to held-out seeds", "evaluation"),
         ("recipe, versions, counts, seconds", "run.json"),
     ):
-        table.add_row(what, str(folder / name))
+        if (folder / name).exists():
+            table.add_row(what, str(folder / name))
     return table
 
 

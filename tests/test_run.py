@@ -13,6 +13,7 @@ from datasets import Dataset
 
 from davidgen_hf import corpus
 from davidgen_hf.errors import InputError, ModelError, RunFolderError
+from davidgen_hf.lock import LOCK
 from davidgen_hf.processors import SelectInstruction
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run import STEPS, run_recipe
@@ -56,7 +57,8 @@ def run(asked: list[str], output: Path) -> tuple[dict, list[str]]:
 
 
 def files_of(folder: Path) -> dict[str, int]:
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
 
 
 def test_the_whole_way_on_a_tiny_model(asked, tmp_path):

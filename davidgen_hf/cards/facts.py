@@ -58,7 +58,8 @@ def attrition(records: Iterable[dict]) -> list[tuple[str, str, int]]:
     found: Counter[tuple[str, str]] = Counter()
     for record in records:
         for step, unit in (("seeds", "seeds"), ("corpus", "passages")):
-            for reason, number in record["steps"][step]["skipped"]["counts"].items():
+            skipped = record["steps"].get(step, {}).get("skipped", {})  # a corpus may be made without seeds
+            for reason, number in skipped.get("counts", {}).items():
                 found["read", f"{unit} skipped: {words(reason)}"] += number
         counts = record["steps"]["corpus"]["counts"]
         # A candidate is rejected by a guard or, later, by the scorer, which counts both.
