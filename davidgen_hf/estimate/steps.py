@@ -147,7 +147,10 @@ def _notes(recipe: Recipe, corpus: CorpusSample) -> list[str]:
         )
     kept = [name for name in ("generator", "follower") if getattr(recipe, name).get("save_strategy", "steps") != "no"]
     if kept:
-        notes.append(f"The disk that checkpoints of {' and '.join(kept)} take is not counted (save_strategy).")
+        notes.append(
+            f"While {' and '.join(kept)} train, a checkpoint takes up to three times its model's disk; none is left "
+            "behind."
+        )
     return notes
 
 

@@ -71,7 +71,7 @@ def test_tokens_grow_with_the_input_and_the_epochs(asked, tmp_path):
 def test_a_trained_generator_shows_what_the_guards_let_through(asked, tmp_path, tiny_llama):
     named = [*asked, f"corpus.generate.engine.model={tiny_llama}", "corpus.generate.engine.dtype=float32"]
     found = estimate(load_recipe("demo", named), EstimateSettings(sample=8), tmp_path / "work", str)
-    assert found.notes == []
+    assert not any("taken to pass" in note for note in found.notes)
 
 
 def test_what_stops_the_run_stops_its_estimate(asked, tmp_path):
