@@ -1,8 +1,9 @@
 """Run folders to a folder as the Hub wants it: Parquet files, a card, and the recipes to make it again."""
 
+import argparse
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from datasets import DatasetInfo, SplitDict, SplitInfo
@@ -12,7 +13,7 @@ from davidgen_hf.cards import Beside, Config, corpus_card, read_notes
 from davidgen_hf.cards.facts import folder_names
 from davidgen_hf.cards.pictures import FOLDER as PICTURES
 from davidgen_hf.cards.pictures import pictures_of
-from davidgen_hf.errors import RunFolderError
+from davidgen_hf.errors import DavidgenError, RunFolderError
 from davidgen_hf.files import write_whole
 from davidgen_hf.recipe import recipe_files
 from davidgen_hf.record import read_record
@@ -65,6 +66,38 @@ def build_folder(
         output.rmdir()
     os.replace(draft, output)
     return output
+
+
+def build_from_command_line(about: str, holds: Collection[str] = ()) -> None:
+    """Build the folder that the command line names, as the scripts of ``dataset_scripts`` do.
+
+    Args:
+        about: What the script says of itself.
+        holds: The kinds of pairs that its runs must hold, no more and no fewer; empty takes what there is.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders, as `davidgen run` makes them")
+    parser.add_argument("--output", type=Path, required=True, help="new folder, to be loaded or pushed")
+    parser.add_argument("--repo", help="id on the Hub, org/name, that the card names")
+    parser.add_argument("--num-proc", type=int, help="processes that read and write")
+    parser.add_argument("--max-shard-size", default="500MB", help="largest Parquet file, before compression")
+    asked = parser.parse_args()
+    try:
+        found = [kind for kind in PARTS if kind in kinds_of(asked.runs)]
+        if holds and set(found) != set(holds):
+            raise RunFolderError(
+                f"{', '.join(map(str, asked.runs))} holds pairs of the kinds {found or 'none'}, and this corpus is of "
+                f"{list(holds)}. Name other runs, or build all of it with dataset_scripts/davidgen_combined.py."
+            )
+        build_folder(
+            asked.runs,
+            asked.output,
+            repo=asked.repo,
+            num_proc=asked.num_proc,
+            max_shard_size=asked.max_shard_size,
+        )
+    except DavidgenError as error:
+        parser.error(str(error))
 
 
 def _build(runs: list[Path], kind: str, folder: Path, num_proc: int | None, max_shard_size: str) -> Config:

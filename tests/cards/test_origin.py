@@ -42,7 +42,7 @@ def test_a_clean_run_says_so_and_names_its_licence(told):
     assert "No closed model had a part in it" in text
     assert "The whole may carry **cc-by-sa-4.0**: adaptations must carry it." in text
     assert (
-        "| passages | wikimedia/wikipedia (20231101.en) | b04c8d1 | *not recorded* | clean | People wrote it. |"
+        "| passages | wikimedia/wikipedia (20231101.en) | b04c8d1 | by row, or not known | clean | People wrote it. |"
         in text
     )
     assert "| seeds | seeds.jsonl | - | mit | clean | Declared as written by people: me. |" in text
