@@ -23,7 +23,7 @@ _HOMES = {
     "engines": ("EngineSettings", "Sampling", "Score", "load_engine"),
     "processors": (
         *("ReverseSeeds", "LimitPassages", "KeepWhole", "ExtractKeywords", "ExtractSentence", "ExtractWithModel"),
-        *("GenerateInstructions", "GuardCandidates", "ScoreCandidates", "SelectInstruction", "apply"),
+        *("GenerateInstructions", "GuardCandidates", "Decontaminate", "ScoreCandidates", "SelectInstruction", "apply"),
     ),
     "recipe": ("Recipe", "load_recipe"),
     "run": ("run_recipe",),

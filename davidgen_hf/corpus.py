@@ -22,7 +22,7 @@ from davidgen_hf.errors import RunFolderError
 from davidgen_hf.files import write_whole
 from davidgen_hf.identity import rows_identity, shard_identity, stage_identity
 from davidgen_hf.near_duplicates import NearDuplicates
-from davidgen_hf.processors import Processor
+from davidgen_hf.processors import Processor, SelectInstruction
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.recipe import CorpusSettings
 from davidgen_hf.schema import PASSAGE
@@ -32,6 +32,8 @@ from davidgen_hf.sources.passages import Skipped
 logger = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
+# The guards that come last: what they reject, all others had let through.
+LAST_GUARDS = ("near_duplicate", "overlaps_evaluation")
 Step = Callable[[Dataset, CorpusSettings], tuple[Dataset, Counter]]
 
 
@@ -263,9 +265,18 @@ def _score(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Coun
     return rows, _count_reasons(rows)
 
 
+def _why_dropped(row: dict, select: SelectInstruction) -> str | None:
+    """Return why a row yields no pair, with the guard that took its last candidate, if that was a late one."""
+    reason = select.drop_reason(row)
+    if reason == "none_left":
+        found = {one["reject_reason"] for one in row["candidates"]}
+        return next((f"{reason}.{last}" for last in LAST_GUARDS if last in found), reason)
+    return reason
+
+
 def _select(scored: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
     pairs = _apply(settings.select, scored)
-    dropped = Counter(settings.select.drop_reason(row) for row in scored)
+    dropped = Counter(_why_dropped(row, settings.select) for row in scored)
     return pairs, Counter(pairs=len(pairs)) + Counter({why: rows for why, rows in dropped.items() if why is not None})
 
 

@@ -14,7 +14,18 @@ from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
 
 FILE_NAME = "run.json"
-PACKAGES = ("davidgen-hf", "torch", "transformers", "datasets", "trl", "accelerate", "pysbd", "yake", "py3langid")
+PACKAGES = (
+    "davidgen-hf",
+    "torch",
+    "transformers",
+    "datasets",
+    "trl",
+    "accelerate",
+    "pysbd",
+    "yake",
+    "py3langid",
+    "datasketch",
+)
 
 
 class RunRecord:
