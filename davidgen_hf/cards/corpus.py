@@ -10,6 +10,8 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 from markupsafe import Markup
 
+from davidgen_hf.builder import KINDS
+from davidgen_hf.cards.columns import columns_of
 from davidgen_hf.cards.facts import CITATION, attrition, folder_names, told
 from davidgen_hf.cards.license import license_metadata
 from davidgen_hf.cards.origin import Origin, origin_of
@@ -89,6 +91,7 @@ def corpus_card(
             for name, config in configs.items()
             for split, number in config.rows.items()
         ],
+        "columns": columns_of(KINDS[name].features for name in configs),
         "rows": rows,
         "samples": rows.samples,
         "origin": origin,

@@ -36,7 +36,7 @@ SILENT = frozenset(
 
 
 def settings_of(record: dict) -> list[tuple[str, str]]:
-    """Return the settings of each step of a run, with those that the recipe left at their defaults.
+    """Return the settings of each step that a run has done, with those that the recipe left at their defaults.
 
     Raises:
         SettingError: The recipe is of another version of the package.
@@ -44,13 +44,14 @@ def settings_of(record: dict) -> list[tuple[str, str]]:
     recipe = parse_recipe(record["name"], record["recipe"])
     corpus = recipe.corpus.with_models(model_name(recipe.base_model), "the generator of this run")
     stages = {one.name: getattr(corpus, one.name) for one in fields(corpus) if one.name != "shard_rows"}
-    steps = {
-        "seeds": asdict(recipe.seeds),
-        "train the generator": recipe.generator,
-        **{name: asdict(value) if is_dataclass(value) else value for name, value in stages.items()},
-        "train the follower": recipe.follower,
+    shown = {
+        "seeds": {"seeds": asdict(recipe.seeds)},
+        "generator": {"train the generator": recipe.generator},
+        "corpus": {name: asdict(value) if is_dataclass(value) else value for name, value in stages.items()},
+        "follower": {"train the follower": recipe.follower},
     }
-    return [(step, ", ".join(flatten(settings))) for step, settings in steps.items()]
+    done = [step for name, steps in shown.items() if name in record["steps"] for step in steps.items()]
+    return [(step, ", ".join(flatten(settings))) for step, settings in done]
 
 
 def attrition(records: Iterable[dict]) -> list[tuple[str, str, int]]:
@@ -82,12 +83,13 @@ def folder_names(runs: Sequence[Path]) -> list[str]:
 
 def told(record: dict, folder: str) -> dict[str, Any]:
     """Return what a card tells of one run; ``folder`` is where its recipe lies, or is to be put."""
+    command = "run" if "generator" in record["steps"] else "corpus"
     return {
         "name": record["name"],
         "settings": settings_of(record),
         "versions": versions_of(record),
         "seconds": sum(step["seconds"] for step in record["steps"].values()),
-        "command": f"davidgen run {folder} --output runs/{Path(folder).name}",
+        "command": f"davidgen {command} {folder} --output runs/{Path(folder).name}",
         "folder": folder,
         "recipe": recipe_files(record["recipe"]),
     }

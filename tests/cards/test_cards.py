@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard, ModelCard, metadata_load
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from davidgen_hf.builder import PAIRS, SCORED, SEEDS
 from davidgen_hf.cards import README, read_notes, refresh_cards, write_cards
 from davidgen_hf.cards.license import license_metadata
 from davidgen_hf.cards.text import NOTES
@@ -74,6 +75,12 @@ def test_the_corpus_card_counts_what_the_files_hold(tiny_run):
     for license in ("CC BY-SA 4.0", "Apache-2.0"):
         assert f"| passages.jsonl | - | - | {license} | {pairs['license'][:].count(license)} |" in text
     assert metadata_load(tiny_run / README)["size_categories"] == ["n<1K"]
+
+
+def test_every_column_is_told_once(tiny_run):
+    text = (tiny_run / README).read_text("utf-8")
+    for column in {*PAIRS, *SCORED, *SEEDS}:
+        assert len(re.findall(rf"^\| `{column}` \| ..", text, re.MULTILINE)) == 1, column
 
 
 def test_the_perplexities_are_in_their_order(tiny_run):
@@ -202,6 +209,19 @@ def test_a_training_that_is_not_finished(run):
     (run / "follower" / "run.json").write_text('{"finished": false}')
     with pytest.raises(RunFolderError, match="follower holds no finished training"):
         write_cards(run)
+
+
+def test_a_corpus_made_alone_tells_of_no_training(run):
+    record = json.loads((run / "run.json").read_text())
+    change_record(run, steps={"corpus": record["steps"]["corpus"]})
+    for role in ("generator", "follower", "seeds"):
+        shutil.rmtree(run / role)
+    write_cards(run)
+    text = (run / README).read_text("utf-8")
+    assert "| train the " not in text
+    assert "| seeds | " not in text
+    assert "davidgen corpus recipes/run --output runs/run" in text
+    assert "None was evaluated." in text
 
 
 def test_pictures_of_a_run_are_shown(run):
