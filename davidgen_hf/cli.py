@@ -3,11 +3,28 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from davidgen_hf.errors import DavidgenError
+from davidgen_hf.errors import DavidgenError, SettingError
+
+if TYPE_CHECKING:
+    from davidgen_hf.executors import ExecutorSettings
+
+# Options of every command that makes a corpus.
+ExecutorKind = Annotated[str, typer.Option("--executor", help="Where shards are made: local or ray (extra `ray`).")]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster: auto, HOST:6379 or ray://HOST:10001; one of its own if not given.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Ray workers; one a GPU, or a machine, if not given.")]
+GpusPerWorker = Annotated[
+    float | None, typer.Option(min=0, help="GPUs of each; 1 if there are any. 0 where a server holds the model.")
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(help="i/n: make this part of the corpus only, beside calls that make the others; i from 0 to n - 1."),
+]
 
 app = typer.Typer(
     help="Instruction-tuning data from plain text, made with open-weight models only.",
@@ -47,10 +64,22 @@ def run(
     restart: Annotated[
         bool, typer.Option("--restart", help="With a changed recipe: keep what the change does not touch.")
     ] = False,
+    until: Annotated[
+        str | None, typer.Option(help="Last step: seeds, generator, corpus, follower or evaluation.")
+    ] = None,
+    executor: ExecutorKind = "local",
+    address: Address = None,
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
+    shard: Shard = None,
 ) -> None:
     """Turn plain text into an instruction corpus, a generator and a follower; a second call does what is missing."""
+    from davidgen_hf.executors import ExecutorSettings
+    from davidgen_hf.run import steps_until
+
     asked = _named(passages, text_column, seeds, base_model) + (overrides or [])
-    _run(recipe, asked, output, restart=restart)
+    settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
+    _run(recipe, asked, output, restart=restart, steps=steps_until(until), executor=settings, shard=shard)
 
 
 @app.command()
@@ -65,11 +94,20 @@ def corpus(
     base_model: Annotated[str | None, typer.Option(help="Folder or Hub id of the model to score with.")] = None,
     output: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/run"),
     restart: Annotated[bool, typer.Option("--restart", help="As for davidgen run.")] = False,
+    executor: ExecutorKind = "local",
+    address: Address = None,
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
+    shard: Shard = None,
 ) -> None:
     """Make the corpus only, with a generator that is there; train nothing."""
+    from davidgen_hf.executors import ExecutorSettings
+
     asked = _named(passages, text_column, None, base_model)
     asked += [f"corpus.generate.engine.model={json.dumps(generator)}"] if generator else []
-    _run(recipe, asked + (overrides or []), output, restart=restart, steps=("corpus",))
+    settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
+    asked += overrides or []
+    _run(recipe, asked, output, restart=restart, steps=("corpus",), executor=settings, shard=shard)
 
 
 @app.command()
@@ -121,27 +159,44 @@ def _named(passages: str | None, text_column: str | None, seeds: str | None, bas
 
 
 def _run(
-    recipe: str, overrides: list[str], output: Path, *, restart: bool = False, steps: tuple[str, ...] | None = None
+    recipe: str,
+    overrides: list[str],
+    output: Path,
+    *,
+    restart: bool = False,
+    steps: tuple[str, ...] | None = None,
+    executor: "ExecutorSettings | None" = None,
+    shard: str | None = None,
 ) -> None:
     from rich.console import Console
 
     from davidgen_hf.recipe import load_recipe
-    from davidgen_hf.run import run_recipe
+    from davidgen_hf.run import describe_missing, run_part, run_recipe
+    from davidgen_hf.shards import Part
     from davidgen_hf.summary import print_summary
 
     console = Console()
+    part = Part.parse(shard) if shard else None
+    if part and restart:
+        raise SettingError("--restart and --shard do not go together: restart once without --shard.")
+    read = load_recipe(recipe, overrides)
     try:
+        if part:
+            console.print(describe_missing(run_part(read, output, part, executor), part, output))
+            return
         record = run_recipe(
-            load_recipe(recipe, overrides),
+            read,
             output,
             lambda step: console.print(step, style="bold"),
             steps=steps,
             restart=restart,
+            executor=executor,
         )
     except KeyboardInterrupt:
         console.print(f"Stopped. What is finished lies in {output}; the same command goes on from there.")
         raise typer.Exit(130) from None
-    print_summary(record, console)
+    if "corpus" in record.steps:
+        print_summary(record, console)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

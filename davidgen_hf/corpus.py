@@ -10,7 +10,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,15 +18,17 @@ from pathlib import Path
 from datasets import Dataset, Features, concatenate_datasets
 from tqdm.auto import tqdm
 
-from davidgen_hf.errors import RunFolderError
+from davidgen_hf.errors import FolderBusyError, RunFolderError
+from davidgen_hf.executors import Executor, LocalExecutor, Step
 from davidgen_hf.files import write_whole
 from davidgen_hf.identity import rows_identity, shard_identity, stage_identity
+from davidgen_hf.lock import hold
 from davidgen_hf.near_duplicates import NearDuplicates
 from davidgen_hf.processors import Processor, SelectInstruction
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.recipe import CorpusSettings
 from davidgen_hf.schema import PASSAGE
-from davidgen_hf.shards import make_rows, read_note, read_shard, shard_paths, write_shard
+from davidgen_hf.shards import Part, make_rows, read_note, read_shard, shard_paths, write_shard
 from davidgen_hf.sources.passages import Skipped
 
 logger = logging.getLogger(__name__)
@@ -34,21 +36,34 @@ logger = logging.getLogger(__name__)
 FINISHED = "finished.json"
 # The guards that come last: what they reject, all others had let through.
 LAST_GUARDS = ("near_duplicate", "overlaps_evaluation")
-Step = Callable[[Dataset, CorpusSettings], tuple[Dataset, Counter]]
+LOCAL, WHOLE = LocalExecutor(), Part()
 
 
-def build_corpus(
-    passages: Iterable[dict], skipped: Skipped, settings: CorpusSettings, folder: Path, *, restart: bool = False
-) -> None:
+def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
+    passages: Iterable[dict],
+    skipped: Skipped,
+    settings: CorpusSettings,
+    folder: Path,
+    *,
+    restart: bool = False,
+    executor: Executor = LOCAL,
+    part: Part = WHOLE,
+) -> dict[str, int]:
     """Run the stages over all passages, into one folder for each of ``STAGES``.
 
     Args:
-        passages: Rows of ``schema.PASSAGE``; read once, and only if the first stage is not finished.
+        passages: Rows of ``schema.PASSAGE``; read once, and only if shards of the first stage are missing.
         skipped: Where the reader of the passages counts the rows that it leaves out.
         settings: The recipe's, with every engine's model named.
         folder: The run's folder.
         restart: Make shards anew that were made of other settings, models or passages, and take away those of stages
             that are no longer asked for. Otherwise they are an error.
+        executor: Where shards are made.
+        part: Which of them are made. The stage that compares all shards is for the call that finds all of them there;
+            without them, a call ends before it.
+
+    Returns:
+        How many shards are missing of the stage that could not be finished, by its name; empty when all is done.
 
     Raises:
         RunFolderError: A shard was made of something else, and ``restart`` does not say to make it anew.
@@ -58,16 +73,26 @@ def build_corpus(
     if restart:
         for stage in STAGES.keys() - set(asked):
             shutil.rmtree(folder / stage, ignore_errors=True)
-    source = None
+    names: list[str] = []
+    source = folder
     for stage in asked:
         made_of = Finished(folder / stage, stage_identity(stage, settings), restart)
         if stage == "fragments":
-            _extract_all(passages, skipped, STAGES[stage], settings, made_of)
+            names = _extract_all(passages, skipped, settings, made_of, executor, part)
         elif stage == "unique":
-            _mark_near_duplicates(shard_paths(folder / source), settings.guards.near_duplicates, made_of)
+            if missing := _missing(source, names) or _compare(source, names, settings, made_of):
+                return {source.name: missing}
         else:
-            _run_stage(shard_paths(folder / source), STAGES[stage], settings, made_of)
-        source = stage
+            made_of.keep_only(set(names))
+            own = [source / name for number, name in enumerate(names) if number in part]
+            _run_stage(own, settings, made_of, executor)
+        source = made_of.folder
+    missing = _missing(source, names)
+    return {source.name: missing} if missing else {}
+
+
+def _missing(folder: Path, names: list[str]) -> int:
+    return len(set(names) - {path.name for path in shard_paths(folder)})
 
 
 @dataclass(frozen=True)
@@ -139,55 +164,79 @@ def read_skipped(folder: Path) -> dict:
     return json.loads((folder / "fragments" / FINISHED).read_text("utf-8"))["skipped"]
 
 
-def _extract_all(
-    passages: Iterable[dict], skipped: Skipped, step: Step, settings: CorpusSettings, made_of: Finished
-) -> None:
-    """Cut the passages into shards as they come; a mark says that the last one has come, and names all."""
+def _extract_all(  # noqa: PLR0913, PLR0917 - as build_corpus
+    passages: Iterable[dict],
+    skipped: Skipped,
+    settings: CorpusSettings,
+    made_of: Finished,
+    executor: Executor,
+    part: Part,
+) -> list[str]:
+    """Cut the passages into shards as they come, and return all names; a mark says that the last one has come."""
     finished = made_of.folder / FINISHED
-    if _is_finished(finished, made_of):
-        return
-    finished.unlink(missing_ok=True)
-    names = {}
+    known = _read_mark(finished, made_of, part)
+    if known is not None:
+        return known
+    if part == WHOLE:
+        finished.unlink(missing_ok=True)
+    names: dict[str, str] = {}
     with tqdm(desc=made_of.folder.name, unit=" passages") as bar:
-        for number, rows in enumerate(_chunks(passages, settings.shard_rows)):
-            columns = {name: [row[name] for row in rows] for name in PASSAGE}
-            made = make_rows(columns, PASSAGE)
-            path = made_of.folder / f"{number:05d}.parquet"
-            names[path.name] = made_of.identity([rows_identity(made)])
-            if not made_of.has(path, names[path.name]):
-                _make_shard(made, step, settings, path, names[path.name])
-            bar.update(len(rows))
+
+        def work() -> Iterator[tuple[Path, Dataset]]:
+            for number, rows in enumerate(_chunks(passages, settings.shard_rows)):
+                given = make_rows({name: [row[name] for row in rows] for name in PASSAGE}, PASSAGE)
+                path = made_of.folder / f"{number:05d}.parquet"
+                names[path.name] = made_of.identity([rows_identity(given)])
+                if number in part and not made_of.has(path, names[path.name]):
+                    yield path, given
+                bar.update(len(rows))
+
+        for made in executor.map(STAGES["fragments"], settings, work()):
+            write_shard(made.rows, made.path, made.counts, made.seconds, names[made.path.name])
     made_of.keep_only(set(names))
     mark = {"stage": made_of.stage, "shards": names, "skipped": asdict(skipped)}
     write_whole(finished, json.dumps(mark, indent=1) + "\n")
+    return list(names)
 
 
-def _is_finished(mark: Path, made_of: Finished) -> bool:
-    """Whether all passages were cut, by the same settings, and all shards are still there and whole."""
+def _read_mark(mark: Path, made_of: Finished, part: Part) -> list[str] | None:
+    """Return the names of all shards if the passages were cut by the same settings, and the part's own are whole."""
     if made_of.restart:  # the passages may be others
-        return False
+        return None
     try:
         content = json.loads(mark.read_text("utf-8"))
-        stage, shards = content["stage"], content["shards"]
+        stage, shards = content["stage"], dict(content["shards"])
     except FileNotFoundError:
-        return False
+        return None
     except (ValueError, KeyError, TypeError):
         logger.warning("%s is damaged; the passages are read again.", mark)
-        return False
-    if stage != made_of.stage:
-        return False
-    return all(made_of.has(made_of.folder / name, identity) for name, identity in shards.items())
+        return None
+    own = [name for number, name in enumerate(shards) if number in part]
+    if stage != made_of.stage or not all(made_of.has(made_of.folder / name, shards[name]) for name in own):
+        return None
+    return list(shards)
 
 
-def _run_stage(sources: list[Path], step: Step, settings: CorpusSettings, made_of: Finished) -> None:
-    made_of.keep_only({source.name for source in sources})
-    with tqdm(total=len(sources), desc=made_of.folder.name, unit=" shards") as bar:
-        for source in sources:
-            path = made_of.folder / source.name
-            identity = made_of.identity([read_note(source).identity])
-            if not made_of.has(path, identity):
-                _make_shard(read_shard(source), step, settings, path, identity)
+def _run_stage(sources: list[Path], settings: CorpusSettings, made_of: Finished, executor: Executor) -> None:
+    folder = made_of.folder
+    identities = {folder / source.name: made_of.identity([read_note(source).identity]) for source in sources}
+    missing = [source for source in sources if not made_of.has(path := folder / source.name, identities[path])]
+    work = ((folder / source.name, read_shard(source)) for source in missing)
+    with tqdm(total=len(sources), initial=len(sources) - len(missing), desc=folder.name, unit=" shards") as bar:
+        for made in executor.map(STAGES[folder.name], settings, work):
+            write_shard(made.rows, made.path, made.counts, made.seconds, identities[made.path])
             bar.update()
+
+
+def _compare(source: Path, names: list[str], settings: CorpusSettings, made_of: Finished) -> int:
+    """Mark near-duplicates, unless another part of the run is at it; return how many shards are then missing."""
+    try:
+        with hold(made_of.folder):
+            made_of.keep_only(set(names))
+            _mark_near_duplicates([source / name for name in names], settings.guards.near_duplicates, made_of)
+    except FolderBusyError:
+        return len(names)
+    return 0
 
 
 def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, made_of: Finished) -> None:
@@ -196,7 +245,6 @@ def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, made_of
     What is marked depends on all shards before it, so an interrupted call compares anew and writes what is missing.
     """
     folder = made_of.folder
-    made_of.keep_only({source.name for source in sources})
     identities: list[str] = []
     for source in sources:  # what a shard is made of holds what the one before it was made of
         identities.append(made_of.identity([*identities[-1:], read_note(source).identity]))
@@ -228,12 +276,6 @@ def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, made_of
 
 def _accepted(candidates: list[dict]) -> list[dict]:
     return [one for one in candidates if one["reject_reason"] is None]
-
-
-def _make_shard(rows: Dataset, step: Step, settings: CorpusSettings, path: Path, identity: str) -> None:
-    started = time.perf_counter()
-    made, counts = step(rows, settings)
-    write_shard(made, path, counts, time.perf_counter() - started, identity)
 
 
 def _extract(passages: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:

@@ -33,6 +33,14 @@ class RunFolderError(DavidgenError):
     """The output folder belongs to another recipe, is in use, or cannot be read or written."""
 
 
+class FolderBusyError(RunFolderError):
+    """Another process works in the run's folder."""
+
+
+class ExecutorError(DavidgenError):
+    """Workers cannot be reached or started, or die of a shard."""
+
+
 class ProvenanceError(DavidgenError):
     """A source is restricted or unknown, and the recipe does not say that this is wanted."""
 

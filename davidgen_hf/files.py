@@ -11,7 +11,7 @@ def write_whole(path: Path, text: str) -> None:
         OSError: The folder cannot be made, or the file not be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.part")
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")  # parts of a run may write the same mark at once
     with draft.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from davidgen_hf.errors import RunFolderError
+from davidgen_hf.errors import FolderBusyError, RunFolderError
 
 LOCK = ".lock"
 
@@ -25,7 +25,8 @@ def hold(folder: Path, part: str | None = None) -> Iterator[None]:
         part: Name of the part of the run that this process does (``2/8``); ``None`` for all of it.
 
     Raises:
-        RunFolderError: Another process works in it, or the folder cannot be written to.
+        FolderBusyError: Another process works in it.
+        RunFolderError: The folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +51,7 @@ def _locked(path: Path, *, exclusive: bool) -> int:
     except BlockingIOError as error:
         holder = os.read(file, 1000).decode(errors="replace") or "{}"
         os.close(file)
-        raise RunFolderError(_busy(path.parent, holder)) from error
+        raise FolderBusyError(_busy(path.parent, holder)) from error
     os.ftruncate(file, 0)
     os.write(file, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode())
     return file

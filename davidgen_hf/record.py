@@ -64,7 +64,9 @@ def check_folder(folder: Path) -> None:
     Raises:
         RunFolderError: It is not empty and has no ``run.json``.
     """
-    if folder.is_dir() and not (folder / FILE_NAME).is_file() and any(one.name != LOCK for one in folder.iterdir()):
+    ours = (LOCK, FILE_NAME)  # locks, and drafts of the record, of other parts of the run too
+    found = [one.name for one in folder.iterdir() if not one.name.startswith(ours)] if folder.is_dir() else []
+    if found and not (folder / FILE_NAME).is_file():
         raise RunFolderError(
             f"{folder} is not empty and holds no {FILE_NAME}: it is no run's folder. Name another with --output."
         )

@@ -6,31 +6,34 @@ from dataclasses import asdict
 from pathlib import Path
 
 from datasets import Dataset
+from tqdm.auto import tqdm
 
 from davidgen_hf.cards import README, write_cards
-from davidgen_hf.corpus import build_corpus, read_counts, read_skipped
+from davidgen_hf.corpus import WHOLE, build_corpus, read_counts, read_skipped
 from davidgen_hf.engines import load_engine
-from davidgen_hf.errors import InputError, RunFolderError
+from davidgen_hf.errors import InputError, RunFolderError, SettingError
 from davidgen_hf.evaluation.held_out import compare_on_held_out
+from davidgen_hf.executors import ExecutorSettings, open_executor
 from davidgen_hf.lock import hold
 from davidgen_hf.processors import apply
 from davidgen_hf.processors.base import draw
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.record import FILE_NAME, RunRecord, check_folder, open_record
-from davidgen_hf.shards import read_shard, read_shards, write_shard
+from davidgen_hf.shards import Part, open_shards, read_shard, write_shard
 from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.sources.seeds import read_seeds
 from davidgen_hf.training import resolve_model, train
 from davidgen_hf.training.job import remove_checkpoints
 
 
-def run_recipe(
+def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     recipe: Recipe,
     output: Path,
     announce: Callable[[str], None],
     *,
     steps: Sequence[str] | None = None,
     restart: bool = False,
+    executor: ExecutorSettings | None = None,
 ) -> RunRecord:
     """Run the steps of a recipe that are not done yet.
 
@@ -41,6 +44,7 @@ def run_recipe(
         steps: Names of ``STEPS`` to run; None runs all.
         restart: Take up an earlier call with another recipe or other inputs too: what the change does not touch stays,
             the rest is made anew.
+        executor: Where the shards of the corpus are made; None makes them in this process.
 
     Returns:
         The record, as in ``run.json``.
@@ -52,6 +56,10 @@ def run_recipe(
     if restart or not (output / FILE_NAME).is_file():
         check_inputs(recipe, list(asked))
     check_folder(output)
+    executor = executor or ExecutorSettings()
+    if executor.address is not None:
+        with open_executor(executor):  # a wrong address should not show after hours of training
+            pass
     with hold(output):
         record = open_record(recipe, output, restart=restart)
         before = set(record.steps)
@@ -61,12 +69,73 @@ def run_recipe(
                 continue
             announce(f"{number}/{len(asked)} {name}")
             started = time.perf_counter()
-            report = step(recipe, output, restart=restart) if name == "corpus" else step(recipe, output)
+            if name == "corpus":
+                report = _corpus(recipe, output, restart=restart, executor=executor)
+            else:
+                report = step(recipe, output)
             load_engine.cache_clear()  # the next step needs the memory for a model of its own
             record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
         if set(record.steps) != before or not (output / README).is_file():
             write_cards(output)
     return record
+
+
+def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSettings | None = None) -> dict[str, int]:
+    """Make one part of a corpus, beside other calls that make the others, on any machines that share the folder.
+
+    Each reads all passages, and makes the shards of its own. Near-duplicates are marked by the part that finds the
+    shards of all others finished; where that guard is asked for, every part is called once more after that. A
+    ``run_recipe`` then takes up what the parts have made.
+
+    Args:
+        recipe: What to do; every part is given the same.
+        output: The run's folder; it holds the generator, or the recipe names one.
+        part: Which of the shards.
+        executor: As in ``run_recipe``.
+
+    Returns:
+        As ``build_corpus``: shards that are missing of the stage up to which all parts together have come.
+
+    Raises:
+        DavidgenError: As ``run_recipe``.
+    """
+    if not (output / FILE_NAME).is_file():
+        check_inputs(recipe, ["corpus"])
+    check_folder(output)
+    with hold(output, str(part)):
+        open_record(recipe, output)
+        missing = _build(recipe, output, part=part, executor=executor or ExecutorSettings())
+    load_engine.cache_clear()
+    return missing
+
+
+def describe_missing(missing: dict[str, int], part: Part, folder: Path) -> str:
+    """Return what to do after a part of a corpus, from what ``run_part`` returns."""
+    if not missing:
+        return f"Part {part} is done, and so are all others. The same command without --shard goes on in {folder}."
+    ((stage, count),) = missing.items()
+    if stage == "corpus":
+        return (
+            f"Part {part} is done. {count} shard(s) of other parts are missing; when they are done, leave --shard out."
+        )
+    return (
+        f"Part {part} is done up to {stage}, where {count} shard(s) of other parts are missing. When the others have "
+        "come as far, give the same command again for every part, or once without --shard."
+    )
+
+
+def steps_until(last: str | None) -> tuple[str, ...] | None:
+    """Return the names of the steps up to one of them; None for all.
+
+    Raises:
+        SettingError: There is no such step.
+    """
+    if last is None:
+        return None
+    if last not in STEPS:
+        raise SettingError(f"--until must name one of {list(STEPS)}, got {last!r}.")
+    names = list(STEPS)
+    return tuple(names[: names.index(last) + 1])
 
 
 def check_inputs(recipe: Recipe, steps: Sequence[str] = ("generator", "follower", "seeds", "corpus")) -> None:
@@ -89,7 +158,7 @@ def check_inputs(recipe: Recipe, steps: Sequence[str] = ("generator", "follower"
         return
     passages = read_passages(recipe.corpus.passages, Skipped())
     if Path(recipe.corpus.passages.source).exists():
-        for _ in passages:
+        for _ in tqdm(passages, desc="looking through the passages", unit=" passages"):
             pass
     else:
         next(passages)
@@ -115,16 +184,8 @@ def _generator(recipe: Recipe, output: Path) -> dict:
     return _train(rows, recipe.generator, output / "generator")
 
 
-def _corpus(recipe: Recipe, output: Path, *, restart: bool = False) -> dict:
-    skipped = Skipped()
-    generator = output / "generator"
-    if not recipe.corpus.generate.engine.model and not generator.is_dir():
-        raise InputError(
-            f"{output} holds no generator yet, and the recipe names none. Name one with --generator, a folder or Hub "
-            "id, or train one with davidgen run."
-        )
-    settings = recipe.corpus.with_models(recipe.base_model, str(generator))
-    build_corpus(read_passages(settings.passages, skipped), skipped, settings, output, restart=restart)
+def _corpus(recipe: Recipe, output: Path, *, restart: bool, executor: ExecutorSettings) -> dict:
+    _build(recipe, output, restart=restart, executor=executor)
     counts, seconds = read_counts(output)
     if not counts["corpus"]["pairs"]:
         raise RunFolderError(
@@ -134,8 +195,29 @@ def _corpus(recipe: Recipe, output: Path, *, restart: bool = False) -> dict:
     return {"counts": counts, "stage_seconds": seconds, "skipped": read_skipped(output)}
 
 
+def _build(
+    recipe: Recipe,
+    output: Path,
+    *,
+    executor: ExecutorSettings,
+    restart: bool = False,
+    part: Part = WHOLE,
+) -> dict[str, int]:
+    generator = output / "generator"
+    if not recipe.corpus.generate.engine.model and not generator.is_dir():
+        raise InputError(
+            f"{output} holds no generator yet, and the recipe names none. Name one with --generator, a folder or Hub "
+            "id, or train one with davidgen run."
+        )
+    settings = recipe.corpus.with_models(recipe.base_model, str(generator))
+    skipped = Skipped()
+    passages = read_passages(settings.passages, skipped)
+    with open_executor(executor) as opened:
+        return build_corpus(passages, skipped, settings, output, restart=restart, executor=opened, part=part)
+
+
 def _follower(recipe: Recipe, output: Path) -> dict:
-    rows = read_shards(output / "corpus", ["prompt", "completion"])
+    rows = open_shards(output / "corpus", ["prompt", "completion"])
     return _train(rows, recipe.follower, output / "follower")
 
 

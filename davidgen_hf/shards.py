@@ -4,18 +4,47 @@ import contextlib
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow
 import pyarrow.parquet
 from datasets import Dataset, Features
+from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import generate_random_fingerprint
 
-from davidgen_hf.errors import RunFolderError
+from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.files import sync_folder
 
 METADATA_KEY = b"davidgen"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which shards a call makes, where several calls share a run: every ``count``-th from ``index`` on."""
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """Read ``i/n``, with i from 0 to n - 1.
+
+        Raises:
+            SettingError: It is something else.
+        """
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+            raise SettingError(f"--shard must be i/n with i from 0 to n - 1, such as 0/4 or 3/4, got {text!r}.")
+        return cls(int(index), int(count))
+
+    def __contains__(self, number: int) -> bool:
+        return number % self.count == self.index
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
 
 
 class Note(NamedTuple):
@@ -102,7 +131,7 @@ def read_note(path: Path) -> Note:
 
 def shard_paths(folder: Path) -> list[Path]:
     """Return the finished shards of a folder, in their order."""
-    return sorted(folder.glob("*.parquet"))
+    return sorted(folder.glob("*.parquet"), key=lambda path: (len(path.name), path.name))
 
 
 def read_shards(folder: Path, columns: list[str] | None = None) -> Dataset:
@@ -115,6 +144,31 @@ def read_shards(folder: Path, columns: list[str] | None = None) -> Dataset:
     if not tables:
         raise RunFolderError(f"{folder} holds no finished shard. Run the step that writes them first.")
     return _dataset(pyarrow.concat_tables([table.replace_schema_metadata(None) for table in tables]))
+
+
+def iterate_shards(folder: Path, columns: list[str] | None = None) -> Iterator[dict]:
+    """Yield the rows of all shards of a folder, or some columns of them, with one shard in memory at a time.
+
+    Raises:
+        RunFolderError: One is damaged.
+    """
+    for path in shard_paths(folder):
+        yield from read_table(path, columns).to_pylist()
+
+
+def open_shards(folder: Path, columns: list[str]) -> Dataset:
+    """Return some columns of all shards of a folder as a dataset on disk, in the cache of ``datasets``.
+
+    Raises:
+        RunFolderError: There is none, or one is damaged.
+    """
+    paths = [str(path) for path in shard_paths(folder)]
+    if not paths:
+        raise RunFolderError(f"{folder} holds no finished shard. Run the step that writes them first.")
+    try:
+        return Dataset.from_parquet(paths, columns=columns)
+    except (DatasetGenerationError, pyarrow.ArrowException, OSError) as error:
+        raise RunFolderError(f"{folder} cannot be read: {error.__cause__ or error}.") from error
 
 
 def _dataset(table: pyarrow.Table) -> Dataset:

@@ -1,10 +1,11 @@
 """What a run tells when it ends: what came in, what was rejected, some pairs, where everything lies."""
 
+import heapq
 import statistics
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from datasets import Dataset
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
@@ -12,16 +13,18 @@ from rich.table import Table
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import SelectInstruction, perplexity
 from davidgen_hf.record import RunRecord
-from davidgen_hf.shards import read_shards
+from davidgen_hf.shards import iterate_shards
+
+COLUMNS = ["output", "strategy", "candidates", "token_ends"]
 
 
 def print_summary(record: RunRecord, console: Console) -> None:
     """Show tables of rows, perplexities and evaluation, three pairs beside their losers, and what to do next."""
-    scored = read_shards(record.folder / "scored", ["output", "strategy", "candidates", "token_ends"])
     select = SelectInstruction(**record.content["recipe"]["corpus"].get("select", {}))
-    tables = (attrition(record), perplexities(scored, select), evaluation(record))
+    scored = record.folder / "scored"
+    tables = (attrition(record), perplexities(iterate_shards(scored, COLUMNS), select), evaluation(record))
     console.print(Group(*(table for table in tables if table is not None)))
-    for pair in three_pairs(scored, select):
+    for pair in three_pairs(iterate_shards(scored, COLUMNS), select):
         console.print(pair)
     console.print(places(record.folder))
     if record.content["demo"]:
@@ -54,20 +57,20 @@ def attrition(record: RunRecord) -> Table:
     return table
 
 
-def perplexities(scored: Dataset, select: SelectInstruction) -> Table | None:
+def perplexities(scored: Iterable[dict], select: SelectInstruction) -> Table | None:
     """Return the table of mean perplexities of winner, random candidate and loser, over rows with a choice."""
-    ranked = [ranked for row in scored if len(ranked := [one for _, one in select.rank(row)]) > 1]
-    if not ranked:
+    chosen = {name: array("d") for name in ("winner", "random", "loser")}
+    for row in scored:
+        ranked = [one for _, one in select.rank(row)]
+        if len(ranked) > 1:
+            drawn = ranked[draw(len(ranked), ranked[0]["instruction"], ranked[0]["nll"])]
+            for values, one in zip(chosen.values(), (ranked[0], drawn, ranked[-1]), strict=True):
+                values.append(perplexity(one))
+    if not chosen["winner"]:
         return None
-    chosen = {
-        "winner": [row[0] for row in ranked],
-        "random": [row[draw(len(row), row[0]["instruction"], row[0]["nll"])] for row in ranked],
-        "loser": [row[-1] for row in ranked],
-    }
-    title = f"Perplexity of the output, {len(ranked)} rows with at least two candidates left"
+    title = f"Perplexity of the output, {len(chosen['winner'])} rows with at least two candidates left"
     table = Table("candidate", "mean", "median", title=title)
-    for name, candidates in chosen.items():
-        values = [perplexity(one) for one in candidates]
+    for name, values in chosen.items():
         table.add_row(name, f"{statistics.fmean(values):.2f}", f"{statistics.median(values):.2f}")
     return table
 
@@ -83,10 +86,10 @@ def evaluation(record: RunRecord) -> Table | None:
     return table
 
 
-def three_pairs(scored: Dataset, select: SelectInstruction) -> Iterator[Table]:
+def three_pairs(scored: Iterable[dict], select: SelectInstruction) -> Iterator[Table]:
     """Yield three rows that had a choice, each with its candidates in the order of the selection."""
-    rows = [row for row in scored if len(select.rank(row)) > 1]
-    for row in sorted(rows, key=lambda row: draw(2**64, row["output"], row["strategy"]))[:3]:
+    rows = (row for row in scored if len(select.rank(row)) > 1)
+    for row in heapq.nsmallest(3, rows, key=lambda row: draw(2**64, row["output"], row["strategy"])):
         table = Table("perplexity", "candidate", title=escape(_brief(row["output"], 300)), title_justify="left")
         for place, one in enumerate(one for _, one in select.rank(row)):
             style = "bold" if place == 0 else None
