@@ -1,5 +1,6 @@
 # /// script
-# dependencies = ["davidgen-hf"]
+# requires-python = ">=3.11"
+# dependencies = ["davidgen-hf>=0.1"]
 # ///
 """Fine-tune a generator or a follower on rows with the columns `prompt` and `completion`.
 

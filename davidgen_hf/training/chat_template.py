@@ -9,10 +9,12 @@ from transformers import PreTrainedTokenizerBase
 from davidgen_hf.engines.tokens import Tokens
 from davidgen_hf.prompts import FOLLOWER_WITH_INPUT, FOLLOWER_WITHOUT_INPUT, parse_follower
 
-# A message may hold an `input` beside its `content`, which is the instruction.
+# A message may hold an `input` beside its `content`, which is the instruction. Servers that pass on no such key, as
+# vLLM's, take that of the last message as `chat_template_kwargs: {"input": …}`.
 _TEMPLATE = (
     "{{ OPENING }}{% for message in messages %}"
-    "{% if message.role == 'user' %}{% if message.input %}{{ WITH_INPUT }}{% else %}{{ WITHOUT_INPUT }}{% endif %}"
+    "{% if message.role == 'user' %}{% set given = message.input or (loop.last and input) %}"
+    "{% if given %}{{ WITH_INPUT }}{% else %}{{ WITHOUT_INPUT }}{% endif %}"
     "{% elif message.role == 'assistant' %}{{ message.content ~ eos_token }}"
     "{% else %}{{ raise_exception('This model was trained on the roles user and assistant alone.') }}{% endif %}"
     "{% endfor %}"
@@ -47,7 +49,7 @@ def are_follower_prompts(rows: Dataset, looked_at: int = 100) -> bool:
 
 def _expression(template: str) -> str:
     """Turn a prompt with slots into a Jinja expression, e.g. ``'Say ' ~ message.content ~ '.'``."""
-    slots = {"instruction": "message.content", "input": "message.input"}
+    slots = {"instruction": "message.content", "input": "given"}
     head, *parts = template.split("{")
     split = (part.split("}", 1) for part in parts)
     return " ~ ".join([repr(head), *(f"{slots[name]} ~ {rest!r}" for name, rest in split)])

@@ -17,7 +17,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments
@@ -26,6 +26,7 @@ from davidgen_hf.engines.base import EngineSettings
 from davidgen_hf.engines.loading import find_model
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.training.arguments import Batch, make_arguments
+from davidgen_hf.training.card import write_card
 from davidgen_hf.training.config import check_config, read_config
 from davidgen_hf.training.curve import draw_losses
 from davidgen_hf.training.failures import check_checkpoint, explain_out_of_memory, explain_settings
@@ -130,7 +131,7 @@ def resolve_model(name: str | None, revision: str | None, encoder_decoder: bool 
 
 
 def carry_out(job: Job, trainer: Trainer, counts: RowCounts) -> TrainingSummary:
-    """Train, save the model, and write ``run.json``.
+    """Train, save the model with a card and the loss as a picture, and write ``run.json``.
 
     Raises:
         TrainingError: The loss is no longer a number, or the memory does not suffice.
@@ -154,7 +155,9 @@ def carry_out(job: Job, trainer: Trainer, counts: RowCounts) -> TrainingSummary:
     before = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)).epoch if checkpoint else 0.0
     summary = _summarise(job, trainer, counts, seconds, trainer.state.epoch - before)
     if trainer.is_world_process_zero():
+        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, with the machine's paths in it
         draw_losses(summary)
+        write_card(summary)
         summary.save()
     trainer.end()  # finishes trackers and the group of processes
     return summary

@@ -35,8 +35,8 @@ def train(  # noqa: PLR0913 - one keyword a choice of the caller
         rows: Columns ``prompt`` and ``completion``; the loss is taken on the completion only.
         config: A YAML file or mapping with the names of ``SFTConfig`` and ``ModelConfig``. What it says about datasets
             and ``output_dir`` is for the scripts under ``recipes/`` and is not read here.
-        output_dir: Folder for weights (safetensors), tokenizer, generation config and ``run.json``. One that holds
-            this very training, finished, is left as it is and its summary returned.
+        output_dir: Folder for weights (safetensors), tokenizer, generation config, card and ``run.json``. One that
+            holds this very training, finished, is left as it is and its summary returned.
         eval_rows: Held-out rows of the same columns, for the recipe's ``eval_strategy``.
         base_model: Trained instead of the recipe's ``model_name_or_path``; ``embedded`` for the demo's model.
         resume: Go on from the last checkpoint in ``output_dir``, if there is one, instead of starting over, as the

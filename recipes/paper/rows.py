@@ -1,5 +1,6 @@
 # /// script
-# dependencies = ["davidgen-hf"]
+# requires-python = ">=3.11"
+# dependencies = ["davidgen-hf>=0.1"]
 # ///
 """Write the rows that a generator or a follower is trained on: the columns `prompt` and `completion`, as Parquet.
 

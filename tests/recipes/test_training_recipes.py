@@ -6,10 +6,12 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from datasets import Dataset, load_dataset
+from packaging.requirements import Requirement
 from transformers import AutoModelForCausalLM
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
 from trl.scripts import sft as trl_sft
@@ -59,6 +61,21 @@ def test_trl_s_own_parser_reads_the_file(path):
     _, args, model_args, _ = parser.parse_args_and_config(["--config", str(path), "--use_cpu"])
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == 128
     assert model_args.model_name_or_path == read_config(path)["model_name_or_path"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted((ROOT / "recipes").rglob("*.py")) if path.name != "__init__.py"],
+    ids=lambda p: p.name,
+)
+def test_a_script_says_what_it_needs_as_pep_723_has_it(path):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    header = re.search(r"(?m)^# /// script\n((?:#(?: .*)?\n)+)# ///$", path.read_text("utf-8"))[1]
+    needs = tomllib.loads("\n".join(line[2:] for line in header.splitlines()))
+    assert needs["requires-python"] == project["requires-python"]
+    (requirement,) = map(Requirement, needs["dependencies"])
+    assert requirement.name == project["name"]
+    assert project["version"] in requirement.specifier
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)

@@ -29,6 +29,17 @@ def test_a_message_has_the_ids_of_the_follower_s_prompt(tokenizer, instruction, 
     assert ids == Tokens(tokenizer, None, "").contexts([render_follower(instruction, given)])[0]
 
 
+def test_a_server_s_argument_is_the_input_of_the_last_message(tokenizer):
+    def render(*messages, **given):
+        return tokenizer.apply_chat_template(list(messages), tokenize=False, **given)
+
+    first, answer = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}
+    last = {"role": "user", "content": "Say it."}
+    expected = render(first, answer, last | {"input": "two"})
+    assert render(first, answer, last, input="two") == expected
+    assert expected.count("### Input:") == 1
+
+
 def test_an_answer_closes_with_the_end_that_the_follower_learnt(tokenizer):
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
     text = tokenizer.apply_chat_template(messages, tokenize=False)

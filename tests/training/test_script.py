@@ -130,24 +130,6 @@ def test_the_script_shows_an_error_without_a_traceback(config, data):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sampling", ["random", "group_by_length"])
-def test_two_processes_on_the_cpu_have_the_losses_of_one(config, data, tmp_path, sampling):
-    launcher = ("-m", "accelerate.commands.launch")
-    spread = ("--config_file", str(ROOT / "recipes" / "accelerate" / "cpu.yaml"))
-    records = []
-    for name, options in (("one", ()), ("two", spread)):
-        output = ("--output_dir", tmp_path / name)
-        named = ("--config", config, "--dataset_name", data, "--train_sampling_strategy", sampling)
-        done = run_sft(*named, *output, launcher=(*launcher, *options))
-        assert done.returncode == 0, done.stderr
-        records.append(json.loads((tmp_path / name / "run.json").read_text()))
-    one, two = records
-    assert one["batch"] == "global batch 4 = 4 rows x 1 process(es) x 1 accumulation step(s)"
-    assert two["batch"] == "global batch 4 = 2 rows x 2 process(es) x 1 accumulation step(s)"
-    assert dict(two["loss_history"]) == pytest.approx(dict(one["loss_history"]), rel=0.01)
-
-
 @pytest.fixture(params=["sft.py", "sft_seq2seq.py"])
 def script(request, config, recipe) -> str:
     """Either script, with a config for it."""
@@ -155,6 +137,24 @@ def script(request, config, recipe) -> str:
         del recipe["max_length"]
         config.write_text(yaml.safe_dump(recipe | {"model_name_or_path": str(request.getfixturevalue("tiny_t5"))}))
     return request.param
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampling", ["random", "group_by_length"])
+def test_two_processes_on_the_cpu_have_the_losses_of_one(script, config, data, tmp_path, sampling):
+    launcher = ("-m", "accelerate.commands.launch")
+    spread = ("--config_file", str(ROOT / "recipes" / "accelerate" / "cpu.yaml"))
+    records = []
+    for name, options in (("one", ()), ("two", spread)):
+        output = ("--output_dir", tmp_path / name)
+        named = ("--config", config, "--dataset_name", data, "--train_sampling_strategy", sampling)
+        done = run_sft(*named, *output, launcher=(*launcher, *options), script=script)
+        assert done.returncode == 0, done.stderr
+        records.append(json.loads((tmp_path / name / "run.json").read_text()))
+    one, two = records
+    assert one["batch"] == "global batch 4 = 4 rows x 1 process(es) x 1 accumulation step(s)"
+    assert two["batch"] == "global batch 4 = 2 rows x 2 process(es) x 1 accumulation step(s)"
+    assert dict(two["loss_history"]) == pytest.approx(dict(one["loss_history"]), rel=0.01)
 
 
 @pytest.mark.slow

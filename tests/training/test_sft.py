@@ -1,10 +1,12 @@
 import json
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
 from datasets import Dataset
+from huggingface_hub import ModelCard
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
@@ -63,9 +65,21 @@ def test_the_folder_holds_safetensors_tokenizer_generation_config_and_record(tra
         record = json.load(file)
     assert record["finished"]
     assert Image.open(f"{folder}/loss.png").size == (900, 525)
+    assert {path.suffix for path in Path(folder).iterdir()}.isdisjoint({".bin", ".pt", ".pkl"})
     assert record["base_model"] == recipe["model_name_or_path"]
     assert record["rows"]["used"] == 24
     assert record["versions"]["trl"]
+
+
+def test_the_card_tells_of_the_training_and_shows_its_loss_without_naming_folders(trained):
+    summary, recipe = trained
+    card = ModelCard.load(Path(summary.output_dir) / "README.md")
+    assert card.data.library_name == "transformers"
+    assert card.data.base_model is None
+    assert "![Loss over the steps](loss.png)" in card.text
+    assert str(summary.rows) in card.text
+    assert "learning_rate: 0.01" in card.text
+    assert str(Path(recipe["model_name_or_path"]).parent) not in card.content
 
 
 def test_a_finished_training_is_left_as_it_is(trained, rows, tiny_llama):
@@ -135,6 +149,7 @@ def test_an_adapter_is_trained_where_the_recipe_says_so(recipe, rows, tmp_path):
     lora = {"use_peft": True, "lora_target_modules": ["all-linear"], "lora_r": 4}
     summary = train(rows, recipe | lora, output_dir=tmp_path / "adapter")
     assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+    assert ModelCard.load(tmp_path / "adapter" / "README.md").data.library_name == "peft"
     assert summary.loss_end < summary.loss_start
 
 
