@@ -106,6 +106,15 @@ def read_table(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
     return _open(path, pyarrow.parquet.read_table, columns=columns, page_checksum_verification=True)
 
 
+def column_names(path: Path) -> list[str]:
+    """Return the names of a shard's columns.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    return _open(path, pyarrow.parquet.read_schema).names
+
+
 def read_shard(path: Path, columns: list[str] | None = None) -> Dataset:
     """Read the rows of a shard, or some columns of them, into memory.
 

@@ -108,3 +108,12 @@ def test_what_is_no_run_is_named(tmp_path, build):
 
 def test_each_kind_is_a_configuration():
     assert list(DavidGen.builder_configs) == list(KINDS)
+
+
+def test_a_shard_of_another_version_is_named(tiny_run, build, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    path = shard_paths(tmp_path / "run" / "corpus")[1]
+    table = pyarrow.parquet.read_table(path).drop_columns("supervised")
+    pyarrow.parquet.write_table(table, path)
+    with pytest.raises(RunFolderError, match=r"00001\.parquet lacks the columns \['supervised'\]: another version"):
+        build("unsupervised", tmp_path / "run").download_and_prepare()

@@ -1,6 +1,7 @@
 """A folder for the Hub: read by ``load_dataset`` in a process that knows nothing of this package."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
+from davidgen_hf import publish
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.publish import build_folder
 from davidgen_hf.recipe import load_recipe
@@ -105,3 +107,42 @@ def test_a_run_without_rows(tiny_run, tmp_path):
     with pytest.raises(RunFolderError, match=r"has no rows yet. Finish it with `davidgen run`"):
         build_folder([tmp_path / "run"], tmp_path / "built")
     assert not (tmp_path / "built").exists()
+
+
+def test_an_interrupted_build_leaves_nothing_under_its_name_and_is_begun_anew(tiny_run, tmp_path, monkeypatch):
+    def interrupt(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publish, "corpus_card", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            build_folder([tiny_run], tmp_path / "built")
+    assert not (tmp_path / "built").exists()
+    build_folder([tiny_run], tmp_path / "built")
+    assert [path.name for path in tmp_path.iterdir()] == ["built"]
+
+
+def test_runs_of_one_name_keep_their_own_recipes_and_pictures(tiny_run, tmp_path):
+    runs = [tmp_path / name / "run" for name in ("one", "two")]
+    for run in runs:
+        shutil.copytree(tiny_run, run)
+        (run / "pictures").mkdir()
+        (run / "pictures" / "funnel.png").write_bytes(run.parent.name.encode())
+    built = build_folder(runs, tmp_path / "built")
+    assert [(built / "pictures" / name / "funnel.png").read_bytes() for name in ("run", "run-2")] == [b"one", b"two"]
+    assert load_recipe(built / "recipes" / "run-2").text == load_recipe(built / "recipes" / "run").text
+    text = (built / "README.md").read_text("utf-8")
+    assert "![funnel](pictures/run/funnel.png)" in text
+    assert "![funnel](pictures/run-2/funnel.png)" in text
+
+
+def test_seeds_that_are_left_out_are_counted(built):
+    assert "allows to pass them on: 1." in (built / "README.md").read_text("utf-8")
+
+
+def test_own_words_below_a_card_go_along(tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    with (tmp_path / "run" / "README.md").open("a", encoding="utf-8") as card:
+        card.write("\nMy words.\n")
+    built = build_folder([tmp_path / "run"], tmp_path / "built")
+    assert (built / "README.md").read_text("utf-8").endswith("-->\nMy words.\n")

@@ -12,7 +12,7 @@ from davidgen_hf.cards.facts import CITATION, flatten, model_name, told, version
 from davidgen_hf.cards.license import license_metadata
 from davidgen_hf.cards.origin import Origin, origin_of
 from davidgen_hf.cards.rows import count_rows
-from davidgen_hf.cards.text import NOTES, plain, render
+from davidgen_hf.cards.text import NOTES, literal, plain, render
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.evaluation.model_index import eval_results
 from davidgen_hf.evaluation.results import FILE_NAME as RESULTS
@@ -59,7 +59,7 @@ def model_card(run: Path, role: Role, *, repo: str | None = None, notes: str = "
         data |= {"base_model": base, "base_model_relation": "adapter" if is_adapter else "finetune"}
     facts = {
         "title": title,
-        "address": f"{repo}-{role}" if repo else f"{run.resolve().name}/{role}",
+        "arguments": _pipeline_arguments(f"{repo}-{role}" if repo else f"{run.resolve().name}/{role}", is_adapter),
         "kind": "An adapter (LoRA)" if is_adapter else "A fine-tuned copy",
         "base": Markup(f"[{plain(base)}](https://huggingface.co/{base})") if on_hub(base) else base,
         "base_revision": training["base_revision"],
@@ -89,6 +89,12 @@ def _metadata(record: dict, role: Role, base: str, origin: Origin, repo: str | N
         "datasets": [data] if data else None,
         "tags": ["davidgen", "trl", "sft", ABOUT[role], *origin.marks],
     }
+
+
+def _pipeline_arguments(address: str, is_adapter: bool) -> Markup:
+    """Return how a pipeline loads the model; of an adapter it would take the base model's tokenizer."""
+    named = literal(address)
+    return Markup(f'"text-generation", model={named}' + (f", tokenizer={named}" if is_adapter else ""))
 
 
 def _license(role: Role, base: str, origin: Origin) -> str | None:

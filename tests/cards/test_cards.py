@@ -19,6 +19,7 @@ from davidgen_hf.cards.text import NOTES
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.recipe import FILES
 from davidgen_hf.shards import read_shards
+from davidgen_hf.training import train
 
 CARDS = (README, f"generator/{README}", f"follower/{README}")
 TREE = MarkdownIt("commonmark").enable("table")
@@ -162,6 +163,18 @@ def test_an_adapter_is_called_one(run):
     metadata = metadata_load(run / "follower" / README)
     assert (metadata["library_name"], metadata["base_model_relation"]) == ("peft", "adapter")
     assert "an adapter (lora) of [HuggingFaceTB/SmolLM2-1.7B]" in (run / "follower" / README).read_text("utf-8")
+
+
+def test_the_example_of_an_adapter_runs(run, tiny_llama, monkeypatch, capsys):
+    shutil.rmtree(run / "follower")
+    settings = {"model_name_or_path": str(tiny_llama), "use_peft": True, "lora_target_modules": ["all-linear"]}
+    settings |= {"max_steps": 1, "bf16": False, "report_to": "none", "use_cpu": True, "save_strategy": "no"}
+    train(read_shards(run / "corpus", ["prompt", "completion"]), settings, output_dir=run / "follower")
+    write_cards(run)
+    assert metadata_load(run / "follower" / README)["library_name"] == "peft"
+    monkeypatch.chdir(run.parent)
+    exec(python_block(run / "follower" / README).replace("max_new_tokens=256", "max_new_tokens=8"), {})
+    assert capsys.readouterr().out
 
 
 def test_a_demo_says_so(run):
