@@ -9,19 +9,24 @@ import argparse
 import json
 import platform
 import random
+import shutil
 import statistics
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import datasets
 import torch
 import transformers
 import trl
 from datasets import Dataset
+from transformers import Trainer
 from trl import ModelConfig, SFTConfig, SFTTrainer, get_peft_config
 
-from benchmarks.measure import matmul_rate
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.engines.local import LocalEngine
 from davidgen_hf.processors import apply
@@ -51,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.training", description=__doc__)
     parser.add_argument("part", choices=("speed", "study"))
     parser.add_argument("--seeds", default="embedded", help="Seed tasks, as `davidgen run --seeds` takes them.")
-    parser.add_argument("--rows", type=int, default=40, help="Rows of the races (default: 40).")
+    parser.add_argument("--rows", type=int, default=40, help="Rows of each race (default: 40).")
     parser.add_argument("--repeats", type=int, default=2, help="Rounds of the races (default: 2).")
     parser.add_argument("--models", type=Path, help="Keep the study's models here; a second call goes on from there.")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("results"))
@@ -74,7 +79,8 @@ def main() -> None:
 
 def compare_speed(rows: Dataset, settings: dict, repeats: int, folder: Path) -> dict:
     """Train one epoch with each trainer in turn, round by round, and return tokens a second by race."""
-    settings = settings | {"num_train_epochs": 1, "gradient_accumulation_steps": 2, "save_strategy": "no"}
+    settings = settings | {"num_train_epochs": 1, "gradient_accumulation_steps": 2, "logging_steps": 1}
+    settings["save_strategy"] = "no"
     settings["model_name_or_path"], _ = resolve_model(settings["model_name_or_path"], None)
     contenders = {"trl": train_with_trl, "ours": train_with_ours}
     for run in contenders.values():  # the first steps of a process are slower
@@ -84,23 +90,40 @@ def compare_speed(rows: Dataset, settings: dict, repeats: int, folder: Path) -> 
         races[race] = {name: [] for name in contenders}
         for turn in range(repeats):
             for name, run in contenders.items():
-                tokens, seconds, loss = run(rows, settings | change, folder / f"{race}-{name}-{turn}")
-                found = {"tokens": tokens, "seconds": seconds, "loss": loss, "matmul_gflops": matmul_rate() / 1e9}
-                races[race][name].append(found)
-                print(f"{race}, {name}: {tokens / seconds:.1f} tokens/s, loss {loss:.3f}", flush=True)
-        rates = [[one["tokens"] / one["seconds"] for one in races[race][name]] for name in ("ours", "trl")]
-        races[race]["ratio_each_round"] = [ours / theirs for ours, theirs in zip(*rates, strict=True)]
-        races[race]["ratio"] = statistics.median(races[race]["ratio_each_round"])
+                with stopwatch() as spent:
+                    tokens, loss = run(rows, settings | change, folder / f"{race}-{name}-{turn}")
+                races[race][name].append({"tokens": tokens, "loss": loss, **spent})
+                shutil.rmtree(folder / f"{race}-{name}-{turn}", ignore_errors=True)
+                print(race, name, races[race][name][-1], flush=True)
+        for unit in ("seconds", "processor_seconds"):
+            rates = [[one["tokens"] / one[unit] for one in races[race][name]] for name in ("ours", "trl")]
+            ratios = [ours / theirs for ours, theirs in zip(*rates, strict=True)]
+            races[race][f"tokens_a_{unit[:-1]}_to_trl"] = ratios
     return {"rows": len(rows), "settings": settings | {"model_name_or_path": "embedded"}, "races": races}
 
 
-def train_with_ours(rows: Dataset, settings: dict, folder: Path) -> tuple[int, float, float]:
-    """Return tokens, seconds and mean loss of a training with ``davidgen_hf.training.train``."""
+@contextmanager
+def stopwatch() -> Iterator[dict[str, float]]:
+    """Measure what ``Trainer.train`` takes, by the clock and of the processor, in whichever trainer it is called."""
+    spent, run = {}, Trainer.train
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        start, busy = time.perf_counter(), time.process_time()
+        done = run(*args, **kwargs)
+        spent.update(seconds=time.perf_counter() - start, processor_seconds=time.process_time() - busy)
+        return done
+
+    with patch.object(Trainer, "train", timed):
+        yield spent
+
+
+def train_with_ours(rows: Dataset, settings: dict, folder: Path) -> tuple[int, float]:
+    """Return tokens and mean loss of a training with ``davidgen_hf.training.train``."""
     done = train(rows, settings, output_dir=folder)
-    return done.tokens_seen, done.seconds, statistics.fmean(loss for _, loss in done.loss_history)
+    return done.tokens_seen, statistics.fmean(loss for _, loss in done.loss_history)
 
 
-def train_with_trl(rows: Dataset, settings: dict, folder: Path) -> tuple[int, float, float]:
+def train_with_trl(rows: Dataset, settings: dict, folder: Path) -> tuple[int, float]:
     """Return the same of a training as ``trl/scripts/sft.py`` does it."""
     args, model_args = (
         cls(**{name: value for name, value in settings.items() if name in cls.__dataclass_fields__})
@@ -114,9 +137,9 @@ def train_with_trl(rows: Dataset, settings: dict, folder: Path) -> tuple[int, fl
         train_dataset=rows.select_columns(["prompt", "completion"]),
         peft_config=get_peft_config(model_args),
     )
-    done = trainer.train()
+    trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return trainer._total_train_tokens, done.metrics["train_runtime"], statistics.fmean(losses)
+    return round(trainer._total_train_tokens), statistics.fmean(losses)
 
 
 def study(rows: Dataset, settings: dict, folder: Path) -> dict:
