@@ -7,17 +7,16 @@ shingles. Texts and keys lie on disk; in memory are the keys of one band, and a 
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy
 from datasketch import MinHash
 from tqdm.auto import tqdm
 
-from davidgen_hf.errors import SettingError
+from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.processors.guard import words
 
 # 12 bands of 7 values bring two texts together in 65 % of cases at a Jaccard index of 0.7, 94 % at 0.8, 99.9 % at 0.9,
@@ -25,6 +24,7 @@ from davidgen_hf.processors.guard import words
 BANDS, BAND_VALUES = 12, 7
 KEY_COLUMNS = [f"key{band}" for band in range(BANDS)]
 CHUNK_TEXTS = 4096
+FILE_NAME = "near_duplicates.part"
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,27 @@ class NearDuplicates:
 
         Returns:
             ``(n,)`` bool: the same for the same texts in the same order.
+
+        Raises:
+            RunFolderError: The file cannot be written.
         """
-        workspace.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=workspace) as folder, closing(sqlite3.connect(f"{folder}/texts.sqlite")) as store:
-            repeated = numpy.zeros(self._fill(store, texts), dtype=bool)
-            for column in tqdm(KEY_COLUMNS, desc="near-duplicates", unit=" bands"):
-                for group in _groups(_keys(store, column, len(repeated)), ~repeated):
-                    self._mark(group.tolist(), store, repeated)
+        path = workspace / FILE_NAME
+        try:
+            workspace.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # of a call that was killed
+            with closing(sqlite3.connect(path)) as store:
+                repeated = numpy.zeros(self._fill(store, texts), dtype=bool)
+                for column in tqdm(KEY_COLUMNS, desc="near-duplicates", unit=" bands"):
+                    for group in _groups(_keys(store, column, len(repeated)), ~repeated):
+                        self._mark(group.tolist(), store, repeated)
+        except (OSError, sqlite3.Error) as error:
+            raise RunFolderError(
+                f"{path} cannot be written: {error}. What is finished is safe; make room or allow writing, and run "
+                "the same command again. `near_duplicates: none` does without the comparison."
+            ) from error
+        finally:
+            with suppress(OSError):
+                path.unlink()
         return repeated
 
     def similarity(self, one: str, other: str) -> float:

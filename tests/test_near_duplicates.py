@@ -1,10 +1,12 @@
 """Texts that nearly repeat an earlier one of another passage, alone and as a stage of a run."""
 
+import sqlite3
+
 import numpy
 import pytest
 
-from davidgen_hf import corpus
-from davidgen_hf.errors import SettingError
+from davidgen_hf import corpus, near_duplicates
+from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.near_duplicates import NearDuplicates
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.shards import read_shards, shard_paths
@@ -77,6 +79,31 @@ def test_it_agrees_with_comparing_all_pairs(tmp_path):
     missed = [similarity for similarity, mark in zip(best, found, strict=True) if similarity >= 0.75 and not mark]
     assert len(missed) <= 0.3 * found.sum()
     assert found.sum() > 50
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "work").touch()
+    with pytest.raises(RunFolderError, match=r"work/near_duplicates\.part cannot be written: .*make room or allow"):
+        find(tmp_path, LONG)
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, monkeypatch):
+    def connect(path):
+        store = sqlite3.Connection(path)
+        store.execute("PRAGMA max_page_count = 4")
+        return store
+
+    monkeypatch.setattr(near_duplicates.sqlite3, "connect", connect)
+    with pytest.raises(RunFolderError, match="database or disk is full"):
+        find(tmp_path, *[f"{LONG} {number}" * 50 for number in range(8)])
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_what_a_killed_call_left_is_replaced(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / near_duplicates.FILE_NAME).write_text("half a file")
+    assert find(tmp_path, LONG, LONG) == [False, True]
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize("settings", [{"threshold": 0.0}, {"threshold": 1.1}, {"shingle_chars": 0}])
