@@ -125,7 +125,7 @@ def estimate(
     ] = None,
     accepted_share: Annotated[
         float, typer.Option(min=0.01, max=1.0, help="Share of candidates that the guards will let through.")
-    ] = 0.75,
+    ] = 0.95,
 ) -> None:
     """Run a small sample for real, and tell the time, tokens, disk and memory of the whole."""
     import tempfile

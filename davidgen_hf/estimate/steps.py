@@ -34,7 +34,7 @@ class EstimateSettings:
         passages: Passages of the input, where it is too long to be counted; the sample is then drawn from its first
             2,000. ``None`` reads it through.
         accepted_share: Share of the candidates that will pass the guards, where the recipe trains the generator, whose
-            candidates cannot be had beforehand.
+            candidates cannot be had beforehand; of a trained 135M model's, 96 % do (benchmarks/README.md).
 
     Raises:
         SettingError: A value is out of range.
@@ -42,7 +42,7 @@ class EstimateSettings:
 
     sample: int = 24
     passages: int | None = None
-    accepted_share: float = 0.75
+    accepted_share: float = 0.95
 
     def __post_init__(self) -> None:
         too_few = self.sample < 2 or (self.passages is not None and self.passages < 1)

@@ -53,7 +53,7 @@ def test_every_part_is_run_and_scaled(asked, tmp_path):
     assert shared == ["fragments", "candidates", "guarded", "scored", "corpus"]
     assert found.seconds(4) < found.seconds(1)
     assert found.seconds(4) > parts["generator"].on(1) + parts["follower"].on(1)
-    assert "75% of the candidates are taken to pass the guards" in found.notes[0]
+    assert "95% of the candidates are taken to pass the guards" in found.notes[0]
     assert len(said) >= 4
 
 
