@@ -1,5 +1,6 @@
 """What a run says of itself, in the form in which cards show it."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
@@ -89,7 +90,7 @@ def told(record: dict, folder: str) -> dict[str, Any]:
         "settings": settings_of(record),
         "versions": versions_of(record),
         "seconds": sum(step["seconds"] for step in record["steps"].values()),
-        "command": f"davidgen {command} {folder} --output runs/{Path(folder).name}",
+        "command": shlex.join(["davidgen", command, folder, "--output", f"runs/{Path(folder).name}"]),
         "folder": folder,
         "recipe": recipe_files(record["recipe"]),
     }
