@@ -28,7 +28,7 @@ from davidgen_hf.processors import Processor, SelectInstruction
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.recipe import CorpusSettings
 from davidgen_hf.schema import PASSAGE
-from davidgen_hf.shards import Part, make_rows, read_note, read_shard, shard_paths, write_shard
+from davidgen_hf.shards import Part, make_rows, read_note, read_shard, read_table, shard_paths, write_shard
 from davidgen_hf.sources.passages import Skipped
 
 logger = logging.getLogger(__name__)
@@ -255,9 +255,9 @@ def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, made_of
         return
     started = time.perf_counter()
     texts = (
-        (row["id"], candidate_text(one))
+        (f"{row['source']} {row['id']}", candidate_text(one))
         for source in sources
-        for row in read_shard(source, ["id", "candidates"])
+        for row in read_table(source, ["source", "id", "candidates"]).to_pylist()
         for one in _accepted(row["candidates"])
     )
     repeated = iter(settings.find(texts, folder).tolist())
