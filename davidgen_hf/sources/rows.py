@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 import pyarrow
@@ -14,6 +15,8 @@ from davidgen_hf.sources.hub import read_dataset
 from davidgen_hf.sources.superni import holds_tasks, read_tasks
 
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".txt")
+COMPRESSIONS = (".gz", ".zst")
+READ_BYTES = 2**18  # of decompressed text at once
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 Row = tuple[str, dict]
 
@@ -25,7 +28,8 @@ def read_rows(
 
     Args:
         source: Path of a ``.jsonl``, ``.csv``, ``.parquet`` or ``.txt`` file (one row, ``text``, for each paragraph
-            between blank lines), a folder of such files, SuperNI's official repository, or ``org/name`` of a Hub
+            between blank lines), of one of these compressed (``.jsonl.gz``, ``.json.gz``, ``.csv.zst``; Parquet has
+            compression of its own), a folder of such files, SuperNI's official repository, or ``org/name`` of a Hub
             dataset, which is streamed.
         config: Configuration of a Hub dataset; track of SuperNI's repository.
         split: Split of a Hub dataset or of SuperNI's repository.
@@ -64,23 +68,36 @@ def read_rows(
 def on_hub(source: str) -> bool:
     """Tell the id of a Hub dataset from a path; what lies on disk comes first."""
     path = Path(source).expanduser()
-    return bool(HUB_ID.fullmatch(source)) and path.suffix not in SUFFIXES and not path.exists()
+    return bool(HUB_ID.fullmatch(source)) and _form(path) is None and not path.exists()
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_file():
-        if path.suffix not in SUFFIXES:
-            raise InputError(f"{path} ends in {path.suffix!r}, which is not one of {', '.join(SUFFIXES)}.")
+        if _form(path) is None:
+            raise InputError(
+                f"{path} ends in {path.suffix!r}, which is not one of {', '.join(SUFFIXES)}, or of these with "
+                f"{' or '.join(COMPRESSIONS)} behind it (but .parquet)."
+            )
         return [path]
-    files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+    files = sorted(file for file in path.rglob("*") if _form(file) and file.is_file())
     if not files:
         raise InputError(f"The folder {path} holds no {', '.join(SUFFIXES)} file.")
     return files
 
 
+def _form(path: Path) -> str | None:
+    """Return the one of ``SUFFIXES`` that tells how a file is read; None where none does."""
+    if path.suffix not in COMPRESSIONS:
+        return path.suffix if path.suffix in SUFFIXES else None
+    inner = Path(path.stem).suffix
+    if inner == ".json":  # C4 and others name compressed lines of JSON so
+        return ".jsonl"
+    return inner if inner in SUFFIXES and inner != ".parquet" else None
+
+
 def _read_file(path: Path) -> Iterator[tuple[int, dict]]:
     readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet, ".txt": _read_text}
-    return readers[path.suffix](path)
+    return readers[_form(path)](path)
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[int, dict]]:
@@ -113,7 +130,7 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict]]:
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, dict]]:
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
             rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
             yield from enumerate(rows, start=1)
     except (pyarrow.ArrowException, OSError) as error:
@@ -135,12 +152,23 @@ def _read_text(path: Path) -> Iterator[tuple[int, dict]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError(
-                    f"{path.name}, line {number}: byte {error.start + 1} of the line is not UTF-8. Find the file's "
-                    "encoding and convert it, e.g. `iconv -f latin1 -t utf-8`."
-                ) from error
+    for number, line in enumerate(_byte_lines(path), start=1):
+        try:
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path.name}, line {number}: byte {error.start + 1} of the line is not UTF-8. Find the file's "
+                "encoding and convert it, e.g. `iconv -f latin1 -t utf-8`."
+            ) from error
+
+
+def _byte_lines(path: Path) -> Iterator[bytes]:
+    if path.suffix not in COMPRESSIONS:
+        with path.open("rb") as file:
+            yield from file
+        return
+    try:
+        with pyarrow.input_stream(path) as stream:  # decompresses by the suffix
+            yield from BufferedReader(stream, READ_BYTES)
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be decompressed: {error}. Copy or write it anew.") from error

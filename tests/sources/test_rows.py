@@ -1,7 +1,14 @@
 """Files, folders and what is wrong with them: every fault is named by its place."""
 
 import csv
+import gzip
+import os
+import subprocess
+import sys
+from functools import partial
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from datasets import Dataset
 
@@ -37,6 +44,50 @@ def test_parquet(tmp_path):
     rows = list(read_rows(str(tmp_path / "a.parquet")))
     assert rows[0] == ("a.parquet:1", {"text": "t0"})
     assert rows[-1] == ("a.parquet:3000", {"text": "t2999"})
+
+
+def test_a_large_parquet_file_is_not_held_in_memory(tmp_path):
+    texts = pyarrow.table({"text": [os.urandom(1_000).hex() for _ in range(5_000)]})
+    with pyarrow.parquet.ParquetWriter(tmp_path / "a.parquet", texts.schema, compression="none") as writer:
+        for _ in range(20):  # row groups of 10 MB
+            writer.write_table(texts)
+    del texts
+    code = "import sys, psutil; from davidgen_hf.sources.rows import read_rows; own = psutil.Process().memory_info\n"
+    code += "before = own().rss; print(max(own().rss for _ in read_rows(sys.argv[1])) - before)"
+    told = subprocess.run([sys.executable, "-c", code, tmp_path / "a.parquet"], capture_output=True, check=True)
+    assert int(told.stdout) < 100_000_000 < (tmp_path / "a.parquet").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "a.jsonl.zst", "a.json.zst"])
+def test_compressed_lines_in_several_pieces(write, name):
+    compress = gzip.compress if name.endswith("gz") else partial(pyarrow.compress, codec="zstd", asbytes=True)
+    path = write(name, compress(b'{"text": "one"}\n{"te') + compress(b'xt": "two"}\n'))
+    assert list(read_rows(path)) == [(f"{name}:1", {"text": "one"}), (f"{name}:2", {"text": "two"})]
+
+
+def test_other_compressed_forms(write):
+    assert [row for _, row in read_rows(write("a.csv.gz", gzip.compress(b"id,text\n1,one\n")))] == [
+        {"id": "1", "text": "one"}
+    ]
+    assert [row for _, row in read_rows(write("a.txt.gz", gzip.compress(b"one\n\ntwo\n")))] == [
+        {"text": "one"},
+        {"text": "two"},
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst"])
+def test_a_compressed_file_that_is_cut_off(write, name):
+    compress = gzip.compress if name.endswith("gz") else partial(pyarrow.compress, codec="zstd", asbytes=True)
+    lines = b"".join(b'{"text": "%d"}\n' % (n * 7919) for n in range(20_000))
+    path = write(name, compress(lines)[:-50])
+    with pytest.raises(InputError, match=rf"{name} cannot be decompressed: .*Copy or write it anew"):
+        list(read_rows(path))
+
+
+@pytest.mark.parametrize("name", ["a.parquet.gz", "a.jsonl.bz2", "a.json"])
+def test_forms_that_are_not_read(write, name):
+    with pytest.raises(InputError, match=r"which is not one of \.jsonl, .* or of these with \.gz or \.zst behind it"):
+        list(read_rows(write(name, b"x")))
 
 
 def test_text_files_are_paragraphs(write):
