@@ -21,14 +21,14 @@ from datasets.table import table_cast
 
 from davidgen_hf import __version__, schema
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.provenance.licences import may_pass_on
+from davidgen_hf.provenance.licenses import may_pass_on
 from davidgen_hf.record import read_record
 from davidgen_hf.shards import column_names, read_table
 
 Filter = Callable[[pyarrow.Table], Any]
 
-PAIRS = Features(schema.PASSAGE | schema.FRAGMENT | schema.PAIR)
-SCORED = Features(schema.PASSAGE | schema.FRAGMENT | schema.SCORED)
+PAIRS = Features(schema.PASSAGE | schema.MADE_WITH | schema.FRAGMENT | schema.PAIR)
+SCORED = Features(schema.PASSAGE | schema.MADE_WITH | schema.FRAGMENT | schema.SCORED)
 SEEDS = Features(schema.SEED | schema.TRAINING)
 # Rows of one row group: what a reader has to take at once, so few for streaming, but enough to be read fast.
 ROW_GROUP_BYTES = 32 << 20

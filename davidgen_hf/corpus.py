@@ -27,13 +27,14 @@ from davidgen_hf.near_duplicates import NearDuplicates
 from davidgen_hf.processors import Processor, SelectInstruction
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.recipe import CorpusSettings
-from davidgen_hf.schema import PASSAGE
+from davidgen_hf.schema import MADE_WITH, PASSAGE
 from davidgen_hf.shards import Part, make_rows, read_note, read_shard, read_table, shard_paths, write_shard
 from davidgen_hf.sources.passages import Skipped
 
 logger = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
+MARKED = Features(PASSAGE | MADE_WITH)
 # The guards that come last: what they reject, all others had let through.
 LAST_GUARDS = ("near_duplicate", "overlaps_evaluation")
 LOCAL, WHOLE = LocalExecutor(), Part()
@@ -52,7 +53,8 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
     """Run the stages over all passages, into one folder for each of ``STAGES``.
 
     Args:
-        passages: Rows of ``schema.PASSAGE``; read once, and only if shards of the first stage are missing.
+        passages: Rows of ``schema.PASSAGE``, in a run with ``schema.MADE_WITH``; read once, and only if shards of the
+            first stage are missing.
         skipped: Where the reader of the passages counts the rows that it leaves out.
         settings: The recipe's, with every engine's model named.
         folder: The run's folder.
@@ -184,7 +186,7 @@ def _extract_all(  # noqa: PLR0913, PLR0917 - as build_corpus
 
         def work() -> Iterator[tuple[Path, Dataset]]:
             for number, rows in enumerate(_chunks(passages, settings.shard_rows)):
-                given = make_rows({name: [row[name] for row in rows] for name in PASSAGE}, PASSAGE)
+                given = make_rows({name: [row.get(name) for row in rows] for name in MARKED}, MARKED)
                 path = made_of.folder / f"{number:05d}.parquet"
                 names[path.name] = made_of.identity([rows_identity(given)])
                 if number in part and not made_of.has(path, names[path.name]):

@@ -3,11 +3,12 @@
 import json
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import InputError, SettingError
@@ -26,6 +27,8 @@ from davidgen_hf.processors import (
     ScoreCandidates,
     SelectInstruction,
 )
+from davidgen_hf.provenance import ProvenanceRules
+from davidgen_hf.sources.origins import name_of
 from davidgen_hf.sources.passages import PassageSource
 from davidgen_hf.sources.seeds import SeedSource
 from davidgen_hf.training import check_config, read_config
@@ -71,15 +74,23 @@ class GuardSettings:
     near_duplicates: NearDuplicates | Literal["none"] = field(default_factory=NearDuplicates)
 
 
+# Told apart before they are read, so that what is wrong is said of the one that was meant.
+OneOrMore = Annotated[
+    Annotated[PassageSource, Tag("One")] | Annotated[tuple[PassageSource, ...], Tag("More")],
+    Discriminator(lambda given: "More" if isinstance(given, list | tuple) else "One"),
+]
+
+
 @dataclass(frozen=True)
 class CorpusSettings:
     """3_corpus.yaml: the steps from passages to pairs.
 
+    ``passages`` is one source or a list of them, which are read one after another, each up to its own ``max_rows``.
     An engine whose ``model`` is left empty is the run's own: the generator that it trained where candidates are
     written, the base model everywhere else. ``guards: none`` lets every candidate through, as the paper does.
     """
 
-    passages: PassageSource = field(default_factory=PassageSource)
+    passages: OneOrMore = field(default_factory=PassageSource)
     limit: LimitPassages = field(default_factory=LimitPassages)
     extract: ExtractSettings = field(default_factory=lambda: ExtractSettings(whole=KeepWhole()))
     generate: GenerateInstructions = field(default_factory=GenerateInstructions)
@@ -91,20 +102,31 @@ class CorpusSettings:
     def __post_init__(self) -> None:
         if self.shard_rows < 1:
             raise SettingError(f"shard_rows must be at least 1, got {self.shard_rows}.")
+        names = [(name_of(one.source), one.config) for one in self.sources]
+        if not names or len(set(names)) < len(names):
+            raise SettingError(
+                f"passages needs sources of different names, got {[name for name, _ in names]}; rows and records know "
+                "a file by its name without its folder. Rename one."
+            )
         missing = [f"score.{name}: true" for name in self.select.needs.values() if not getattr(self.score, name)]
         if missing:
             raise SettingError(f"select asks for what the scores will not have. Set {' and '.join(missing)}.")
 
-    def with_models(self, base_model: str, generator: str) -> "CorpusSettings":
+    @property
+    def sources(self) -> tuple[PassageSource, ...]:
+        """The sources of the passages, one or more."""
+        return (self.passages,) if isinstance(self.passages, PassageSource) else self.passages
+
+    def with_models(self, base_model: str, generator: str, base_revision: str | None = None) -> "CorpusSettings":
         """Return these settings with the engines that name no model filled in."""
-        model = self.extract.model
-        extract = self.extract if model is None else replace(self.extract, model=_fill(model, base_model))
+        model, base = self.extract.model, (base_model, base_revision)
+        extract = self.extract if model is None else replace(self.extract, model=_fill(model, *base))
         return replace(
             self,
-            limit=_fill(self.limit, base_model),
+            limit=_fill(self.limit, *base),
             extract=extract,
             generate=_fill(self.generate, generator),
-            score=_fill(self.score, base_model),
+            score=_fill(self.score, *base),
         )
 
 
@@ -127,7 +149,8 @@ class Recipe:
         corpus: Settings of 3_corpus.yaml.
         follower: 4_follower.yaml, a plain TRL file.
         evaluation: Settings of 5_evaluation.yaml.
-        text: The five files' content with all overrides, as ``run.json`` keeps it.
+        provenance: Settings of provenance.yaml.
+        text: The files' content with all overrides, as ``run.json`` keeps it.
     """
 
     name: str
@@ -136,6 +159,7 @@ class Recipe:
     corpus: CorpusSettings
     follower: dict[str, Any]
     evaluation: EvaluationSettings
+    provenance: ProvenanceRules
     text: dict[str, dict]
 
     @property
@@ -150,8 +174,15 @@ FILES = {
     "corpus": "3_corpus.yaml",
     "follower": "4_follower.yaml",
     "evaluation": "5_evaluation.yaml",
+    "provenance": "provenance.yaml",
 }
-SETTINGS = {"seeds": SeedSettings, "corpus": CorpusSettings, "evaluation": EvaluationSettings}
+OPTIONAL = ("provenance",)
+SETTINGS = {
+    "seeds": SeedSettings,
+    "corpus": CorpusSettings,
+    "evaluation": EvaluationSettings,
+    "provenance": ProvenanceRules,
+}
 
 
 def load_recipe(folder: str | Path, overrides: list[str] | None = None) -> Recipe:
@@ -166,7 +197,11 @@ def load_recipe(folder: str | Path, overrides: list[str] | None = None) -> Recip
         SettingError: A key is unknown, a value of the wrong type or out of range; all of them are named.
     """
     path = _find(folder)
-    text = {section: read_config(path / name) for section, name in FILES.items()}
+    text = {
+        section: read_config(path / name)
+        for section, name in FILES.items()
+        if section not in OPTIONAL or (path / name).is_file()
+    }
     for override in overrides or []:
         _override(text, override)
     return parse_recipe(path.name, text)
@@ -181,7 +216,7 @@ def parse_recipe(name: str, text: dict[str, dict]) -> Recipe:
     made, problems = {}, []
     for section, file in FILES.items():
         try:
-            made[section] = _build(section, text[section], file)
+            made[section] = _build(section, text.get(section, {}), file)
         except SettingError as error:
             problems.append(str(error))
     if problems:
@@ -192,7 +227,9 @@ def parse_recipe(name: str, text: dict[str, dict]) -> Recipe:
 def recipe_files(text: dict[str, dict]) -> list[tuple[str, str]]:
     """Return names and content of the files that make a recipe of ``Recipe.text``, as ``run.json`` keeps it."""
     return [
-        (name, yaml.safe_dump(text[section], sort_keys=False, allow_unicode=True)) for section, name in FILES.items()
+        (name, yaml.safe_dump(text[section], sort_keys=False, allow_unicode=True))
+        for section, name in FILES.items()
+        if text.get(section) or section not in OPTIONAL
     ]
 
 
@@ -205,9 +242,10 @@ def shipped_recipes() -> list[str]:
 def _find(folder: str | Path) -> Path:
     for path in (Path(folder), Path(str(files("davidgen_hf.recipes") / str(folder)))):
         if path.is_dir():
-            missing = [name for name in FILES.values() if not (path / name).is_file()]
+            needed = [name for section, name in FILES.items() if section not in OPTIONAL]
+            missing = [name for name in needed if not (path / name).is_file()]
             if missing:
-                raise InputError(f"{path} is no recipe: it lacks {missing}. A recipe holds {list(FILES.values())}.")
+                raise InputError(f"{path} is no recipe: it lacks {missing}. A recipe holds {needed}.")
             return path
     raise InputError(
         f"There is no recipe folder {str(folder)!r}. Give the path of one, or the name of one that comes with the "
@@ -222,12 +260,23 @@ def _override(text: dict[str, dict], override: str) -> None:
         raise SettingError(
             f"{override!r} is no override. Write section.key=value, where the section is one of {list(FILES)}."
         )
-    place = text[section]
-    for key in keys[:-1]:
-        if not isinstance(place.get(key), dict):
-            place[key] = {}
-        place = place[key]
-    place[keys[-1]] = yaml.safe_load(value)
+    place = text.setdefault(section, {})
+    for key, following in pairwise(keys):
+        found = place[int(key)] if isinstance(place, list) else place.get(key)
+        if isinstance(found, list) and following != "source":  # another source takes the place of a whole list
+            _check_number(following, found, override)
+        elif not isinstance(found, dict):
+            found = place[key] = {}
+        place = found
+    place[int(keys[-1]) if isinstance(place, list) else keys[-1]] = yaml.safe_load(value)
+
+
+def _check_number(key: str, found: list, override: str) -> None:
+    if not key.isdecimal() or int(key) >= len(found):
+        raise SettingError(
+            f"{override!r}: there is a list of {len(found)} there. Say which is meant with a number from 0 to "
+            f"{len(found) - 1} in place of {key!r}, and go on from there."
+        )
 
 
 def _build(section: str, values: dict, name: str) -> Any:
@@ -254,5 +303,7 @@ def _problem(problem: dict) -> str:
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
 
 
-def _fill(step: Any, model: str) -> Any:
-    return step if step.engine.model else replace(step, engine=replace(step.engine, model=model))
+def _fill(step: Any, model: str, revision: str | None = None) -> Any:
+    if step.engine.model:
+        return step
+    return replace(step, engine=replace(step.engine, model=model, revision=step.engine.revision or revision))

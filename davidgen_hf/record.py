@@ -44,6 +44,11 @@ class RunRecord:
         self.steps[step] = report
         self.save()
 
+    def tell(self, name: str, content: dict) -> None:
+        """Write down something of the whole run, in place of what was there of it."""
+        self.content[name] = content
+        self.save()
+
     def save(self) -> None:
         """Write ``run.json``.
 
@@ -91,6 +96,10 @@ def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRe
         return _new_record(recipe, folder, asked, {})
     try:
         content = json.loads(path.read_text("utf-8"))
+        # What is allowed and declared does not change what is made.
+        rules = {"provenance": asked["recipe"].get("provenance", {})}
+        content["recipe"] |= rules
+        asked["recipe"] |= rules
         differences = [line for part in asked for line in _differences(content[part], asked[part], part)]
         steps = dict(content["steps"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -164,7 +173,9 @@ def read_record(folder: Path) -> dict:
 
 def _inputs(recipe: Recipe) -> dict[str, str]:
     """Return a hash of each local input: of the bytes of data, of configuration and file sizes of a model."""
-    data = {"seeds": recipe.seeds.source.source, "passages": recipe.corpus.passages.source}
+    passages = [one.source for one in recipe.corpus.sources]
+    several = {f"passages.{number}": source for number, source in enumerate(passages)}
+    data = {"seeds": recipe.seeds.source.source} | (several if len(passages) > 1 else {"passages": passages[0]})
     digests = {name: _digest(Path(source)) for name, source in data.items() if Path(source).exists()}
     model = Path(recipe.base_model)
     return digests | ({"base_model": _digest(model, whole=(".json",))} if model.exists() else {})

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from datasets import Dataset
-from tqdm.auto import tqdm
 
 from davidgen_hf.cards import README, write_cards
 from davidgen_hf.corpus import WHOLE, build_corpus, read_counts, read_skipped
@@ -17,12 +16,15 @@ from davidgen_hf.executors import ExecutorSettings, open_executor
 from davidgen_hf.lock import hold
 from davidgen_hf.processors import apply
 from davidgen_hf.processors.base import draw
+from davidgen_hf.provenance import Provenance
+from davidgen_hf.provenance.rows import mark_rows
 from davidgen_hf.recipe import Recipe
-from davidgen_hf.record import FILE_NAME, RunRecord, check_folder, open_record
+from davidgen_hf.record import RunRecord, check_folder, open_record
+from davidgen_hf.settle import settle, tell_provenance
 from davidgen_hf.shards import Part, open_shards, read_shard, write_shard
 from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.sources.seeds import read_seeds
-from davidgen_hf.training import resolve_model, train
+from davidgen_hf.training import train
 from davidgen_hf.training.job import remove_checkpoints
 
 
@@ -53,8 +55,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
         DavidgenError: Of the kind of what went wrong. What is finished stays, and the next call goes on.
     """
     asked = {name: step for name, step in STEPS.items() if steps is None or name in steps}
-    if restart or not (output / FILE_NAME).is_file():
-        check_inputs(recipe, list(asked))
+    pinned, provenance = settle(recipe, output, asked, restart=restart)
     check_folder(output)
     executor = executor or ExecutorSettings()
     if executor.address is not None:
@@ -62,6 +63,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             pass
     with hold(output):
         record = open_record(recipe, output, restart=restart)
+        told = tell_provenance(record, provenance, recipe.provenance.license)
         before = set(record.steps)
         for number, (name, step) in enumerate(asked.items(), start=1):
             if name in record.steps:
@@ -70,12 +72,13 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             announce(f"{number}/{len(asked)} {name}")
             started = time.perf_counter()
             if name == "corpus":
-                report = _corpus(recipe, output, restart=restart, executor=executor)
+                report = _corpus(pinned, output, provenance, restart=restart, executor=executor)
             else:
-                report = step(recipe, output)
+                report = step(pinned, output)
             load_engine.cache_clear()  # the next step needs the memory for a model of its own
             record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
-        if set(record.steps) != before or not (output / README).is_file():
+        told |= tell_provenance(record, provenance, recipe.provenance.license)
+        if set(record.steps) != before or told or not (output / README).is_file():
             write_cards(output)
     return record
 
@@ -99,12 +102,11 @@ def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSetting
     Raises:
         DavidgenError: As ``run_recipe``.
     """
-    if not (output / FILE_NAME).is_file():
-        check_inputs(recipe, ["corpus"])
+    pinned, provenance = settle(recipe, output, ["corpus"])
     check_folder(output)
     with hold(output, str(part)):
-        open_record(recipe, output)
-        missing = _build(recipe, output, part=part, executor=executor or ExecutorSettings())
+        tell_provenance(open_record(recipe, output), provenance, recipe.provenance.license)
+        missing = _build(pinned, output, provenance, part=part, executor=executor or ExecutorSettings())
     load_engine.cache_clear()
     return missing
 
@@ -138,32 +140,6 @@ def steps_until(last: str | None) -> tuple[str, ...] | None:
     return tuple(names[: names.index(last) + 1])
 
 
-def check_inputs(recipe: Recipe, steps: Sequence[str] = ("generator", "follower", "seeds", "corpus")) -> None:
-    """Read local inputs to their end and look for the models, so that a fault shows before hours of work.
-
-    Args:
-        recipe: What is to be run.
-        steps: Names of the steps that are to be run; what no other step reads is not looked at.
-
-    Raises:
-        InputError: Seeds or passages cannot be read.
-        ModelError: A model is absent or no causal language model.
-    """
-    for step, training in (("generator", recipe.generator), ("follower", recipe.follower)):
-        if step in steps:
-            resolve_model(training["model_name_or_path"], training.get("model_revision"))
-    if "seeds" in steps:
-        read_seeds(recipe.seeds.source, Skipped())
-    if "corpus" not in steps:
-        return
-    passages = read_passages(recipe.corpus.passages, Skipped())
-    if Path(recipe.corpus.passages.source).exists():
-        for _ in tqdm(passages, desc="looking through the passages", unit=" passages"):
-            pass
-    else:
-        next(passages)
-
-
 def _seeds(recipe: Recipe, output: Path) -> dict:
     skipped = Skipped()
     seeds = read_seeds(recipe.seeds.source, skipped)
@@ -184,8 +160,10 @@ def _generator(recipe: Recipe, output: Path) -> dict:
     return _train(rows, recipe.generator, output / "generator")
 
 
-def _corpus(recipe: Recipe, output: Path, *, restart: bool, executor: ExecutorSettings) -> dict:
-    _build(recipe, output, restart=restart, executor=executor)
+def _corpus(
+    recipe: Recipe, output: Path, provenance: Provenance, *, restart: bool, executor: ExecutorSettings
+) -> dict:
+    _build(recipe, output, provenance, restart=restart, executor=executor)
     counts, seconds = read_counts(output)
     if not counts["corpus"]["pairs"]:
         raise RunFolderError(
@@ -195,9 +173,10 @@ def _corpus(recipe: Recipe, output: Path, *, restart: bool, executor: ExecutorSe
     return {"counts": counts, "stage_seconds": seconds, "skipped": read_skipped(output)}
 
 
-def _build(
+def _build(  # noqa: PLR0913 - one keyword a choice of the caller
     recipe: Recipe,
     output: Path,
+    provenance: Provenance,
     *,
     executor: ExecutorSettings,
     restart: bool = False,
@@ -209,9 +188,9 @@ def _build(
             f"{output} holds no generator yet, and the recipe names none. Name one with --generator, a folder or Hub "
             "id, or train one with davidgen run."
         )
-    settings = recipe.corpus.with_models(recipe.base_model, str(generator))
+    settings = recipe.corpus.with_models(recipe.base_model, str(generator), recipe.generator.get("model_revision"))
     skipped = Skipped()
-    passages = read_passages(settings.passages, skipped)
+    passages = mark_rows(read_passages(settings.sources, skipped), provenance)
     with open_executor(executor) as opened:
         return build_corpus(passages, skipped, settings, output, restart=restart, executor=opened, part=part)
 

@@ -11,8 +11,23 @@ _STRING, _INT, _FLOAT = Value("string"), Value("int64"), Value("float64")
 # Where a row comes from: dataset id or file name, its configuration, the commit, the licence and the address.
 ORIGIN = Features({"source": _STRING, "config": _STRING, "revision": _STRING, "license": _STRING, "url": _STRING})
 
+# ``document`` is the id of the row that a passage was read from, and ``document_start`` and ``document_end`` say where
+# in its text, in characters; of a passage that a model could not read whole, only the beginning of that is kept.
 # ``supervised`` is True where the text is the answer of instruction data, not plain text.
-PASSAGE = Features({"id": _STRING, "text": _STRING, "language": _STRING, "supervised": Value("bool")} | ORIGIN)
+PASSAGE = Features(
+    {"id": _STRING, "text": _STRING, "language": _STRING, "supervised": Value("bool")}
+    | {"document": _STRING, "document_start": _INT, "document_end": _INT}
+    | ORIGIN
+)
+
+# What a run adds to its passages, and every later row has: the parts that the row is made with, by their ids in the
+# ``provenance`` of ``run.json``, and whether one of them, or the passage's own source, is restricted.
+MADE_WITH = Features(
+    {
+        "made_with": {"seeds": List(_STRING), "generator": _STRING, "extractor": _STRING, "scorer": _STRING},
+        "restricted": Value("bool"),
+    }
+)
 SEED = Features(
     {"id": _STRING, "instruction": _STRING, "input": _STRING, "output": _STRING, "language": _STRING} | ORIGIN
 )

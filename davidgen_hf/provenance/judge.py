@@ -114,7 +114,12 @@ def _own(name: str, entry: KnownModel | None, has_data: bool) -> Iterator[Verdic
 
 
 def _known_file(path: Path) -> Known | None:
-    """Return what a file is known as by its content, which is read only if its size is that of a known file."""
+    """Return what a file is known as by its content, which is read only if its size is that of a known file.
+
+    A copy of SuperNI's repository is known by its lists of tasks.
+    """
+    if path.is_dir():
+        return next((entry for one in path.glob("splits/*/train_tasks.txt") if (entry := _known_file(one))), None)
     if not path.is_file() or path.stat().st_size not in (size for size, _ in OPEN_FILES):
         return None
     with path.open("rb") as file:

@@ -152,5 +152,8 @@ OPEN = (
 
 # Files whose content alone says what they are, by size in bytes and SHA-256; a file of another size need not be read.
 OPEN_FILES = {
+    # SuperNI's lists of train tasks, which a folder with its tasks has beside them.
+    (30_489, "7ba69b22c1d6096f9747290782e5e0f358728407b065c4bd561fdf4f6239db1c"): "allenai/natural-instructions",
+    (49_842, "eba404ed17166cf9077ba9d56a8574990e8c212877a4fea71bf8846442eddbcd"): "allenai/natural-instructions",
     (110_934, "7779004fa198fdf27cf70a159363879d8a26c53329e11b436af17b3941875f48"): "yizhongw/self-instruct:seed_tasks",
 }

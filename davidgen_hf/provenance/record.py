@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from davidgen_hf.errors import ProvenanceError
-from davidgen_hf.provenance.licences import compose_licences
+from davidgen_hf.provenance.licenses import compose_licenses
 from davidgen_hf.provenance.rules import unknown_line
 from davidgen_hf.provenance.verdict import ANSWERS, Answer, Verdict
 
@@ -63,6 +63,12 @@ class Part:
             verdict.declaration,
             verdict.parts,
         )
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is known of it, without its place in a run."""
+        known = (self.name, self.answer, self.reason, self.license, self.source, self.declaration)
+        return Verdict(*known, parts=self.lineage)
 
     @property
     def id(self) -> str:
@@ -145,6 +151,14 @@ def read_provenance(folder: str | Path) -> Provenance:
         ) from error
 
 
+def find_provenance(folder: str | Path) -> Provenance | None:
+    """Return what ``read_provenance`` does, or None where there is no such record."""
+    try:
+        return read_provenance(folder)
+    except ProvenanceError:
+        return None
+
+
 def with_license(provenance: Provenance, texts: Iterable[str | None], *, declared: str | None = None) -> Provenance:
     """Return the provenance with the licence that the corpus may carry, or why none is known.
 
@@ -154,7 +168,7 @@ def with_license(provenance: Provenance, texts: Iterable[str | None], *, declare
         declared: Licence that the recipe names for combinations that the table does not hold.
     """
     try:
-        found = compose_licences(texts, [part.license for part in provenance.of_role("generator")], declared=declared)
+        found = compose_licenses(texts, [part.license for part in provenance.of_role("generator")], declared=declared)
     except ProvenanceError as error:
         return replace(provenance, license=None, license_reason=str(error))
     return replace(provenance, license=found.license, license_reason=found.reason)

@@ -90,7 +90,9 @@ def passages(min_words: int = 40, max_words: int = 120) -> Dataset:
         for number, block in enumerate(text.split("\n\n")):
             words = block.split()
             if _is_prose(block) and min_words <= len(words) <= max_words:
-                rows.append({"id": f"{topic}-{number}", "text": " ".join(words)} | origin)
+                identity, passage = f"{topic}-{number}", " ".join(words)
+                place = {"document": identity, "document_start": 0, "document_end": len(passage)}
+                rows.append({"id": identity, "text": passage} | place | origin)
     return Dataset.from_list(rows, features=PASSAGE)
 
 

@@ -1,9 +1,10 @@
 """Datasets on the Hub: which commit is read, under which licence, and its rows as a stream."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from huggingface_hub import HfApi
+from huggingface_hub import CardData, HfApi
 from huggingface_hub.errors import HFValidationError, HTTPError
 
 from davidgen_hf.errors import InputError
@@ -11,10 +12,11 @@ from davidgen_hf.errors import InputError
 
 @dataclass(frozen=True)
 class HubFacts:
-    """What the Hub says of a dataset: the commit, and the licence on its card, ``""`` where there is none."""
+    """What the Hub says of a dataset: the commit, the card, and the licence on it, ``""`` where there is none."""
 
     commit: str
     license: str
+    card: CardData | None
 
 
 def describe_dataset(dataset: str, revision: str | None = None) -> HubFacts:
@@ -30,7 +32,26 @@ def describe_dataset(dataset: str, revision: str | None = None) -> HubFacts:
     except (HTTPError, OSError, HFValidationError) as error:
         raise _unopened(dataset, error) from error
     licenses = (found.card_data.license if found.card_data else None) or []
-    return HubFacts(found.sha, ", ".join([licenses] if isinstance(licenses, str) else licenses))
+    license = ", ".join([licenses] if isinstance(licenses, str) else licenses)
+    return HubFacts(found.sha, license, found.card_data)
+
+
+def model_cards(model: str, revision: str | None = None, *, longest_line: int = 8) -> dict[str, CardData]:
+    """Return the metadata of a model's card and of those that its ``base_model`` leads to, by id.
+
+    What cannot be had, for there is no card, no network or no such model, is left out: it stays unknown.
+    """
+    found: dict[str, CardData] = {}
+    waiting = [(model, revision)]
+    while waiting and len(found) < longest_line:
+        name, commit = waiting.pop(0)
+        with contextlib.suppress(HTTPError, OSError, HFValidationError):
+            card = HfApi().model_info(name, revision=commit).card_data
+            if card is not None:
+                found[name] = card
+                bases = card.to_dict().get("base_model") or []
+                waiting += [(one, None) for one in ([bases] if isinstance(bases, str) else bases) if one not in found]
+    return found
 
 
 def read_dataset(dataset: str, config: str | None, split: str, revision: str | None) -> Iterator[dict]:

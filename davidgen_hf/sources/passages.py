@@ -1,6 +1,6 @@
 """Rows to passages: plain text with an id, a language and an origin."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -8,7 +8,7 @@ from davidgen_hf.errors import InputError
 from davidgen_hf.sources import embedded
 from davidgen_hf.sources.paragraphs import Paragraphs
 from davidgen_hf.sources.seeds import KNOWN_COLUMNS
-from davidgen_hf.sources.source import Skipped, Source, no_text
+from davidgen_hf.sources.source import Skipped, Source, no_text, whole_document
 
 __all__ = ["PassageSource", "Skipped", "read_passages"]
 
@@ -29,8 +29,8 @@ class PassageSource(Source):
     paragraphs: Paragraphs | None = None
 
 
-def read_passages(wanted: PassageSource, skipped: Skipped) -> Iterator[dict]:
-    """Yield passages one by one; rows of no use are counted in ``skipped``, not yielded.
+def read_passages(wanted: PassageSource | Iterable[PassageSource], skipped: Skipped) -> Iterator[dict]:
+    """Yield passages one by one, source after source; rows of no use are counted in ``skipped``, not yielded.
 
     They are null, empty or not text, have no paragraph of the wanted length, or a licence that is not allowed.
 
@@ -41,7 +41,8 @@ def read_passages(wanted: PassageSource, skipped: Skipped) -> Iterator[dict]:
     Raises:
         InputError: The source cannot be read, has no such column, or has no row with text.
     """
-    yield from islice(_read(wanted.resolved(), skipped), wanted.max_rows)
+    for one in [wanted] if isinstance(wanted, PassageSource) else wanted:
+        yield from islice(_read(one.resolved(), skipped), one.max_rows)
 
 
 def _read(wanted: PassageSource, skipped: Skipped) -> Iterator[dict]:
@@ -73,8 +74,9 @@ def _documents(wanted: PassageSource, skipped: Skipped) -> Iterator[tuple[str, d
             skipped.add(reason, place)
         else:
             supervised = any(one.output == wanted.text_column and one.fit(row) for one in KNOWN_COLUMNS)
-            passage = {"id": str(row.get("id") or place), "text": text, "supervised": supervised}
-            yield place, passage | wanted.origin(row)
+            identity = str(row.get("id") or place)
+            passage = {"id": identity, "text": text, "supervised": supervised}
+            yield place, passage | whole_document(identity, text) | wanted.origin(row)
 
 
 def _cut(document: dict, paragraphs: Paragraphs | None) -> list[dict]:
@@ -82,6 +84,7 @@ def _cut(document: dict, paragraphs: Paragraphs | None) -> list[dict]:
         return [document]
     identity, text = document["id"], document["text"]
     return [
-        document | {"id": f"{identity}#{start}-{end}", "text": text[start:end]}
+        document
+        | {"id": f"{identity}#{start}-{end}", "text": text[start:end], "document_start": start, "document_end": end}
         for start, end in paragraphs.spans(text, document["language"])
     ]

@@ -1,5 +1,6 @@
 """What every source of rows has: its name, its origin, and which of its rows are wanted."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,8 @@ from davidgen_hf.sources import embedded
 from davidgen_hf.sources.hub import describe_dataset
 from davidgen_hf.sources.licenses import refused_license
 from davidgen_hf.sources.rows import Row, on_hub, read_rows
+
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,12 @@ class Source:
     def resolved(self) -> Self:
         """Return this source with the commit, and the card's licence where none is set, if it is a Hub dataset.
 
+        One that has both already is not asked for again.
+
         Raises:
             InputError: The Hub cannot be reached, or has no such dataset or revision.
         """
-        if not on_hub(self.source):
+        if not on_hub(self.source) or (COMMIT.fullmatch(self.revision or "") and self.license is not None):
             return self
         facts = describe_dataset(self.source, self.revision)
         return replace(self, revision=facts.commit, license=self.license or facts.license)
@@ -120,6 +125,11 @@ class Skipped:
         self.counts[reason] = self.counts.get(reason, 0) + 1
         if len(places := self.places.setdefault(reason, [])) < shown:
             places.append(place)
+
+
+def whole_document(identity: str, text: str) -> dict[str, str | int]:
+    """Return the place of a passage that is a whole document, as columns of ``schema.PASSAGE``."""
+    return {"document": identity, "document_start": 0, "document_end": len(text)}
 
 
 def no_text(value: object) -> str | None:

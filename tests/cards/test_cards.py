@@ -146,7 +146,8 @@ def test_base_models_and_data_of_the_hub_are_linked(run):
     record = json.loads((run / "run.json").read_text())
     record["recipe"]["generator"]["model_name_or_path"] = "HuggingFaceTB/SmolLM2-360M"
     record["recipe"]["seeds"]["source"]["source"] = "databricks/databricks-dolly-15k"
-    change_record(run, recipe=record["recipe"])
+    record["provenance"]["parts"] = []
+    change_record(run, **record)
     write_cards(run)
     metadata = metadata_load(run / "generator" / README)
     assert (metadata["base_model"], metadata["base_model_relation"]) == ("HuggingFaceTB/SmolLM2-360M", "finetune")
@@ -226,7 +227,8 @@ def test_a_training_that_is_not_finished(run):
 
 def test_a_corpus_made_alone_tells_of_no_training(run):
     record = json.loads((run / "run.json").read_text())
-    change_record(run, steps={"corpus": record["steps"]["corpus"]})
+    used = [part for part in record["provenance"]["parts"] if part["role"] in ("passages", "scorer")]
+    change_record(run, steps={"corpus": record["steps"]["corpus"]}, provenance=record["provenance"] | {"parts": used})
     for role in ("generator", "follower", "seeds"):
         shutil.rmtree(run / role)
     write_cards(run)

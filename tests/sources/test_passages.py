@@ -45,14 +45,23 @@ def test_a_row_says_where_it_comes_from(write):
     first, second = read_passages(PassageSource(path, language="fr", license="MIT", revision="r1"), Skipped())
     assert set(first) == set(PASSAGE)
     expected = {"supervised": False, "source": "p.jsonl", "config": "", "revision": "r1"}
+    expected |= {"document_start": 0, "document_end": 1}
     assert first == expected | {
         "id": "7",
         "text": "a",
         "language": "de",
         "license": "CC0-1.0",
         "url": "https://example.org/a",
+        "document": "7",
     }
-    assert second == expected | {"id": "p.jsonl:2", "text": "b", "language": "fr", "license": "MIT", "url": ""}
+    assert second == expected | {
+        "id": "p.jsonl:2",
+        "text": "b",
+        "language": "fr",
+        "license": "MIT",
+        "url": "",
+        "document": "p.jsonl:2",
+    }
 
 
 @pytest.mark.parametrize(

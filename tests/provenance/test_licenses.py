@@ -3,8 +3,8 @@ import csv
 import pytest
 
 from davidgen_hf.errors import ProvenanceError
-from davidgen_hf.provenance import compose_licences, normalise_licence
-from davidgen_hf.provenance.licences import CLASSES, COMPOSED
+from davidgen_hf.provenance import compose_licenses, normalise_license
+from davidgen_hf.provenance.licenses import CLASSES, COMPOSED
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from davidgen_hf.provenance.licences import CLASSES, COMPOSED
     ],
 )
 def test_the_licence_of_the_whole(texts, models, license):
-    composed = compose_licences(texts, models)
+    composed = compose_licenses(texts, models)
     assert composed.license == license
     assert composed.reason
     assert not composed.declared
@@ -43,7 +43,7 @@ def test_the_licence_of_the_whole(texts, models, license):
 )
 def test_parts_that_no_licence_holds_together(texts, models, reason):
     with pytest.raises(ProvenanceError) as error:
-        compose_licences(texts, models, declared="mit")
+        compose_licenses(texts, models, declared="mit")
     assert str(error.value).startswith("No licence fits a corpus of [")
     assert reason in str(error.value)
     assert str(error.value).endswith("Make a corpus of each, or leave one out.")
@@ -65,15 +65,15 @@ def test_parts_that_no_licence_holds_together(texts, models, reason):
 )
 def test_what_is_not_in_the_table_is_asked_for(texts, models):
     with pytest.raises(ProvenanceError) as error:
-        compose_licences(texts, models)
+        compose_licenses(texts, models)
     assert str(error.value).startswith("It is not known which licence a corpus of [")
     assert "name the licence in the recipe; the table knows ['afl-3.0', 'apache-2.0'," in str(error.value)
-    declared = compose_licences(texts, models, declared="other")
+    declared = compose_licenses(texts, models, declared="other")
     assert (declared.license, declared.declared) == ("other", True)
 
 
 def test_a_model_that_only_scored_does_not_count():
-    assert compose_licences(["mit"]).parts == ("mit",)
+    assert compose_licenses(["mit"]).parts == ("mit",)
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ def test_a_model_that_only_scored_does_not_count():
     ],
 )
 def test_the_spelling_of_a_licence(written, normal):
-    assert normalise_licence(written) == normal
+    assert normalise_license(written) == normal
 
 
 def test_the_licences_of_superni_are_known(shared_data):
     with (shared_data / "superni" / "index.tsv").open(encoding="utf-8") as file:
         licences = {row["instance_license"] for row in csv.DictReader(file, delimiter="\t")}
     known = {one for names in CLASSES.values() for one in names}
-    assert {normalise_licence(one) for one in licences} - known == {"cc-by-sa"}  # without a version
-    assert compose_licences(licences - {"CC BY-SA"}).license == "cc-by-sa-4.0"
+    assert {normalise_license(one) for one in licences} - known == {"cc-by-sa"}  # without a version
+    assert compose_licenses(licences - {"CC BY-SA"}).license == "cc-by-sa-4.0"
 
 
 def test_every_row_of_the_table_has_its_reason():

@@ -75,7 +75,7 @@ YIELDING = ("public_domain", "notice", "attribution")
 
 
 @dataclass(frozen=True)
-class CorpusLicence:
+class CorpusLicense:
     """The licence that a corpus may carry, why, and the licences that led to it."""
 
     license: str
@@ -84,9 +84,9 @@ class CorpusLicence:
     declared: bool = False
 
 
-def compose_licences(
+def compose_licenses(
     texts: Iterable[str | None], models: Iterable[str | None] = (), *, declared: str | None = None
-) -> CorpusLicence:
+) -> CorpusLicense:
     """Return the licence that a corpus may carry.
 
     Args:
@@ -97,19 +97,19 @@ def compose_licences(
     Raises:
         ProvenanceError: No licence fits, or the table does not hold the combination and none is declared.
     """
-    asked = {licence for one in texts for licence in _licences(one)}
-    of_models = {licence for one in models for licence in _licences(one)}
+    asked = {licence for one in texts for licence in _licenses(one)}
+    of_models = {licence for one in models for licence in _licenses(one)}
     parts = tuple(sorted(asked | of_models))
     asked |= {one for one in of_models if _class(one) not in SILENT_ON_OUTPUT}
     license, reason = _look_up(asked)
     if license:
-        return CorpusLicence(license, reason, parts)
+        return CorpusLicense(license, reason, parts)
     if reason:
         raise ProvenanceError(
             f"No licence fits a corpus of {list(parts)}: {reason}. Make a corpus of each, or leave one out."
         )
     if declared:
-        return CorpusLicence(declared, "declared in the recipe", parts, declared=True)
+        return CorpusLicense(declared, "declared in the recipe", parts, declared=True)
     raise ProvenanceError(
         f"It is not known which licence a corpus of {list(parts)} may carry. Read them, and name the licence in the "
         f"recipe; the table knows {sorted(one for names in CLASSES.values() for one in names)}."
@@ -118,12 +118,12 @@ def compose_licences(
 
 def may_pass_on(license: str | None) -> bool:
     """Tell whether texts under a licence may be published, changed: not where it is unknown or allows no changes."""
-    return all(_class(one) not in ("unknown", "no_derivatives") for one in _licences(license))
+    return all(_class(one) not in ("unknown", "no_derivatives") for one in _licenses(license))
 
 
-def _licences(text: str | None) -> set[str]:
-    """Return the licences that a column names, joined by commas or slashes; all of them hold, unless it is EITHER."""
-    named = frozenset(normalise_licence(one) for one in re.split("[,/]", text or "unknown"))
+def _licenses(text: str | None) -> set[str]:
+    """Return the licences that a column names; all of them hold, unless they are EITHER."""
+    named = frozenset(split_licenses(text))
     return {EITHER[named]} if named in EITHER else set(named)
 
 
@@ -142,14 +142,25 @@ def _look_up(licences: set[str]) -> tuple[str | None, str]:
     return license, reason
 
 
-def normalise_licence(name: str | None) -> str:
+def split_licenses(text: str | None) -> list[str]:
+    """Return the licences that a column or card names, joined by commas or slashes, as the Hub writes each."""
+    return [normalise_license(one) for one in re.split("[,/]", text or "unknown")]
+
+
+def normalise_license(name: str | None) -> str:
     """Return a licence as the Hub writes it: ``CC BY-SA 4.0`` is ``cc-by-sa-4.0``; ``unknown`` where none is given.
 
     A Creative Commons licence without a version, as some tasks of SuperNI have it, is left without one.
     """
     words = re.sub(r"[\s_-]+", "-", (name or "unknown").strip().lower())
     words = re.sub(r"^(the-)?|-(license|licence|international|unported)(?=-|$)", "", words)
-    return {"apache2.0": "apache-2.0", "cc0": "cc0-1.0", "cc-0": "cc0-1.0", "odc-by-1.0": "odc-by"}.get(words, words)
+    return {
+        "apache2.0": "apache-2.0",
+        "cc0": "cc0-1.0",
+        "cc-0": "cc0-1.0",
+        "odc-by-1.0": "odc-by",
+        "odbl-1.0": "odbl",
+    }.get(words, words)
 
 
 def _class(license: str) -> str:

@@ -1,0 +1,27 @@
+"""Rows that say what they are made with, from the first stage of a run to its corpus."""
+
+from collections.abc import Iterable, Iterator
+
+from davidgen_hf.provenance.record import Part, Provenance
+
+
+def mark_rows(passages: Iterable[dict], provenance: Provenance) -> Iterator[dict]:
+    """Yield passages with the columns of ``schema.MADE_WITH``.
+
+    A row is restricted if the passage's own source is, or anything else that the run is made with: the seeds that
+    taught the generator, the models that extracted, wrote and scored. What came of the follower is not in a row.
+    A passage without a licence takes that of its source.
+    """
+    sources = {(part.name, part.config or ""): part for part in provenance.of_role("passages")}
+    roles = ("seeds", "generator", "extractor", "scorer")
+    used: dict[str, list[Part]] = {role: provenance.of_role(role) for role in roles}
+    ids = {role: [part.id for part in parts] for role, parts in used.items()}
+    made_with = {role: ids[role] if role == "seeds" else next(iter(ids[role]), None) for role in roles}
+    restricted = any(part.answer == "restricted" for parts in used.values() for part in parts)
+    for passage in passages:
+        own = sources[passage["source"], passage["config"]]
+        yield passage | {
+            "license": passage["license"] or own.license or "",
+            "made_with": made_with,
+            "restricted": restricted or own.answer == "restricted",
+        }
