@@ -404,6 +404,33 @@ def evaluate(
         refresh_cards(path.parents[1])
 
 
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder; the run need not be finished.")],
+    output: Annotated[Path | None, typer.Option(help="File to write, if not the run's report.html.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve it here, for more rows than a file holds.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of --serve; 0 takes a free one.")] = 8321,
+    follow: Annotated[bool, typer.Option("--follow", help="Write it anew until the run ends.")] = False,
+) -> None:
+    """Show a run as one page: what was made, what was thrown away and why, and every row with all its candidates."""
+    import time
+
+    from davidgen_hf.report import follow_report, serve_report, write_report
+
+    try:
+        if serve:
+            server = serve_report(run, port)
+            print(f"http://127.0.0.1:{server.server_port}/  (Ctrl-C ends it)", flush=True)
+            server.serve_forever()
+        elif follow:
+            for path in follow_report(run, output, time.sleep):
+                print(path, flush=True)
+        else:
+            print(write_report(run, output))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
 def main() -> None:
     """Run the command line; an error of ours is shown as its text, without a traceback, and exits with 2."""
     try:

@@ -1,0 +1,172 @@
+"""``report.html``: one file that holds everything, asks nothing of the network, and runs no text it shows."""
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from davidgen_hf.errors import ProvenanceError
+from davidgen_hf.files import write_whole
+from davidgen_hf.processors.base import draw
+from davidgen_hf.provenance.record import read_provenance
+from davidgen_hf.report import charts
+from davidgen_hf.report.facts import MARGIN_STEP, OUTPUT_STEP, PERPLEXITY_STEPS, Facts, ranked_rows, read_facts
+from davidgen_hf.report.rows import row_of
+from davidgen_hf.report.verbs import verb_picture
+
+FILE_NAME = "report.html"
+# Rows that one file holds; more are drawn from by number, and --serve shows all.
+MAX_ROWS = 20_000
+FOLLOW_SECONDS = 10
+
+
+def write_report(run: Path, output: Path | None = None, *, follow: bool = False, max_rows: int = MAX_ROWS) -> Path:
+    """Write the page of a run, finished or not.
+
+    Args:
+        run: The run's folder.
+        output: The page's file; ``report.html`` in the run's folder if not given.
+        follow: Let the page load itself anew every ten seconds, as long as the run is not finished.
+        max_rows: Rows that the page holds; of more, as many are drawn, always the same.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunFolderError: It is no run's folder, or a file of it is damaged.
+    """
+    facts = read_facts(run)
+    output = output or run / FILE_NAME
+    held = _held_rows(run, facts, max_rows)
+    packed = base64.b64encode(
+        gzip.compress(json.dumps(held, ensure_ascii=False).encode("utf-8", "replace"), 6, mtime=0)
+    )
+    write_whole(
+        output, render(run, facts, rows=packed.decode(), shown=len(held), follow=follow and bool(facts.pending))
+    )
+    return output
+
+
+def follow_report(run: Path, output: Path | None, sleep: Callable[[float], None]) -> Iterator[Path]:
+    """Write the page again and again, as long as the run is not finished, and yield its file each time.
+
+    Raises:
+        RunFolderError: As ``write_report``.
+    """
+    while True:
+        yield write_report(run, output, follow=True)
+        if not read_facts(run, sample=0).pending:
+            yield write_report(run, output)
+            return
+        sleep(FOLLOW_SECONDS)
+
+
+def render(run: Path, facts: Facts, *, rows: str = "", shown: int | None = None, follow: bool = False) -> str:
+    """Return the page as HTML; without ``rows`` it asks the server that it comes from for them."""
+    folder = files("davidgen_hf.report") / "assets"
+    style, script = ((folder / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = lambda value: f"{value:,}"
+    template = environment.from_string((folder / "page.html.jinja").read_text("utf-8"))
+    policy = [
+        "default-src 'none'",
+        f"script-src 'sha256-{_digest(script)}'",
+        f"style-src 'sha256-{_digest(style)}'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        *(() if rows else ("connect-src 'self'",)),
+    ]
+    return template.render(
+        name=run.resolve().name,
+        policy="; ".join(policy),
+        style=Markup(style),
+        script=Markup(script),
+        rows=rows,
+        shown=facts.rows if shown is None else shown,
+        refresh=FOLLOW_SECONDS if follow else None,
+        facts=facts,
+        funnel=_funnel(facts),
+        reasons=facts.reasons.most_common(),
+        means={name: total / facts.perplexities[name].total() for name, total in facts.sums.items()},
+        charts=_charts(facts),
+        verbs=verb_picture(facts.instructions),
+        provenance=_provenance(run),
+        evaluation=facts.record["steps"].get("evaluation", {}),
+        settings=json.dumps(facts.record["recipe"], indent=1, ensure_ascii=False),
+        versions=facts.record.get("versions", {}),
+        version=version("davidgen-hf"),
+    )
+
+
+def _held_rows(run: Path, facts: Facts, max_rows: int) -> list[dict]:
+    """Return the rows that the page holds, drawn by number where there are too many."""
+    share = max_rows / max(facts.rows, 1)
+    held = []
+    for number, (kept, ranked, row) in enumerate(ranked_rows(run, facts.record)):
+        if share >= 1 or (len(held) < max_rows and draw(1_000_000, number) < share * 1_000_000):
+            held.append(row_of(number, kept, ranked, row))
+    return held
+
+
+def _funnel(facts: Facts) -> list[tuple[str, int, float]]:
+    """Return what came in and what was left at each stage: (what, number, share of the largest)."""
+    fragments = sum(number for what, number in facts.counts["fragments"].items() if what.startswith("fragments."))
+    scored = facts.counts["scored"]
+    steps = [
+        ("passages", facts.counts["fragments"]["passages"]),
+        ("fragments", fragments),
+        ("candidates", facts.counts["candidates"]["candidates"]),
+        ("candidates that no guard rejected", scored["accepted"]),
+        ("pairs", facts.counts["corpus"]["pairs"]),
+    ]
+    most = max(number for _, number in steps) or 1
+    return [(what, number, number / most) for what, number in steps]
+
+
+def _charts(facts: Facts) -> dict[str, str]:
+    def perplexity(step: int) -> str:
+        return f"{10 ** (step / PERPLEXITY_STEPS):.3g}"
+
+    made = {
+        "perplexity": charts.histogram(
+            facts.perplexities, perplexity, "Perplexity of the output by candidate", "perplexity, by powers of ten"
+        ),
+        "margin": charts.histogram(
+            {"rows": facts.margins},
+            lambda step: f"{step * MARGIN_STEP:.2f}",
+            "Distance of the winner from the next best",
+            "nats a token",
+        ),
+        "instruction": charts.histogram(
+            {"instructions": facts.lengths["instruction"]}, str, "Length of the winning instructions", "words"
+        ),
+        "output": charts.histogram(
+            {"outputs": facts.lengths["output"]},
+            lambda step: str(step * OUTPUT_STEP),
+            "Length of the outputs",
+            "words",
+        ),
+    }
+    losses = {model: charts.curve(found, f"Loss of the {model}", "step") for model, found in facts.losses.items()}
+    return made | losses if facts.rows else dict.fromkeys(made, "") | losses
+
+
+def _provenance(run: Path) -> dict | None:
+    try:
+        return read_provenance(run).record()
+    except ProvenanceError:
+        return None
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

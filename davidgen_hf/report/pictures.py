@@ -1,0 +1,79 @@
+"""The page's pictures as PNG, for cards: on a ground of their own, so that they can be read in both colour schemes."""
+
+import base64
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from davidgen_hf.cards.pictures import FOLDER
+from davidgen_hf.report.facts import MARGIN_STEP, PERPLEXITY_STEPS, Facts, read_facts
+from davidgen_hf.report.verbs import verb_picture
+
+COLOURS = ("#1f5fa8", "#a8780f", "#a3341f")
+STYLES = ("-", "--", ":")
+
+
+def write_pictures(run: Path) -> list[Path]:
+    """Draw what the report shows into the run's ``pictures`` folder; what has no rows yet is left out.
+
+    Raises:
+        RunFolderError: It is no run's folder, or a file of it is damaged.
+    """
+    facts = read_facts(run)
+    folder = run / FOLDER
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for name, draw in (("perplexity", _perplexity), ("margin", _margin), ("reject_reasons", _reasons)):
+        figure = draw(facts)
+        if figure is not None:
+            paths.append(folder / f"{name}.png")
+            figure.savefig(paths[-1], dpi=150, facecolor="white", metadata={"Software": None})
+    if verbs := verb_picture(facts.instructions):
+        paths.append(folder / "verbs_and_nouns.png")
+        paths[-1].write_bytes(base64.b64decode(verbs))
+    return paths
+
+
+def _perplexity(facts: Facts) -> Figure | None:
+    return _steps(
+        facts.perplexities, lambda step: 10 ** (step / PERPLEXITY_STEPS), "perplexity of the output", logarithmic=True
+    )
+
+
+def _margin(facts: Facts) -> Figure | None:
+    lead = {"rows": facts.margins} if facts.margins else {}
+    return _steps(lead, lambda step: step * MARGIN_STEP, "lead of the winner (nats a token)")
+
+
+def _steps(
+    series: dict[str, Counter], value: Callable[[int], float], label: str, *, logarithmic: bool = False
+) -> Figure | None:
+    if not series:
+        return None
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    steps = {step for counts in series.values() for step in counts}
+    places = range(min(steps), max(steps) + 1)
+    edges = [value(step) for step in (*places, places[-1] + 1)]
+    for (name, counts), colour, style in zip(series.items(), COLOURS, STYLES, strict=False):
+        axes.stairs([counts[step] for step in places], edges, label=name, color=colour, linestyle=style, linewidth=1.8)
+    axes.set(xlabel=label, ylabel="rows", xscale="log" if logarithmic else "linear")
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(series) > 1:
+        axes.legend(frameon=False)
+    return figure
+
+
+def _reasons(facts: Facts) -> Figure | None:
+    if not facts.reasons:
+        return None
+    names, numbers = zip(*reversed(facts.reasons.most_common()), strict=True)
+    figure = Figure(figsize=(6, 0.9 + 0.32 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh([name.replace("_", " ") for name in names], numbers, color=COLOURS[2])
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3)
+    axes.set(xlabel="candidates rejected")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

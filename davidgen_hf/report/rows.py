@@ -1,0 +1,57 @@
+"""Scored rows as the page shows them: what is shown in the list, and what when one is opened."""
+
+from davidgen_hf.processors.select import perplexity
+from davidgen_hf.report.facts import lead
+
+
+def row_of(number: int, kept: bool, ranked: list[dict], row: dict) -> dict:
+    """Return a row as plain values for JSON.
+
+    ``start`` and ``end`` count UTF-16 units of the passage, as browsers count; both are None where the output is no
+    single span of it, and then ``output`` has its text, which is None where it has not.
+    """
+    text = row["text"]
+    is_span = row["start"] is not None and text[row["start"] : row["end"]] == row["output"]
+    order = {id(one): place for place, one in enumerate(ranked)}
+    candidates = [
+        {
+            "instruction": one["instruction"] or "",
+            "input": one["input"] or "",
+            "style": one["style"],
+            "perplexity": _rounded(perplexity(one)) if one["nll"] is not None else None,
+            "reason": one["reject_reason"],
+            "rank": order.get(id(one), -1) + 1,
+        }
+        for one in row["candidates"]
+    ]
+    found = lead(ranked)
+    return {
+        "n": number,
+        "id": row["id"],
+        "strategy": row["strategy"],
+        "kept": kept,
+        "text": text,
+        "start": _units(text, row["start"]) if is_span else None,
+        "end": _units(text, row["end"]) if is_span else None,
+        "output": None if is_span else row["output"],
+        "source": row["source"],
+        "license": row["license"],
+        "url": row["url"],
+        "perplexity": _rounded(perplexity(ranked[0])) if ranked else None,
+        "margin": _rounded(found) if found is not None else None,
+        "reasons": sorted({one["reject_reason"] for one in row["candidates"] if one["reject_reason"]}),
+        "candidates": sorted(candidates, key=lambda one: one["rank"] or len(candidates) + 1),
+    }
+
+
+def search_text(row: dict) -> str:
+    """Return the text of a row that a search looks through."""
+    return "\n".join([row["text"], row["output"] or "", *(one["instruction"] for one in row["candidates"])])
+
+
+def _units(text: str, place: int) -> int:
+    return len(text[:place].encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

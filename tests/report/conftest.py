@@ -1,0 +1,56 @@
+"""A run whose texts are hostile, and a browser to look at its page with."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from davidgen_hf.recipe import load_recipe
+from davidgen_hf.run import run_recipe
+
+# As root, and without asking anything of the network.
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+HOSTILE = (
+    "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'></textarea></script><!-- -->",
+    "Right to left: \u202egnorw si siht\u202c and \u2066isolated\u2069, \u0000\u0007 bells, \ufeff marks.",
+    "Z" + "\u0301\u0302\u0303" * 3000 + "algo is a stack of marks that would cover the page.",
+    "long" * 50_000,
+    "{{ 7 * 7 }} {% raw %} ${alert(1)} &lt;b&gt; \\u003cscript\\u003e javascript:alert(1)",
+)
+
+
+@pytest.fixture(scope="session")
+def hostile_run(tmp_path_factory) -> Path:
+    """The corpus of 60 passages, five of them hostile, by the echo engine: its candidates are words of its passages."""
+    folder = tmp_path_factory.mktemp("hostile")
+    plain = [f"The house number {n} stands by the river. {n + 1} people live in it, and a cat." for n in range(55)]
+    rows = [{"id": f"r{n}", "text": text} for n, text in enumerate((*HOSTILE, *plain))]
+    (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    asked = [f"corpus.passages.source={folder}/texts.jsonl", "corpus.passages.max_rows=null", "corpus.shard_rows=16"]
+    asked += [
+        "corpus.generate.engine.model=echo",
+        "corpus.limit.max_tokens=100000",
+        "corpus.extract.sentence.min_words=3",
+    ]
+    asked += ["corpus.guards.near_duplicates=none"]
+    asked += [f"corpus.{step}.engine.kind=echo" for step in ("limit", "generate", "score")]
+    run_recipe(load_recipe("demo", asked), folder / "run", lambda _: None, steps=("corpus",))
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """A real Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install 'davidgen-hf[dev]'")
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if not found:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield opened
+        opened.close()
