@@ -26,9 +26,11 @@ HOSTILE = (
 
 @pytest.fixture(scope="session")
 def hostile_run(tmp_path_factory) -> Path:
-    """The corpus of 60 passages, five of them hostile, by the echo engine: its candidates are words of its passages."""
+    """The corpus of 60 passages, five of them hostile, by the echo engine, which repeats their words."""
     folder = tmp_path_factory.mktemp("hostile")
-    plain = [f"The house number {n} stands by the river. {n + 1} people live in it, and a cat." for n in range(55)]
+    plain = [
+        f"The house number {100 + n} stands by the river. {n + 1} people live in it, and a cat." for n in range(55)
+    ]
     rows = [{"id": f"r{n}", "text": text} for n, text in enumerate((*HOSTILE, *plain))]
     (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     asked = [f"corpus.passages.source={folder}/texts.jsonl", "corpus.passages.max_rows=null", "corpus.shard_rows=16"]
@@ -37,7 +39,7 @@ def hostile_run(tmp_path_factory) -> Path:
         "corpus.limit.max_tokens=100000",
         "corpus.extract.sentence.min_words=3",
     ]
-    asked += ["corpus.guards.near_duplicates=none"]
+    asked += ["corpus.guards.near_duplicates=none", "corpus.guards.rules.max_copied_run=1"]
     asked += [f"corpus.{step}.engine.kind=echo" for step in ("limit", "generate", "score")]
     run_recipe(load_recipe("demo", asked), folder / "run", lambda _: None, steps=("corpus",))
     return folder / "run"

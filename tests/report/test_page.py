@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def wait(page, change: Callable) -> None:
 def test_search_finds_words_of_passages_and_instructions(visit):
     page = visit()
     total = page.inner_text("#found")
-    wait(page, lambda: page.fill("#search", "house number 17"))
+    wait(page, lambda: page.fill("#search", "house number 117"))
     assert page.inner_text("#found") in ("1 row", "2 rows")  # whole and sentence
     wait(page, lambda: page.fill("#search", "nowhere to be found"))
     assert page.inner_text("#found") == "0 rows"
@@ -87,11 +88,11 @@ def test_a_reason_finds_the_rows_with_such_a_candidate(visit):
 
 def test_an_opened_row_shows_its_passage_and_all_candidates(visit):
     page = visit()
-    wait(page, lambda: page.fill("#search", "house number 23"))
+    wait(page, lambda: page.fill("#search", "house number 123"))
     wait(page, lambda: page.select_option("#strategy", "sentence"))
     page.locator("#list summary").first.click()
     text = page.locator("#list .text").first
-    assert "The house number 23 stands by the river. 24 people live in it" in text.inner_text()
+    assert "The house number 123 stands by the river. 24 people live in it" in text.inner_text()
     assert text.locator("mark").inner_text() in text.inner_text()
     assert page.locator("#list tbody tr").count() == 4
 
@@ -157,7 +158,7 @@ def test_hostile_text_is_shown_as_text(visit, place):
 
 def test_the_policy_lets_nothing_else_run(hostile_run, tmp_path):
     html = write_report(hostile_run, tmp_path / "report.html").read_text("utf-8")
-    assert "default-src 'none'" in html
+    assert "default-src 'none'" in unescape(html)
     assert "unsafe" not in html.partition("<title>")[0]
     assert "<script>window.hacked" not in html
     assert Path(tmp_path / "report.html").stat().st_size < 40e6

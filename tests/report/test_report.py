@@ -79,7 +79,7 @@ def test_the_index_finds_what_the_rows_hold(hostile_run):
     margins = [one["margin"] for one in found["rows"]]
     assert margins == sorted(margins, reverse=True)
     assert rows.find(Asked(page="1"))["rows"] == every[25:50]
-    assert rows.find(Asked(search='" OR * ('))["total"] == len(every)
+    assert rows.find(Asked(search='" * ('))["total"] == len(every)
 
 
 @pytest.mark.parametrize("given", [{"sort": "n; DROP TABLE rows"}, {"margin": "a"}, {"page": "x"}])
