@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--processor-seconds", action="store_true")
     parser.add_argument("--run", type=Path, help="The run's folder, to be kept.")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("results") / "estimate.json")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     if args.processor_seconds:
         time.perf_counter = time.process_time
     recipe = load_recipe(args.recipe, args.overrides)
