@@ -14,6 +14,7 @@ from davidgen_hf.sources.licenses import refused_license
 from davidgen_hf.sources.rows import Row, on_hub, read_rows
 
 COMMIT = re.compile("[0-9a-f]{40}")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,6 @@ def no_text(value: object) -> str | None:
         return "null"
     if not isinstance(value, str):
         return "not_text"
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _LONE_SURROGATE.search(value):
         return "lone_surrogate"  # half a character, which JSON can hold and UTF-8 cannot
     return None if value.strip() else "empty"
