@@ -64,7 +64,7 @@ def main() -> None:
     datasets.disable_progress_bars()
     transformers.logging.disable_progress_bar()
     recipe = load_recipe("small", [f"seeds.source.source={json.dumps(args.seeds)}"])
-    rows = apply(recipe.seeds.reverse, read_seeds(recipe.seeds.source, Skipped()))
+    rows = apply(recipe.seeds.reverse, read_seeds(recipe.seeds.sources, Skipped()))
     with tempfile.TemporaryDirectory() as folder:
         if args.part == "speed":
             figures = compare_speed(rows.select(range(args.rows)), recipe.generator, args.repeats, Path(folder))

@@ -65,7 +65,8 @@ def pin(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Recipe:
         commit = commit or resolve_model(name, values.get("model_revision"))[1]
         training[section] = values | ({"model_revision": commit} if commit else {})
     if "seeds" in steps:
-        training["seeds"] = replace(recipe.seeds, source=pins.source("seeds", recipe.seeds.source))
+        seeds = tuple(pins.source("seeds", one) for one in recipe.seeds.sources)
+        training["seeds"] = replace(recipe.seeds, source=seeds)
     if "corpus" not in steps:
         return replace(recipe, **training)
     corpus = recipe.corpus
@@ -92,7 +93,8 @@ def judge(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Provenance:
     settings = recipe.corpus.with_models(recipe.base_model, "", recipe.generator.get("model_revision"))
     engines = _engines(settings) if "corpus" in steps else {}
     trains = "generator" in steps or ("corpus" in steps and "generator" not in engines)
-    parts = [_source("seeds", recipe.seeds.source, pins)] if trains or "seeds" in steps else []
+    seeds = recipe.seeds.sources if trains or "seeds" in steps else ()
+    parts = [_source("seeds", one, pins) for one in seeds]
     parts += [_source("passages", one, pins) for one in settings.sources if "corpus" in steps]
     if trains:
         parts.append(_model("base_model", recipe.base_model, recipe.generator.get("model_revision"), pins))

@@ -31,20 +31,38 @@ from davidgen_hf.provenance import ProvenanceRules
 from davidgen_hf.sources.origins import name_of
 from davidgen_hf.sources.passages import PassageSource
 from davidgen_hf.sources.seeds import SeedSource
+from davidgen_hf.sources.source import Source
 from davidgen_hf.training import check_config, read_config
+
+# One source or a list; told apart before they are read, so that what is wrong is said of the one that was meant.
+_ONE_OR_MORE = Discriminator(lambda given: "More" if isinstance(given, list | tuple) else "One")
+Seeds = Annotated[
+    Annotated[SeedSource, Tag("One")] | Annotated[tuple[SeedSource, ...], Tag("More")],
+    _ONE_OR_MORE,
+]
+Passages = Annotated[
+    Annotated[PassageSource, Tag("One")] | Annotated[tuple[PassageSource, ...], Tag("More")],
+    _ONE_OR_MORE,
+]
 
 
 @dataclass(frozen=True)
 class SeedSettings:
     """1_seeds.yaml: where the seeds come from, how they are reversed, and how many are kept for evaluation."""
 
-    source: SeedSource = field(default_factory=SeedSource)
+    source: Seeds = field(default_factory=SeedSource)
     held_out: int = 16
     reverse: ReverseSeeds = field(default_factory=ReverseSeeds)
 
     def __post_init__(self) -> None:
         if self.held_out < 0:
             raise SettingError(f"held_out must be at least 0, got {self.held_out}.")
+        _check_names("source", self.sources)
+
+    @property
+    def sources(self) -> tuple[SeedSource, ...]:
+        """The sources of the seeds, one or more."""
+        return (self.source,) if isinstance(self.source, SeedSource) else self.source
 
 
 @dataclass(frozen=True)
@@ -74,13 +92,6 @@ class GuardSettings:
     near_duplicates: NearDuplicates | Literal["none"] = field(default_factory=NearDuplicates)
 
 
-# Told apart before they are read, so that what is wrong is said of the one that was meant.
-OneOrMore = Annotated[
-    Annotated[PassageSource, Tag("One")] | Annotated[tuple[PassageSource, ...], Tag("More")],
-    Discriminator(lambda given: "More" if isinstance(given, list | tuple) else "One"),
-]
-
-
 @dataclass(frozen=True)
 class CorpusSettings:
     """3_corpus.yaml: the steps from passages to pairs.
@@ -90,7 +101,7 @@ class CorpusSettings:
     written, the base model everywhere else. ``guards: none`` lets every candidate through, as the paper does.
     """
 
-    passages: OneOrMore = field(default_factory=PassageSource)
+    passages: Passages = field(default_factory=PassageSource)
     limit: LimitPassages = field(default_factory=LimitPassages)
     extract: ExtractSettings = field(default_factory=lambda: ExtractSettings(whole=KeepWhole()))
     generate: GenerateInstructions = field(default_factory=GenerateInstructions)
@@ -102,12 +113,7 @@ class CorpusSettings:
     def __post_init__(self) -> None:
         if self.shard_rows < 1:
             raise SettingError(f"shard_rows must be at least 1, got {self.shard_rows}.")
-        names = [(name_of(one.source), one.config) for one in self.sources]
-        if not names or len(set(names)) < len(names):
-            raise SettingError(
-                f"passages needs sources of different names, got {[name for name, _ in names]}; rows and records know "
-                "a file by its name without its folder. Rename one."
-            )
+        _check_names("passages", self.sources)
         missing = [f"score.{name}: true" for name in self.select.needs.values() if not getattr(self.score, name)]
         if missing:
             raise SettingError(f"select asks for what the scores will not have. Set {' and '.join(missing)}.")
@@ -301,6 +307,15 @@ def _problem(problem: dict) -> str:
     if problem["type"] == "value_error":
         return f"{key}: {problem['ctx']['error']}"
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
+
+
+def _check_names(setting: str, sources: tuple[Source, ...]) -> None:
+    names = [(name_of(one.source), one.config) for one in sources]
+    if not names or len(set(names)) < len(names):
+        raise SettingError(
+            f"{setting} needs one or more sources of different names, got {[name for name, _ in names]}; rows and "
+            "records know a file by its name without its folder. Rename one."
+        )
 
 
 def _fill(step: Any, model: str, revision: str | None = None) -> Any:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from davidgen_hf.files import write_whole
 from davidgen_hf.lock import LOCK
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
+from davidgen_hf.sources.source import Source
 
 FILE_NAME = "run.json"
 PACKAGES = (
@@ -173,12 +175,16 @@ def read_record(folder: Path) -> dict:
 
 def _inputs(recipe: Recipe) -> dict[str, str]:
     """Return a hash of each local input: of the bytes of data, of configuration and file sizes of a model."""
-    passages = [one.source for one in recipe.corpus.sources]
-    several = {f"passages.{number}": source for number, source in enumerate(passages)}
-    data = {"seeds": recipe.seeds.source.source} | (several if len(passages) > 1 else {"passages": passages[0]})
+    data = _numbered("seeds", recipe.seeds.sources) | _numbered("passages", recipe.corpus.sources)
     digests = {name: _digest(Path(source)) for name, source in data.items() if Path(source).exists()}
     model = Path(recipe.base_model)
     return digests | ({"base_model": _digest(model, whole=(".json",))} if model.exists() else {})
+
+
+def _numbered(name: str, sources: Sequence[Source]) -> dict[str, str]:
+    if len(sources) == 1:
+        return {name: sources[0].source}
+    return {f"{name}.{number}": one.source for number, one in enumerate(sources)}
 
 
 def _digest(path: Path, whole: tuple[str, ...] | None = None) -> str:

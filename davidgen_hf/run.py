@@ -142,7 +142,7 @@ def steps_until(last: str | None) -> tuple[str, ...] | None:
 
 def _seeds(recipe: Recipe, output: Path) -> dict:
     skipped = Skipped()
-    seeds = read_seeds(recipe.seeds.source, skipped)
+    seeds = read_seeds(recipe.seeds.sources, skipped)
     held_out = recipe.seeds.held_out
     if held_out >= len(seeds):
         raise InputError(

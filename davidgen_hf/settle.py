@@ -52,7 +52,7 @@ def check_inputs(recipe: Recipe, steps: Collection[str]) -> None:
         InputError: Seeds or passages cannot be read.
     """
     if "seeds" in steps:
-        read_seeds(recipe.seeds.source, Skipped())
+        read_seeds(recipe.seeds.sources, Skipped())
     for source in recipe.corpus.sources if "corpus" in steps else ():
         passages = read_passages(source, Skipped())
         if Path(source.source).exists():

@@ -137,6 +137,29 @@ def test_a_broken_file(folder, content, message):
 
 
 def test_every_recipe_folder_is_read():
-    read = [load_recipe(path.parent).name for path in sorted(RECIPES.rglob(FILES["corpus"]))]
-    assert read == sorted(read)
-    assert len(read) == len(list(RECIPES.rglob(FILES["seeds"]))) >= 1
+    read = [load_recipe(path.parent) for path in sorted(RECIPES.rglob(FILES["corpus"]))]
+    assert [one.name for one in read] == ["demo", "combined", "supervised", "unsupervised", "small"]
+    rows = {one.name: [source.max_rows for source in one.corpus.sources] for one in read[1:4]}
+    assert rows == {"combined": [9000, 4500, 13500], "supervised": [13500], "unsupervised": [9000, 4500]}
+    assert [source.max_rows for source in read[3].seeds.sources] == [14563, 13500]
+
+
+def test_an_item_of_a_list_is_set_by_its_number_and_a_source_takes_the_place_of_all():
+    paper = RECIPES / "paper" / "corpora" / "unsupervised"
+    asked = load_recipe(paper, ["corpus.passages.1.max_rows=3", "seeds.source.source=seeds.jsonl"])
+    assert [source.max_rows for source in asked.corpus.sources] == [9000, 3]
+    assert [source.source for source in asked.seeds.sources] == ["seeds.jsonl"]
+    for wrong in ("corpus.passages.max_rows=3", "corpus.passages.2.max_rows=3"):
+        with pytest.raises(SettingError, match=r"a list of 2 there\. Say which is meant with a number from 0 to 1"):
+            load_recipe(paper, [wrong])
+    with pytest.raises(SettingError, match=r"passages\.0\.max_rowz: unknown key"):
+        load_recipe(paper, ["corpus.passages.0.max_rowz=3"])
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "texts.jsonl").touch()
+    sources = f"[{{source: {tmp_path}/a/texts.jsonl}}, {{source: {tmp_path}/b/texts.jsonl}}]"
+    with pytest.raises(SettingError, match=r"sources of different names, got \['texts.jsonl', 'texts.jsonl'\]"):
+        load_recipe("demo", [f"corpus.passages={sources}"])

@@ -11,6 +11,7 @@ from davidgen_hf.evaluation.data import describe_source
 from davidgen_hf.evaluation.harness import HarnessSettings, answer_task, open_model
 from davidgen_hf.evaluation.predictions import score_predictions
 from davidgen_hf.evaluation.results import FILE_NAME, FOLDER, summarize, write_results
+from davidgen_hf.provenance import find_provenance
 from davidgen_hf.record import FILE_NAME as RUN_FILE
 from davidgen_hf.tasks import BENCHMARKS, DEFAULT_TASKS, PREFIX, local_tasks
 
@@ -26,7 +27,7 @@ class Evaluation:
         output: Folder for the results; ``None`` takes the run's own.
         method: Name in the table; ``None`` takes the recipe's name, or the model's.
         size: Number of pairs that the follower was trained on; ``None`` takes the run's.
-        potential_risks: Whether a closed model had a part in the data; ``None`` where unknown.
+        potential_risks: Whether a closed model had a part in the data; ``None`` takes it from the run.
     """
 
     tasks: Sequence[str] = DEFAULT_TASKS
@@ -113,11 +114,13 @@ def _facts(evaluation: Evaluation, run: Path | None, name: str) -> dict:
     record = json.loads((run / RUN_FILE).read_text("utf-8")) if run else {}
     counts = record.get("steps", {}).get("corpus", {}).get("counts", {})
     size = counts.get("corpus", {}).get("pairs")
-    risks = evaluation.potential_risks
+    found = find_provenance(run) if run else None
+    known = {"restricted": True, "clean": False}.get(found.answer) if found else None
+    asked = evaluation.potential_risks
     return {
         "model": {"name": name},
         "method": evaluation.method or record.get("name") or name,
-        "potential_risks": True if risks is None and record.get("demo") else risks,
+        "potential_risks": known if asked is None else asked,
         "size": evaluation.size if evaluation.size is not None else size,
     }
 

@@ -16,8 +16,9 @@ from davidgen_hf.provenance.verdict import ANSWERS, Answer, Verdict
 
 FILE_NAME = "run.json"
 # What a part does, in the order of the way. ``generator`` is the model that wrote the instructions: one that the run
-# trained itself has the base model and the seeds as its lineage. ``extractor`` is there only if a model extracts.
-ROLES = ("seeds", "passages", "base_model", "generator", "extractor", "scorer", "follower_base")
+# trained itself has the base model and the seeds as its lineage. ``extractor`` is there only if a model extracts, and
+# ``data`` are the rows of a training that is no step of a run.
+ROLES = ("seeds", "passages", "data", "base_model", "generator", "extractor", "scorer", "follower_base")
 
 
 @dataclass(frozen=True)

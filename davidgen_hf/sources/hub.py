@@ -54,8 +54,10 @@ def model_cards(model: str, revision: str | None = None, *, longest_line: int = 
     return found
 
 
-def read_dataset(dataset: str, config: str | None, split: str, revision: str | None) -> Iterator[dict]:
-    """Stream the rows of a split.
+def read_dataset(
+    dataset: str, config: str | None, split: str, revision: str | None, shuffle: tuple[int, int] | None = None
+) -> Iterator[dict]:
+    """Stream the rows of a split, shuffled by a seed and a buffer of so many rows where these are given.
 
     Raises:
         InputError: The Hub cannot be reached, or has no such dataset, configuration, split or revision.
@@ -66,6 +68,9 @@ def read_dataset(dataset: str, config: str | None, split: str, revision: str | N
         rows = load_dataset(dataset, config, split=split, revision=revision, streaming=True)
     except (HTTPError, OSError, ValueError) as error:
         raise _unopened(dataset, error) from error
+    if shuffle is not None:
+        seed, buffer_size = shuffle
+        rows = rows.shuffle(seed=seed, buffer_size=buffer_size)
     yield from rows
 
 

@@ -1,6 +1,7 @@
 """Files, folders and Hub datasets to numbered rows; what cannot be read is named by its place."""
 
 import csv
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -22,7 +23,12 @@ Row = tuple[str, dict]
 
 
 def read_rows(
-    source: str, *, config: str | None = None, split: str = "train", revision: str | None = None
+    source: str,
+    *,
+    config: str | None = None,
+    split: str = "train",
+    revision: str | None = None,
+    shuffle: tuple[int, int] | None = None,
 ) -> Iterator[Row]:
     """Yield ``(place, row)`` for each row of a file, a folder of files, or a Hub dataset.
 
@@ -34,9 +40,11 @@ def read_rows(
         config: Configuration of a Hub dataset; track of SuperNI's repository.
         split: Split of a Hub dataset or of SuperNI's repository.
         revision: Branch, tag or commit of a Hub dataset.
+        shuffle: Seed and buffer, in rows, by which the order of a Hub dataset is drawn.
 
     Yields:
-        The place, e.g. ``wiki.jsonl:12``, which names the row in messages, and its columns.
+        The place, e.g. ``wiki.jsonl:12``, which names the row in messages, and its columns. That of a row in drawn
+        order is a hash of the row, since its number says nothing of where it lies.
 
     Raises:
         InputError: There is no such file or dataset, it is empty, or a part of it cannot be read.
@@ -56,13 +64,17 @@ def read_rows(
                 f"{source} holds no rows: {len(files)} file(s) were read to the end. Name one that has text."
             )
     elif on_hub(source):
-        for number, row in enumerate(read_dataset(source, config, split, revision), start=1):
-            yield f"{source}:{number}", row
+        for number, row in enumerate(read_dataset(source, config, split, revision, shuffle), start=1):
+            yield f"{source}:{number}" if shuffle is None else f"{source}#{_hash(row)}", row
     else:
         raise InputError(
             f"There is no file or folder {source!r}. Give the path of a {', '.join(SUFFIXES)} file, of a folder of "
             "such files, or the id of a Hub dataset, org/name."
         )
+
+
+def _hash(row: dict) -> str:
+    return hashlib.blake2b(json.dumps(row, default=str).encode(), digest_size=8).hexdigest()
 
 
 def on_hub(source: str) -> bool:

@@ -1,6 +1,6 @@
 """Rows to seeds: instructions and outputs that people wrote."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -53,8 +53,8 @@ class SeedSource(Source):
     columns: SeedColumns | None = None
 
 
-def read_seeds(wanted: SeedSource, skipped: Skipped) -> Dataset:
-    """Read seeds; rows of no use are counted in ``skipped``, not used.
+def read_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -> Dataset:
+    """Read seeds, source after source; rows of no use are counted in ``skipped``, not used.
 
     They lack an instruction or an output, or have a licence that is not allowed.
 
@@ -64,9 +64,12 @@ def read_seeds(wanted: SeedSource, skipped: Skipped) -> Dataset:
     Raises:
         InputError: The source cannot be read, has no such columns, or has no whole seed.
     """
-    rows = list(islice(_read(wanted.resolved(), skipped), wanted.max_rows))
-    if not rows:
-        raise InputError(f"{wanted.source} has no row with an instruction and an output: {skipped.counts}.")
+    rows: list[dict] = []
+    for one in [wanted] if isinstance(wanted, SeedSource) else wanted:
+        found = list(islice(_read(one.resolved(), skipped), one.max_rows))
+        if not found:
+            raise InputError(f"{one.source} has no row with an instruction and an output: {skipped.counts}.")
+        rows += found
     return Dataset.from_list(rows, features=SEED)
 
 

@@ -33,9 +33,13 @@ class Source:
             ``share-alike``); others are counted as skipped. None allows all.
         rows_per_task: Number of rows to take of each ``task_name`` (SuperNI); ``None`` takes all.
         max_rows: Number of rows to yield; ``None`` yields all.
+        shuffle_seed: Take the rows of a Hub dataset in an order drawn by this seed, so that ``max_rows`` is a sample:
+            files are shuffled, and rows within a buffer. ``None`` keeps the order.
+        shuffle_buffer: Rows of that buffer, which are held in memory.
 
     Raises:
-        SettingError: ``rows_per_task`` or ``max_rows`` is below 1.
+        SettingError: ``rows_per_task``, ``max_rows`` or ``shuffle_buffer`` is below 1, or the order of what is no Hub
+            dataset is to be drawn.
     """
 
     source: str = embedded.EMBEDDED
@@ -47,11 +51,19 @@ class Source:
     allowed_licenses: tuple[str, ...] = ()
     rows_per_task: int | None = None
     max_rows: int | None = None
+    shuffle_seed: int | None = None
+    shuffle_buffer: int = 10_000
 
     def __post_init__(self) -> None:
-        for name, number in (("rows_per_task", self.rows_per_task), ("max_rows", self.max_rows)):
+        for name in ("rows_per_task", "max_rows", "shuffle_buffer"):
+            number = getattr(self, name)
             if number is not None and number < 1:
                 raise SettingError(f"{name} must be at least 1, got {number}.")
+        if self.shuffle_seed is not None and not on_hub(self.source):
+            raise SettingError(
+                f"shuffle_seed is for datasets of the Hub, and {self.source!r} is none. Shuffle the file, or leave "
+                "shuffle_seed out."
+            )
 
     def resolved(self) -> Self:
         """Return this source with the commit, and the card's licence where none is set, if it is a Hub dataset.
@@ -75,15 +87,18 @@ class Source:
             InputError: The source cannot be read, or licences are demanded of one that names none.
         """
         taken: Counter[str] = Counter()
-        last_instance = None
-        rows = read_rows(self.source, config=self.config, split=self.split, revision=self.revision)
+        last_instance, seen = None, set()
+        shuffle = None if self.shuffle_seed is None else (self.shuffle_seed, self.shuffle_buffer)
+        rows = read_rows(self.source, config=self.config, split=self.split, revision=self.revision, shuffle=shuffle)
         for number, (place, row) in enumerate(rows):
             if number == 0:
                 self._check_license(row)
             if "task_name" in row:
                 task, instance = row["task_name"], row.get("id") or place
-                if taken[task] == self.rows_per_task or instance == last_instance:
+                if taken[task] == self.rows_per_task or instance == last_instance or instance in seen:
                     continue
+                if shuffle is not None:
+                    seen.add(instance)
                 taken[task] += 1
                 last_instance = instance
             yield place, row

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetGenerationError
 from trl import DatasetMixtureConfig, TrlParser, get_dataset
@@ -17,6 +18,7 @@ from davidgen_hf.errors import DavidgenError, InputError, MissingColumnsError, S
 from davidgen_hf.schema import TRAINING
 from davidgen_hf.training.config import SECTIONS, check_config, read_config
 from davidgen_hf.training.failures import explain_settings
+from davidgen_hf.training.judging import judge_training, tell_training
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
 from davidgen_hf.training.seq2seq import train_seq2seq
 from davidgen_hf.training.sft import train
@@ -43,14 +45,19 @@ def train_from_command_line(argv: list[str] | None, seq2seq: bool = False, doc: 
         doc: What ``--help`` begins with.
 
     Raises:
+        ProvenanceError: Model or rows are restricted, and ``--allow_restricted`` is not given.
         DavidgenError: As ``parse_arguments``, ``load_splits`` and ``train``.
     """
     carry_out, sections = (train_seq2seq, SEQ2SEQ_SECTIONS) if seq2seq else (train, SECTIONS)
-    values = parse_arguments(sections, doc, argv)
+    values, allow_restricted = _parse(sections, doc, argv)
     if not values.get("output_dir"):
         raise SettingError("No folder for the model is named. Add `--output_dir FOLDER`, or output_dir to the YAML.")
+    provenance = judge_training(values, allow_restricted=allow_restricted)
     splits = load_splits(values)
-    return carry_out(splits["train"], values, output_dir=Path(values["output_dir"]), eval_rows=splits.get("test"))
+    summary = carry_out(splits["train"], values, output_dir=Path(values["output_dir"]), eval_rows=splits.get("test"))
+    if PartialState().is_main_process:
+        tell_training(Path(summary.output_dir), provenance)
+    return summary
 
 
 def parse_arguments(sections: Sequence[type], doc: str, argv: list[str] | None = None) -> dict[str, Any]:
@@ -65,6 +72,11 @@ def parse_arguments(sections: Sequence[type], doc: str, argv: list[str] | None =
         InputError: The YAML file cannot be read.
         SettingError: A key is unknown, or a value is of the wrong type or out of range; all of them are named.
     """
+    return _parse(sections, doc, argv)[0]
+
+
+def _parse(sections: Sequence[type], doc: str, argv: list[str] | None) -> tuple[dict[str, Any], bool]:
+    """Return the settings, and whether what is restricted may be trained on, for which TRL's files have no key."""
     parser = TrlParser(sections, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [field.name for section in sections for field in dataclasses.fields(section)]
     # Without defaults, what is parsed is what was typed, and the YAML may say the rest.
@@ -72,11 +84,15 @@ def parse_arguments(sections: Sequence[type], doc: str, argv: list[str] | None =
     parser.add_argument(
         "--config", type=Path, nargs="+", default=[], help="YAML files with any of the settings; later ones win."
     )
+    parser.add_argument(
+        "--allow_restricted", action="store_true", help="Train on what closed models wrote; run.json then says so."
+    )
     typed = vars(parser.parse_args(argv))
+    allow_restricted = typed.pop("allow_restricted")
     configs = typed.pop("config")
     values = [read_config(path) for path in configs]
     name = " with ".join(map(str, configs)) or "The command line"
-    return check_config(dict(ChainMap(typed, *reversed(values))), name, sections)
+    return check_config(dict(ChainMap(typed, *reversed(values))), name, sections), allow_restricted
 
 
 def load_splits(values: dict[str, Any]) -> DatasetDict:

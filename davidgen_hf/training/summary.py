@@ -88,6 +88,7 @@ def find_finished(folder: Path, identity: dict[str, Any]) -> TrainingSummary | N
     if differing:
         found = "; ".join(f"{name} was {record[name]!r}, is {identity[name]!r}" for name in differing)
         raise RunFolderError(f"{folder} holds another training: {found}. Name another output folder, or remove it.")
+    record.pop("provenance", None)
     if not record.pop("finished"):
         return None
     return TrainingSummary(**record | {"rows": RowCounts(**record["rows"])})
