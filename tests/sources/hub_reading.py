@@ -71,7 +71,12 @@ upload("org/dolly", "license: cc-by-sa-3.0", {"instruction": "i", "context": "c"
 upload("org/plain", "", {"text": "a"})
 C4_CARD = "license: odc-by\nconfigs:\n- config_name: en\n  data_files:\n  - split: train\n    path: en/*.jsonl"
 upload("org/c4", C4_CARD, {"text": "In a folder.", "timestamp": "2019"}, name="en/c4.jsonl")
+upload("org/many", "license: mit", *({"text": f"Text {number}."} for number in range(30)))
 found = {
+    "drawn": [
+        passages(source="org/many", max_rows=9, shuffle_seed=seed, shuffle_buffer=20, license="mit")["rows"]
+        for seed in (1, 1, 2)
+    ],
     "commits": [first, second],
     "branch": passages(source="org/wiki"),
     "commit": passages(source="org/wiki", revision=first, paragraphs=Paragraphs(1, 2)),

@@ -79,3 +79,14 @@ def test_the_cards_licence_must_be_allowed(found):
 )
 def test_what_goes_wrong(found, case, words):
     assert words in found[case]["error"]
+
+
+def test_a_sample_is_drawn_by_its_seed(found):
+    one, again, other = found["drawn"]
+    texts = [row["text"] for row in one]
+    assert one == again
+    assert texts not in ([f"Text {number}." for number in range(9)], [row["text"] for row in other])
+    assert len({row["id"] for row in one}) == 9
+    assert {row["id"] for row in one if row["text"] == texts[0]}.isdisjoint(
+        row["id"] for row in other if row["text"] != texts[0]
+    )
