@@ -48,7 +48,7 @@ def settings_of(record: dict) -> list[tuple[str, str]]:
     shown = {
         "seeds": {"seeds": asdict(recipe.seeds)},
         "generator": {"train the generator": recipe.generator},
-        "corpus": {name: asdict(value) if is_dataclass(value) else value for name, value in stages.items()},
+        "corpus": {name: _plain(value) for name, value in stages.items()},
         "follower": {"train the follower": recipe.follower},
     }
     done = [step for name, steps in shown.items() if name in record["steps"] for step in steps.items()]
@@ -104,6 +104,13 @@ def versions_of(record: dict) -> str:
 def model_name(name: str) -> str:
     """Return what a model is called on the Hub, where ``embedded`` stands for one."""
     return MODEL_NAME if name == EMBEDDED else name
+
+
+def _plain(settings: Any) -> Any:
+    """Return settings as nested mappings; several sources are numbered."""
+    if isinstance(settings, list | tuple):
+        return [_plain(one) for one in settings]
+    return asdict(settings) if is_dataclass(settings) else settings
 
 
 def flatten(settings: Any, key: str = "") -> Iterator[str]:
