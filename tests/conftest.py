@@ -70,6 +70,7 @@ def tiny_t5(tmp_path_factory) -> Path:
         d_ff=64,
         num_layers=2,
         num_heads=4,
+        dropout_rate=0.0,
         initializer_factor=3.0,
         decoder_start_token_id=tokenizer.pad_token_id,
         pad_token_id=tokenizer.pad_token_id,

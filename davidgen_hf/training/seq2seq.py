@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from peft import get_peft_model
 from safetensors import SafetensorError
+from torch.nn import functional
 from transformers import (
     AutoModelForSeq2SeqLM,
     DataCollatorForSeq2Seq,
@@ -41,6 +43,19 @@ SECTIONS = (Seq2SeqConfig, ModelConfig, ScriptArguments, DatasetMixtureConfig, S
 
 class PairTrainer(StopAtNoNumber, ResumableOrder, Seq2SeqTrainer):
     """``Seq2SeqTrainer`` that stops where the loss is no number, and resumes where it was."""
+
+
+def completion_loss(
+    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+) -> torch.Tensor:
+    """Return the loss in nats a token, over the tokens of all processes and accumulated batches.
+
+    T5 takes that number and returns the mean of its own batch all the same, so that accumulation and processes would
+    multiply loss and gradients. ``labels`` are ``(batch, length)``.
+    """
+    reduction = "mean" if num_items_in_batch is None else "sum"
+    loss = functional.cross_entropy(outputs.logits.flatten(0, 1).float(), labels.flatten(), reduction=reduction)
+    return loss if num_items_in_batch is None else loss / num_items_in_batch
 
 
 def train_seq2seq(  # noqa: PLR0913 - one keyword a choice of the caller
@@ -108,4 +123,5 @@ def _make_trainer(
         eval_dataset=eval_rows,
         processing_class=tokenizer,
         data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
+        compute_loss_func=None if job.args.label_smoothing_factor else completion_loss,
     )

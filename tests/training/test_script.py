@@ -135,7 +135,8 @@ def script(request, config, recipe) -> str:
     """Either script, with a config for it."""
     if request.param == "sft_seq2seq.py":
         del recipe["max_length"]
-        config.write_text(yaml.safe_dump(recipe | {"model_name_or_path": str(request.getfixturevalue("tiny_t5"))}))
+        changed = {"model_name_or_path": str(request.getfixturevalue("tiny_t5")), "learning_rate": 1e-4}
+        config.write_text(yaml.safe_dump(recipe | changed))
     return request.param
 
 
