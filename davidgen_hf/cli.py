@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from davidgen_hf.errors import DavidgenError, SettingError
+from davidgen_hf.secrecy import hide
 
 if TYPE_CHECKING:
     from davidgen_hf.executors import ExecutorSettings
@@ -431,10 +432,48 @@ def report(
         raise typer.Exit(130) from None
 
 
+@app.command()
+def push(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    to: Annotated[
+        str, typer.Option(help="Id of the dataset, org/name; the models' are org/name-generator, -follower.")
+    ],
+    only: Annotated[
+        list[str] | None, typer.Option(help="corpus, generator or follower; all of them if not given.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch to push to, made if it is absent.")] = None,
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="Open pull requests instead.")] = False,
+    publish_restricted: Annotated[
+        bool, typer.Option("--publish-restricted", help="Publish what is restricted or a demo, marked as such.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be published, and stop.")] = False,
+) -> None:
+    """Publish a run on the Hub: its corpus, generator and follower, with their cards.
+
+    The Hub's token is read from HF_TOKEN or `hf auth login`. A second call commits only what has changed.
+    """
+    from davidgen_hf.hub import PARTS, Push, list_files
+    from davidgen_hf.hub import push as publish
+
+    unknown = sorted(set(only or []) - set(PARTS))
+    if unknown:
+        raise SettingError(f"--only takes {', '.join(PARTS)}, got {unknown}.")
+    parts = tuple(part for part in PARTS if not only or part in only)
+    asked = Push(to, parts, private, revision, create_pr, publish_restricted)
+    if dry_run:
+        for repo, files in list_files(run, asked).items():
+            for file, size in files.items():
+                print(f"{repo}  {file}  {size:,} bytes")
+        return
+    for one in publish(run, asked, print):
+        print(f"{one.url}  commit {one.commit}")
+
+
 def main() -> None:
     """Run the command line; an error of ours is shown as its text, without a traceback, and exits with 2."""
     try:
         app()
     except DavidgenError as error:
-        print(f"davidgen: {error}", file=sys.stderr)
+        print(f"davidgen: {hide(str(error))}", file=sys.stderr)
         sys.exit(2)

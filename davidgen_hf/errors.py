@@ -45,5 +45,9 @@ class ProvenanceError(DavidgenError):
     """A source is restricted or unknown, and the recipe does not say that this is wanted."""
 
 
+class HubError(DavidgenError):
+    """The Hub cannot be reached, or refuses what was asked of it."""
+
+
 class EvaluationError(DavidgenError):
     """Predictions, references or a benchmark's data do not fit together."""

@@ -28,6 +28,7 @@ from davidgen_hf.processors import (
     SelectInstruction,
 )
 from davidgen_hf.provenance import ProvenanceRules
+from davidgen_hf.secrecy import refuse_secrets
 from davidgen_hf.sources.origins import name_of
 from davidgen_hf.sources.passages import PassageSource
 from davidgen_hf.sources.seeds import SeedSource
@@ -217,8 +218,10 @@ def parse_recipe(name: str, text: dict[str, dict]) -> Recipe:
     """Check the content of a recipe's files, by the keys of ``FILES``.
 
     Raises:
-        SettingError: A key is unknown, a value of the wrong type or out of range; all of them are named.
+        SettingError: A key is unknown, a value of the wrong type or out of range, and all of them are named; or one
+            holds a token or password.
     """
+    refuse_secrets(text, "recipe")
     made, problems = {}, []
     for section, file in FILES.items():
         try:

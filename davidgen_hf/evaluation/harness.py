@@ -14,6 +14,7 @@ from lm_eval.utils import simple_parse_args_string
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.engines.loading import find_model, resolve_device
 from davidgen_hf.errors import ModelError, SettingError
+from davidgen_hf.secrecy import refuse_secrets
 
 BACKENDS = ("hf", "vllm")
 # What names an instance in its document, by benchmark: SuperNI and LongForm, Vicuna.
@@ -64,6 +65,7 @@ def parse_model_args(text: str) -> dict[str, object]:
     Raises:
         SettingError: A part is no ``key=value``.
     """
+    refuse_secrets(text, "model_args")
     if not all("=" in part for part in text.split(",") if text):
         raise SettingError(f"model_args must be key=value,key=value, got {text!r}.")
     return simple_parse_args_string(text)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig
 
 from davidgen_hf.errors import InputError, SettingError
+from davidgen_hf.secrecy import refuse_secrets
 
 
 @dataclasses.dataclass
@@ -78,8 +79,10 @@ def check_config(values: dict[str, Any], name: str, sections: Iterable[type] = S
         sections: The dataclasses whose fields are the keys that exist.
 
     Raises:
-        SettingError: A key is unknown, or its value is of the wrong type or out of range; all of them are named.
+        SettingError: A key is unknown, or its value is of the wrong type or out of range, and all of them are named;
+            or one holds a token or password.
     """
+    refuse_secrets(values, name)
     try:
         return _checker(tuple(sections)).model_validate(values).model_dump(exclude_unset=True)
     except ValidationError as error:
