@@ -1,7 +1,7 @@
 """Pushes a run to a Hub on loopback with a fault at each of its requests in turn, in a process of its own.
 
-Prints, as JSON, what differs from an undisturbed push, by fault and number of the request. Arguments: the run's folder,
-and the distance from one request that fails to the next.
+Prints, as JSON, what differs from an undisturbed push, by fault and number of the request. Arguments: the run's
+folder, and the distance from one request that fails to the next.
 """
 
 import json

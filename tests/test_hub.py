@@ -169,35 +169,22 @@ def test_a_setting_with_a_token_is_named_by_its_key_alone(key):
     assert SECRET not in str(caught.value)
 
 
-def test_a_run_with_a_token_in_the_environment_writes_it_nowhere(run, tiny_llama):
-    """The run of this test session is made with the double's token in the environment of a fresh process."""
+def test_a_run_with_a_token_in_the_environment_writes_it_nowhere(tiny_llama, tmp_path):
+    settings = ("corpus.passages.max_rows=3", "corpus.guards=none", "corpus.limit.max_tokens=100")
+    settings += ("corpus.generate.sampling.max_new_tokens=4", "evaluation.max_new_tokens=4")
+    for model in ("generator", "follower"):
+        settings += (f"{model}.max_steps=1", f"{model}.bf16=false")
+    words = ("run", "demo", "--base-model", tiny_llama, "--output", tmp_path / "new")
     made = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "davidgen_hf",
-            "run",
-            "demo",
-            "--base-model",
-            tiny_llama,
-            "--output",
-            run.parent / "new",
-        ]
-        + [
-            "corpus.passages.max_rows=3",
-            "generator.max_steps=1",
-            "follower.max_steps=1",
-            "evaluation.max_new_tokens=4",
-        ]
-        + ["generator.bf16=false", "follower.bf16=false", "corpus.generate.sampling.max_new_tokens=4"]
-        + ["provenance.undeclared=record", "corpus.guards=none", "corpus.limit.max_tokens=100"],
+        [sys.executable, "-m", "davidgen_hf", *words, *settings],
         capture_output=True,
         text=True,
         env=os.environ | {"HF_TOKEN": TOKEN, "DAVIDGEN_API_KEY": "key-of-a-server", "HF_HUB_OFFLINE": "1"},
         check=False,
     )
     assert made.returncode == 0, made.stderr
-    files = [path for path in (run.parent / "new").rglob("*") if path.is_file()]
+    files = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
+    assert files
     for secret in (TOKEN, "key-of-a-server"):
         assert secret not in made.stdout + made.stderr
         assert [path for path in files if secret.encode() in path.read_bytes()] == []
