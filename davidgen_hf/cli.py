@@ -434,40 +434,59 @@ def report(
 
 @app.command()
 def push(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
     to: Annotated[
-        str, typer.Option(help="Id of the dataset, org/name; the models' are org/name-generator, -follower.")
+        str, typer.Argument(help="Id of the dataset, org/name; the models' are org/name-generator, -follower.")
     ],
-    only: Annotated[
-        list[str] | None, typer.Option(help="corpus, generator or follower; all of them if not given.")
-    ] = None,
+    what: Annotated[str, typer.Option(help="corpus, generator, follower or all.")] = "all",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Publish. Without it, what would be published is listed.")
+    ] = False,
     private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
-    revision: Annotated[str | None, typer.Option(help="Branch to push to, made if it is absent.")] = None,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open pull requests instead.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Push shards as the run makes them, and publish it when it ends.")
+    ] = False,
     publish_restricted: Annotated[
         bool, typer.Option("--publish-restricted", help="Publish what is restricted or a demo, marked as such.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be published, and stop.")] = False,
 ) -> None:
     """Publish a run on the Hub: its corpus, generator and follower, with their cards.
 
-    The Hub's token is read from HF_TOKEN or `hf auth login`. A second call commits only what has changed.
+    Without --yes nothing is sent: each file is listed, and the corpus' card shown. The Hub's token is read from HF_TOKEN
+    or `hf auth login`. A second call commits only what has changed.
     """
-    from davidgen_hf.hub import PARTS, Push, list_files
+    import time
+
+    from davidgen_hf.hub import PARTS, Push, list_files, push_while_it_runs
     from davidgen_hf.hub import push as publish
 
-    unknown = sorted(set(only or []) - set(PARTS))
-    if unknown:
-        raise SettingError(f"--only takes {', '.join(PARTS)}, got {unknown}.")
-    parts = tuple(part for part in PARTS if not only or part in only)
-    asked = Push(to, parts, private, revision, create_pr, publish_restricted)
-    if dry_run:
+    if what not in (*PARTS, "all"):
+        raise SettingError(f"--what takes {', '.join(PARTS)} or all, got {what!r}.")
+    asked = Push(to, PARTS if what == "all" else (what,), private, create_pr, publish_restricted)
+    if not yes:
         for repo, files in list_files(run, asked).items():
             for file, size in files.items():
                 print(f"{repo}  {file}  {size:,} bytes")
+        card = run / "README.md"
+        print(f"\n{card.read_text('utf-8') if card.is_file() else ''}\nNothing was sent. Add --yes to publish this.")
         return
+    if follow:
+        push_while_it_runs(run, asked, print, time.sleep)
     for one in publish(run, asked, print):
         print(f"{one.url}  commit {one.commit}")
+
+
+@app.command()
+def pull(
+    repo: Annotated[str, typer.Argument(help="Id of a dataset that davidgen push made, org/name.")],
+    run: Annotated[Path, typer.Argument(help="New folder for the run.")],
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the dataset.")] = None,
+) -> None:
+    """Give back the folder of a run that was pushed, to go on where it stopped."""
+    from davidgen_hf.hub import pull as download
+
+    print(download(repo, run, revision))
 
 
 def main() -> None:

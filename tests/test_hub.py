@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 from hub_double import TOKEN, HubDouble
 
-from davidgen_hf.errors import ProvenanceError, SettingError
+from davidgen_hf import hub as hub_module
+from davidgen_hf.errors import HubError, ProvenanceError, SettingError
 from davidgen_hf.hub import Push, check_publishable, list_files
 from davidgen_hf.recipe import load_recipe
+from davidgen_hf.run import run_recipe
+from davidgen_hf.shards import read_shards
 
 HERE = Path(__file__).parent
+TREE = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
 NEWCOMER = """
 import datasets, sys
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -40,20 +44,46 @@ def hub():
         yield hub
 
 
+@pytest.fixture(scope="session")
+def declared_run(tmp_path_factory, tiny_llama) -> Path:
+    """A finished run of a tiny model, whose sources its recipe declares."""
+    folder = tmp_path_factory.mktemp("declared")
+    house = "The house number {} stands by the river. It was built long ago, and {} people live in it."
+    passages = [{"id": f"p{n}", "text": house.format(n, n), "license": "CC BY 4.0"} for n in range(6)]
+    seeds = [
+        {"instruction": f"Name {n} rivers.", "output": f"The Nile and {n} more.", "license": "MIT"} for n in range(8)
+    ]
+    for name, rows in (("passages", passages), ("seeds", seeds)):
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    asked = [
+        *(f"corpus.passages.source={folder}/passages.jsonl", f"seeds.source.source={folder}/seeds.jsonl"),
+        *("seeds.held_out=2", "corpus.shard_rows=3", "corpus.guards=none", "corpus.limit.max_tokens=100"),
+        *("corpus.generate.sampling.max_new_tokens=8", "evaluation.max_new_tokens=8"),
+    ]
+    for step in ("generator", "follower"):
+        asked += [f"{step}.{one}" for one in (f"model_name_or_path={tiny_llama}", "max_steps=2", "bf16=false")]
+    declaration = {"written_by": "people", "statement": "Made for this test.", "license": "apache-2.0"}
+    names = ("passages.jsonl", "seeds.jsonl", tiny_llama.name)
+    asked.append(f"provenance.declarations={json.dumps(dict.fromkeys(names, declaration))}")
+    (folder / "asked.json").write_text(json.dumps(asked))
+    run_recipe(load_recipe("demo", asked), folder / "run", lambda _: None)
+    return folder / "run"
+
+
 @pytest.fixture
-def run(tiny_run, tmp_path) -> Path:
-    return shutil.copytree(tiny_run, tmp_path / "run")
+def run(declared_run, tmp_path) -> Path:
+    return shutil.copytree(declared_run, tmp_path / "run")
 
 
 def call(hub: HubDouble, *words: str | Path, home: Path, **environment: str) -> subprocess.CompletedProcess:
-    variables = os.environ | hub.environment | {"HF_HOME": str(home)} | environment
+    variables = os.environ | {"PYTHONPATH": str(HERE.parent)} | hub.environment | {"HF_HOME": str(home)} | environment
     return subprocess.run(
         [sys.executable, *map(str, words)], capture_output=True, text=True, env=variables, check=False
     )
 
 
 def test_a_run_is_pushed_and_a_newcomer_goes_on_with_it(hub, run, tmp_path):
-    words = ("-m", "davidgen_hf", "push", run, "--to", "org/davidgen", "--private", "--publish-restricted")
+    words = ("-m", "davidgen_hf", "push", run, "org/davidgen", "--private", "--yes")
     pushed = call(hub, *words, home=tmp_path / "home")
     assert pushed.returncode == 0, pushed.stderr
     published = json.loads((run / "run.json").read_text())["published"]
@@ -74,7 +104,7 @@ def test_a_run_is_pushed_and_a_newcomer_goes_on_with_it(hub, run, tmp_path):
 
 def test_an_upload_that_died_ends_with_the_same_repositories(run):
     ran = subprocess.run(
-        [sys.executable, HERE / "hub_pushing.py", run, "6"], capture_output=True, text=True, check=False
+        [sys.executable, HERE / "hub_pushing.py", run, "6"], capture_output=True, text=True, env=TREE, check=False
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])
@@ -86,7 +116,7 @@ def test_an_upload_that_died_ends_with_the_same_repositories(run):
 @pytest.mark.timeout(1200)
 def test_an_upload_may_die_at_each_of_its_requests(run):
     ran = subprocess.run(
-        [sys.executable, HERE / "hub_pushing.py", run, "1"], capture_output=True, text=True, check=False
+        [sys.executable, HERE / "hub_pushing.py", run, "1"], capture_output=True, text=True, env=TREE, check=False
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])
@@ -94,6 +124,8 @@ def test_an_upload_may_die_at_each_of_its_requests(run):
 
 
 def test_a_demo_or_restricted_run_is_refused_without_the_flag(run):
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"demo": True}))
     with pytest.raises(ProvenanceError, match=r"add --publish-restricted"):
         check_publishable(run, Push("org/davidgen"))
     check_publishable(run, Push("org/davidgen", publish_restricted=True))
@@ -118,12 +150,73 @@ def test_what_would_be_pushed_is_listed_and_nothing_is_sent(run):
     assert sorted(run.rglob("*")) == before
 
 
+def test_without_yes_nothing_is_sent(hub, run, tmp_path):
+    listed = call(hub, "-m", "davidgen_hf", "push", run, "org/davidgen", home=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    assert "org/davidgen  data/unsupervised/train-00000-of-00001.parquet" in listed.stdout
+    assert "org/davidgen-follower  model.safetensors" in listed.stdout
+    assert "Nothing was sent. Add --yes" in listed.stdout
+    assert hub.state.repos == {}
+
+
+def test_a_pulled_run_goes_on_where_it_stopped(hub, run, declared_run, tmp_path):
+    whole = read_shards(run / "corpus")[:]
+    for shard in ("scored/00001.parquet", "corpus/00001.parquet"):
+        (run / shard).unlink()
+    record = json.loads((run / "run.json").read_text())
+    stopped = {name: step for name, step in record["steps"].items() if name in ("seeds", "generator")}
+    (run / "run.json").write_text(json.dumps(record | {"steps": stopped}))
+    code = (
+        "from davidgen_hf.hub import *; from pathlib import Path\n"
+        f"run = Path({str(run)!r})\n"
+        "def end(_): raise SystemExit(0)\n"
+        "push_while_it_runs(run, Push('org/davidgen', publish_restricted=True), print, end)"
+    )
+    pushed = call(hub, "-c", code, home=tmp_path / "home")
+    assert pushed.returncode == 0, pushed.stderr
+    pulled = call(hub, "-m", "davidgen_hf", "pull", "org/davidgen", tmp_path / "back", home=tmp_path / "other")
+    assert pulled.returncode == 0, pulled.stderr
+    back = tmp_path / "back"
+    assert not list(back.rglob(".cache"))
+    assert sorted(path.name for path in (back / "scored").iterdir()) == ["00000.parquet"]
+    # The generator is not on the Hub yet, as when the machine is lost in the middle: it is laid beside by hand.
+    shutil.copytree(run / "generator", back / "generator")
+    asked = json.loads((declared_run.parent / "asked.json").read_text())
+    run_recipe(load_recipe("demo", asked), back, lambda _: None, steps=("seeds", "generator", "corpus"))
+    assert read_shards(back / "corpus")[:] == whole
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (403, "may not write there"),
+        (404, "there is no such repository"),
+        (412, "someone else has changed"),
+        (429, "a pause"),
+    ],
+)
+def test_each_refusal_has_its_own_words(status, words, monkeypatch):
+    from httpx2 import Request, Response
+    from huggingface_hub.errors import HfHubHTTPError
+
+    monkeypatch.setattr(hub_module.time, "sleep", lambda _: None)
+    response = Response(status, request=Request("GET", "https://hub.example"))
+    asked = []
+
+    def refuse() -> None:
+        asked.append(1)
+        raise HfHubHTTPError("no", response=response)
+
+    with pytest.raises(HubError, match=words):
+        hub_module._asked("org/name", refuse)
+    assert len(asked) == (4 if status in (412, 429) else 1)
+
+
 def test_a_hub_that_refuses_is_named_without_the_token(hub, run, tmp_path):
-    words = ("-m", "davidgen_hf", "push", run, "--to", "org/davidgen", "--publish-restricted")
+    words = ("-m", "davidgen_hf", "push", run, "org/davidgen", "--yes")
     refused = call(hub, *words, home=tmp_path, HF_TOKEN="hf_" + "wrong" * 5)
     assert refused.returncode == 2
-    assert "org/davidgen could not be pushed" in refused.stderr
-    assert "HF_TOKEN or `hf auth login`" in refused.stderr
+    assert "org/davidgen: the Hub does not know the token. Set HF_TOKEN, or call `hf auth login`." in refused.stderr
     assert "Traceback" not in refused.stderr
     assert "wrongwrong" not in refused.stdout + refused.stderr
 
@@ -142,7 +235,7 @@ SECRET = "hf_" + "Zz9" * 8
         ("train", "--config", "recipes/demo/2_generator.yaml", "--hub_token", SECRET),
         ("eval", "model", "--model-args", f"token={SECRET}"),
         ("eval", f"https://x:{SECRET}@example.org/m"),
-        ("push", "nowhere", "--to", "org/name", "--token", SECRET),
+        ("push", "nowhere", "org/name", "--token", SECRET),
         ("diversity", f"https://x:{SECRET}@example.org/m"),
     ],
     ids=lambda words: " ".join(words[:2]),

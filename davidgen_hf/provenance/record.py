@@ -188,6 +188,8 @@ def require_publishable(provenance: Provenance) -> None:
         if part.answer == "restricted" and not provenance.allow_restricted
     ]
     if undeclared := provenance.undeclared:
+        # What the run made itself is known as soon as that is, of which it was made.
+        undeclared = [part for part in undeclared if not part.lineage] or undeclared
         names = ", ".join(f"{part.name} ({part.role})" for part in undeclared)
         problems.append(
             f"It is not known who wrote or made {names}. If you know, give the command of the run once more with\n    "
