@@ -435,13 +435,9 @@ def report(
 @app.command()
 def push(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    to: Annotated[
-        str, typer.Argument(help="Id of the dataset, org/name; the models' are org/name-generator, -follower.")
-    ],
+    to: Annotated[str, typer.Argument(help="Id of the dataset, org/name; models: org/name-generator, -follower.")],
     what: Annotated[str, typer.Option(help="corpus, generator, follower or all.")] = "all",
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Publish. Without it, what would be published is listed.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Publish. Without it, files are only listed.")] = False,
     private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open pull requests instead.")] = False,
     follow: Annotated[
@@ -453,8 +449,8 @@ def push(
 ) -> None:
     """Publish a run on the Hub: its corpus, generator and follower, with their cards.
 
-    Without --yes nothing is sent: each file is listed, and the corpus' card shown. The Hub's token is read from HF_TOKEN
-    or `hf auth login`. A second call commits only what has changed.
+    Without --yes nothing is sent: each file is listed, and the corpus' card shown. The Hub's token is read from
+    HF_TOKEN or `hf auth login`. A second call commits only what has changed.
     """
     import time
 

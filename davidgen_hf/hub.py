@@ -3,6 +3,7 @@
 The dataset's repository also holds the run itself, under ``run/``: what ``pull`` makes a run folder of that goes on.
 """
 
+import json
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 from davidgen_hf.cards import model_card, read_notes
 from davidgen_hf.corpus import STAGES
 from davidgen_hf.errors import HubError, ProvenanceError, RunFolderError
+from davidgen_hf.files import write_whole
 from davidgen_hf.provenance.record import read_provenance, require_publishable
 from davidgen_hf.publish import build_folder
 from davidgen_hf.record import FILE_NAME, RunRecord, read_record
@@ -27,7 +29,7 @@ Answer = TypeVar("Answer")
 MODELS = ("generator", "follower")
 PARTS = ("corpus", *MODELS)
 RUN = "run"
-RUN_FILES = (FILE_NAME, "seeds/*", "evaluation/*", *(f"{stage}/*" for stage in STAGES))
+RUN_FILES = ("seeds/*", "evaluation/*", *(f"{stage}/*" for stage in STAGES))
 # What a model needs, and its card. Checkpoints, optimizer states and the trainer's own files stay at home.
 MODEL_FILES = ("*.safetensors", "*.jinja", "*.model", "*.json", "merges.txt", "vocab.txt", "loss.png", "README.md")
 KEPT_HOME = ("trainer_state.json",)
@@ -44,7 +46,7 @@ _WORDS = {
     403: "the token may not write there. Take one with the right to write, or another --private or organisation.",
     404: "there is no such repository, or the token may not see it. Check the name, org/name.",
     409: "something of that name is there that this cannot become. Name another repository.",
-    412: "someone else has changed the repository meanwhile. Give the same command again; what is there already stays.",
+    412: "someone else has changed the repository meanwhile. Give the same command again; what is there stays.",
     429: "the Hub asks for a pause: too many requests. Give the same command again in a few minutes.",
 }
 
@@ -222,11 +224,13 @@ def _folders(run: Path, asked: Push, work: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _run_folder(run: Path, folder: Path) -> Path:
-    """Lay out the run itself, by links."""
+    """Lay out the run itself, by links; its record without what was published, which a push writes down."""
     for pattern in RUN_FILES:
         for file in run.glob(pattern):
             if file.is_file() and file.suffix != ".part":
                 _link(file, folder / RUN / file.relative_to(run))
+    record = {name: value for name, value in read_record(run).items() if name != "published"}
+    write_whole(folder / RUN / FILE_NAME, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     return folder / RUN
 
 
