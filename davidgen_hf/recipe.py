@@ -1,7 +1,7 @@
 """A folder of numbered YAML files to settings: nothing unknown gets through, and all faults are shown at once."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -77,11 +77,13 @@ class ExtractSettings:
 
     def __post_init__(self) -> None:
         if not self.strategies():
-            raise SettingError("extract names no strategy. Name one or more of whole, keywords, sentence, model.")
+            known = ", ".join(one.name for one in fields(self))
+            raise SettingError(f"extract names no strategy. Name one or more of {known}.")
 
     def strategies(self) -> list[Processor]:
         """Return the processors that are named, in the order above."""
-        return [one for one in (self.whole, self.keywords, self.sentence, self.model) if one is not None]
+        named = (getattr(self, one.name) for one in fields(self))
+        return [one for one in named if one is not None]
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class KeepWhole:
     version: int = 1
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
-        return _fragments(batch, "whole", [trim(text, 0, len(text)) for text in batch["text"]])
+        return fragments(batch, "whole", [trim(text, 0, len(text)) for text in batch["text"]])
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class ExtractKeywords:
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         asked = zip(batch["text"], languages(batch, self.language), strict=True)
         spans = [(", ".join(self._keywords(text, language)), None, None) for text, language in asked]
-        return _fragments(batch, "keywords", spans)
+        return fragments(batch, "keywords", spans)
 
     def _keywords(self, text: str, language: str) -> list[str]:
         return [word for word, _ in _keyword_extractor(language, self.max_words, self.top).extract_keywords(text)]
@@ -164,7 +164,7 @@ class ExtractSentence:
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         asked = zip(batch["text"], languages(batch, self.language), strict=True)
-        return _fragments(batch, "sentence", [self._sentence(text, language) for text, language in asked])
+        return fragments(batch, "sentence", [self._sentence(text, language) for text, language in asked])
 
     def _sentence(self, text: str, language: str) -> Span:
         found = sentences(text, language)
@@ -204,10 +204,10 @@ class ExtractWithModel:
             (part, start, start + len(part)) if start >= 0 else (part, None, None)
             for part, start in zip(selected, places, strict=True)
         ]
-        return _fragments(batch, "model", spans)
+        return fragments(batch, "model", spans)
 
 
-def _fragments(batch: dict[str, list], strategy: str, spans: list[Span]) -> dict[str, list]:
+def fragments(batch: dict[str, list], strategy: str, spans: list[Span]) -> dict[str, list]:
     """Add the spans to the batch; a row whose fragment is empty is left out."""
     kept = [row for row, (output, _, _) in enumerate(spans) if output]
     return take(batch, kept) | {

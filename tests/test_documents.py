@@ -1,0 +1,144 @@
+"""The documents cannot drift: blocks run, commands parse, links lead somewhere, what is generated is up to date.
+
+A block whose language is followed by ``hub`` or ``gpu`` needs one of these; it is parsed only.
+"""
+
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from davidgen_hf import cli, errors
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS, *sorted((ROOT / "recipes").rglob("README.md"))]
+GENERATED = ROOT / "docs" / "commands.md"
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def blocks(document: Path, language: str, mark: str = "") -> list[str]:
+    info = f"{language} {mark}" if mark else language
+    return re.findall(rf"^```{info}\n(.*?)^```", document.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands(document: Path) -> list[str]:
+    """Return the lines of all blocks of commands, those that need a GPU or the Hub too."""
+    every = [block for mark in ("", "hub", "gpu") for block in blocks(document, "bash", mark)]
+    return "\n".join(every).replace("\\\n", " ").splitlines()
+
+
+@each_document
+def test_python_blocks_run(document, embedded_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(document, "python"):
+        exec(compile(block, str(document), "exec"), {})
+
+
+@each_document
+def test_commands_parse(document):
+    for line in commands(document):
+        words = shlex.split(line, comments=True)
+        if words and words[0].endswith("davidgen"):
+            command = typer.main.get_command(cli.app).commands[words[1]]
+            command.make_context(words[1], words[2:], resilient_parsing=words[1] == "--help")
+
+
+@each_document
+def test_make_targets_and_links_exist(document):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z]+)", "\n".join(commands(document)), re.MULTILINE)) <= targets
+    text = re.sub(r"^```.*?^```", "", document.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert link.startswith("https://") or (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_block_has_a_mark_that_no_test_knows(document):
+    known = {"", "hub", "gpu", "file", "line", "test"}
+    marks = re.findall(r"^```(?:python|bash) ?(\w*)", document.read_text("utf-8"), re.MULTILINE)
+    assert set(marks) <= known
+
+
+def test_the_readme_has_blocks_to_run():
+    assert len(blocks(ROOT / "README.md", "python")) >= 1
+    assert "make demo" in "\n".join(blocks(ROOT / "README.md", "bash"))
+
+
+def test_the_command_reference_is_what_the_commands_say():
+    written = CliRunner().invoke(typer.cli.app, [str(ROOT / "davidgen_hf" / "cli.py"), "utils", "docs", "--name", "davidgen"])
+    assert GENERATED.read_text("utf-8").strip() == written.output.strip(), "run `make docs`"
+
+
+def test_every_public_error_has_its_cause_and_cure():
+    text = (ROOT / "docs" / "faults.md").read_text("utf-8")
+    public = [name for name, _ in inspect.getmembers(errors, inspect.isclass) if name.endswith("Error")]
+    assert [name for name in public if f"### {name}" not in text] == []
+
+
+def test_a_strategy_is_added_as_the_page_says(tmp_path):
+    """Do to a copy of the package what the page says, and run the page's test."""
+    page = ROOT / "docs" / "add_a_strategy.md"
+    (file,), (line,), (test,) = (blocks(page, "python", mark) for mark in ("file", "line", "test"))
+    for name in ("davidgen_hf", "recipes", "model_cards"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "recipes", tmp_path / "davidgen_hf" / "recipes")
+    (tmp_path / "davidgen_hf" / "processors" / "last_sentence.py").write_text(file, "utf-8")
+    recipe = tmp_path / "davidgen_hf" / "recipe.py"
+    table = "    model: ExtractWithModel | None = None\n"
+    text = recipe.read_text("utf-8")
+    assert text.count(table) == 1
+    imported = "from davidgen_hf.processors.last_sentence import ExtractLastSentence\n@dataclass"
+    recipe.write_text(text.replace(table, table + line).replace("@dataclass", imported, 1), "utf-8")
+    (tmp_path / "test_last_sentence.py").write_text(test, "utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_last_sentence.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "3 passed" in ran.stdout, ran.stdout + ran.stderr
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="pip install 'davidgen-hf[docs]'")
+    ran = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", str(ROOT / "docs"), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "ScoreCandidates" in (tmp_path / "reference.html").read_text("utf-8")
+
+
+@pytest.fixture
+def reader(tmp_path, tiny_run, shared_data, monkeypatch) -> Path:
+    """A folder as a reader has it: a finished run, texts, the recipes, and SuperNI's repository."""
+    shutil.copytree(tiny_run, tmp_path / "runs" / "mine")
+    for name in ("recipes", "model_cards", "davidgen_hf"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "natural-instructions").symlink_to(shared_data / "superni")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("document", DOCS, ids=lambda path: path.stem)
+def test_commands_run_as_they_stand(document, reader):
+    for block in blocks(document, "bash"):
+        ran = subprocess.run(
+            ["bash", "-euc", block], cwd=reader, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+        assert ran.returncode == 0, f"{block}\n{ran.stdout[-2000:]}\n{ran.stderr[-3000:]}"
