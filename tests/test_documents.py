@@ -1,6 +1,7 @@
 """The documents cannot drift: blocks run, commands parse, links lead somewhere, what is generated is up to date.
 
-A block whose language is followed by ``hub`` or ``gpu`` needs one of these; it is parsed only.
+A block whose language is followed by ``hub`` or ``gpu`` needs one of these; it is parsed only. ``slow`` ones run, but
+not in every test run. The blocks of the first page and of adding a strategy have tests of their own.
 """
 
 import inspect
@@ -32,7 +33,7 @@ def blocks(document: Path, language: str, mark: str = "") -> list[str]:
 
 def commands(document: Path) -> list[str]:
     """Return the lines of all blocks of commands, those that need a GPU or the Hub too."""
-    every = [block for mark in ("", "hub", "gpu") for block in blocks(document, "bash", mark)]
+    every = [block for mark in ("", "hub", "gpu", "slow", "run", "make") for block in blocks(document, "bash", mark)]
     return "\n".join(every).replace("\\\n", " ").splitlines()
 
 
@@ -63,7 +64,7 @@ def test_make_targets_and_links_exist(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_block_has_a_mark_that_no_test_knows(document):
-    known = {"", "hub", "gpu", "file", "line", "test"}
+    known = {"", "hub", "gpu", "slow", "file", "line", "test", "make", "texts", "run", "look"}
     marks = re.findall(r"^```(?:python|bash) ?(\w*)", document.read_text("utf-8"), re.MULTILINE)
     assert set(marks) <= known
 
@@ -74,7 +75,9 @@ def test_the_readme_has_blocks_to_run():
 
 
 def test_the_command_reference_is_what_the_commands_say():
-    written = CliRunner().invoke(typer.cli.app, [str(ROOT / "davidgen_hf" / "cli.py"), "utils", "docs", "--name", "davidgen"])
+    written = CliRunner().invoke(
+        typer.cli.app, [str(ROOT / "davidgen_hf" / "cli.py"), "utils", "docs", "--name", "davidgen"]
+    )
     assert GENERATED.read_text("utf-8").strip() == written.output.strip(), "run `make docs`"
 
 
@@ -124,21 +127,41 @@ def test_the_site_builds_without_a_warning(tmp_path):
 
 @pytest.fixture
 def reader(tmp_path, tiny_run, shared_data, monkeypatch) -> Path:
-    """A folder as a reader has it: a finished run, texts, the recipes, and SuperNI's repository."""
+    """A folder as a reader has it: a finished run that was evaluated, the recipes, and some of SuperNI's tasks."""
     shutil.copytree(tiny_run, tmp_path / "runs" / "mine")
-    for name in ("recipes", "model_cards", "davidgen_hf"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "natural-instructions").symlink_to(shared_data / "superni")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return tmp_path
+
+
+def call(block: str, folder: Path) -> None:
+    ran = subprocess.run(
+        ["bash", "-euc", block], cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert ran.returncode == 0, f"{block}\n{ran.stdout[-2000:]}\n{ran.stderr[-3000:]}"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("document", DOCS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "document", [path for path in DOCS if path.stem != "first_corpus"], ids=lambda path: path.stem
+)
 def test_commands_run_as_they_stand(document, reader):
-    for block in blocks(document, "bash"):
-        ran = subprocess.run(
-            ["bash", "-euc", block], cwd=reader, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-        )
-        assert ran.returncode == 0, f"{block}\n{ran.stdout[-2000:]}\n{ran.stderr[-3000:]}"
+    text = document.read_text("utf-8")
+    for block in re.findall(r"^```bash(?: slow)?\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        call(block, reader)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_first_corpus_is_made_as_the_page_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    text = (ROOT / "docs" / "first_corpus.md").read_text("utf-8")
+    for language, block in re.findall(
+        r"^```(bash run|python texts|python look)\n(.*?)^```", text, re.DOTALL | re.MULTILINE
+    ):
+        call(block if language == "bash run" else f"python - <<'EOF'\n{block}EOF", tmp_path)
+    assert (tmp_path / "runs" / "mine" / "follower" / "model.safetensors").is_file()
