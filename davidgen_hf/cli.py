@@ -1,6 +1,7 @@
 """`davidgen …`: parses and calls, nothing else. Heavy imports stay inside the commands, so that --help is fast."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -176,6 +177,7 @@ def _run(
     from davidgen_hf.shards import Part
     from davidgen_hf.summary import print_summary
 
+    signal.signal(signal.SIGTERM, _stop)
     console = Console()
     part = Part.parse(shard) if shard else None
     if part and restart:
@@ -193,11 +195,16 @@ def _run(
             restart=restart,
             executor=executor,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         console.print(f"Stopped. What is finished lies in {output}; the same command goes on from there.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
     if "corpus" in record.steps:
         print_summary(record, console)
+
+
+def _stop(number: int, _: object) -> None:
+    """End as Ctrl-C does when a scheduler or a shell asks for it."""
+    raise KeyboardInterrupt(number)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

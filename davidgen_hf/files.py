@@ -1,7 +1,39 @@
-"""Small files that are there whole or not at all."""
+"""Small files that are there whole or not at all, and what to do when a disk takes no more."""
 
+import errno
 import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
+
+from davidgen_hf.errors import RunFolderError
+
+# What a file system says that is full or must not be written to; libraries pass it on as text, or tell of a failure.
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
+_TEXTS = (*(os.strerror(number) for number in _REFUSALS), "disk is full", "readonly database", "PytorchStreamWriter")
+
+
+@contextmanager
+def explain_refusals(folder: Path) -> Iterator[None]:
+    """Turn a file system's refusal to write, whoever met it, into an error that says what to do.
+
+    Raises:
+        RunFolderError: The disk is full, or the folder must not be written to.
+    """
+    try:
+        yield
+    except RunFolderError:
+        raise
+    except (OSError, RuntimeError, SafetensorError, sqlite3.Error) as error:
+        if getattr(error, "errno", None) not in _REFUSALS and not any(text in str(error) for text in _TEXTS):
+            raise
+        raise RunFolderError(
+            f"{folder} cannot be written to: {error}. What is finished is safe; make room or allow writing, and run "
+            "the same command again."
+        ) from error
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -12,12 +44,22 @@ def write_whole(path: Path, text: str) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")  # parts of a run may write the same mark at once
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def clear_drafts(folder: Path) -> None:
+    """Take away what calls that were killed while they wrote have left in a folder and the folders in it."""
+    for pattern in ("*.part", "*/*.part"):
+        for draft in folder.glob(pattern):
+            draft.unlink()
 
 
 def sync_folder(folder: Path) -> None:

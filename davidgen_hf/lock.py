@@ -5,7 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from davidgen_hf.errors import FolderBusyError, RunFolderError
@@ -28,36 +28,44 @@ def hold(folder: Path, part: str | None = None) -> Iterator[None]:
         FolderBusyError: Another process works in it.
         RunFolderError: The folder cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files = [_locked(folder / LOCK, exclusive=part is None)]
-        if part is not None:
-            files.append(_locked(folder / f"{LOCK}.{part.replace('/', '-of-')}", exclusive=True))
-    except OSError as error:
-        raise RunFolderError(
-            f"{folder} cannot be written to: {error.strerror}. Name another folder with --output."
-        ) from error
-    try:
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_locked(folder / LOCK, exclusive=part is None))
+            if part is not None:
+                held.enter_context(_locked(folder / f"{LOCK}.{part.replace('/', '-of-')}", exclusive=True))
+        except OSError as error:
+            raise RunFolderError(
+                f"{folder} cannot be written to: {error.strerror}. Make room or allow writing, or name another folder "
+                "with --output."
+            ) from error
         yield
-    finally:
-        for file in files:
-            os.close(file)
 
 
-def _locked(path: Path, *, exclusive: bool) -> int:
+@contextmanager
+def _locked(path: Path, *, exclusive: bool) -> Iterator[None]:
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.read(file, 1000).decode(errors="replace") or "{}"
+        try:
+            fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FolderBusyError(_busy(path.parent, os.read(file, 1000))) from error
+        with suppress(OSError):  # a full disk has room for the lock, if not for whose it is
+            _write(file, json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
+        try:
+            yield
+        finally:
+            _write(file, "")  # who worked here is nobody's business afterwards
+    finally:
         os.close(file)
-        raise FolderBusyError(_busy(path.parent, holder)) from error
+
+
+def _write(file: int, text: str) -> None:
     os.ftruncate(file, 0)
-    os.write(file, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode())
-    return file
+    os.pwrite(file, text.encode(), 0)
 
 
-def _busy(folder: Path, holder: str) -> str:
+def _busy(folder: Path, holder: bytes) -> str:
     try:
         known = json.loads(holder)
         who = f"process {known['process']} on {known['host']}"

@@ -61,7 +61,8 @@ class RunRecord:
             write_whole(self.folder / FILE_NAME, json.dumps(self.content, indent=2, ensure_ascii=False) + "\n")
         except OSError as error:
             raise RunFolderError(
-                f"{self.folder} cannot be written to: {error.strerror}. Name another folder with --output."
+                f"{self.folder} cannot be written to: {error.strerror}. What is finished is safe; make room or allow "
+                "writing, and run the same command again, or name another folder with --output."
             ) from error
 
 
@@ -108,8 +109,8 @@ def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRe
         if restart:
             return _new_record(recipe, folder, asked, {})
         raise RunFolderError(
-            f"{path} is damaged ({error!r}). Put back a copy of it, or add --restart, which keeps the shards that fit "
-            "and makes the rest anew."
+            f"{path} is damaged ({error!r}). Put back a copy of it, or add --restart, which keeps the shards and "
+            "models that fit and makes the rest anew."
         ) from error
     if not differences:
         return RunRecord(folder, content | {"steps": steps})
@@ -120,7 +121,10 @@ def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRe
             + "\nName another folder with --output, ask for the same as before, or add --restart, which keeps what "
             "the change does not touch."
         )
-    return _new_record(recipe, folder, asked, _untouched(steps, differences))
+    untouched = _untouched(steps, differences)
+    for model in {"generator", "follower"} - untouched.keys():  # one of other settings must not be gone on with
+        shutil.rmtree(folder / model, ignore_errors=True)
+    return _new_record(recipe, folder, asked, untouched)
 
 
 # What each step reads: parts of the recipe and of the inputs, as the record names them, and earlier steps.
@@ -144,9 +148,6 @@ def _untouched(steps: dict[str, dict], differences: list[str]) -> dict[str, dict
 
 
 def _new_record(recipe: Recipe, folder: Path, asked: dict, steps: dict[str, dict]) -> RunRecord:
-    for model in ("generator", "follower"):
-        if model not in steps:  # a half-made model of other settings must not be gone on with
-            shutil.rmtree(folder / model, ignore_errors=True)
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
     demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])

@@ -13,6 +13,7 @@ from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError, SettingError
 from davidgen_hf.evaluation.held_out import compare_on_held_out
 from davidgen_hf.executors import ExecutorSettings, open_executor
+from davidgen_hf.files import clear_drafts, explain_refusals
 from davidgen_hf.lock import hold
 from davidgen_hf.processors import apply
 from davidgen_hf.processors.base import draw
@@ -61,7 +62,8 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     if executor.address is not None:
         with open_executor(executor):  # a wrong address should not show after hours of training
             pass
-    with hold(output):
+    with hold(output), explain_refusals(output):
+        clear_drafts(output)
         record = open_record(recipe, output, restart=restart)
         told = tell_provenance(record, provenance, recipe.provenance.license)
         before = set(record.steps)
@@ -104,7 +106,7 @@ def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSetting
     """
     pinned, provenance = settle(recipe, output, ["corpus"])
     check_folder(output)
-    with hold(output, str(part)):
+    with hold(output, str(part)), explain_refusals(output):
         tell_provenance(open_record(recipe, output), provenance, recipe.provenance.license)
         missing = _build(pinned, output, provenance, part=part, executor=executor or ExecutorSettings())
     load_engine.cache_clear()
