@@ -18,6 +18,7 @@ from pathlib import Path
 from datasets import Dataset, Features, concatenate_datasets
 from tqdm.auto import tqdm
 
+from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import FolderBusyError, RunFolderError
 from davidgen_hf.executors import Executor, LocalExecutor, Step
 from davidgen_hf.files import write_whole
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
 MARKED = Features(PASSAGE | MADE_WITH)
+TOKENS = "tokens."  # begins the counts of what is no row
 # The guards that come last: what they reject, all others had let through.
 LAST_GUARDS = ("near_duplicate", "overlaps_evaluation")
 LOCAL, WHOLE = LocalExecutor(), Part()
@@ -159,6 +161,19 @@ def read_counts(folder: Path) -> tuple[dict[str, Counter], dict[str, float]]:
         counts[stage] = sum((note.counts for note in notes), Counter())
         seconds[stage] = round(sum(note.seconds for note in notes), 1)
     return counts, seconds
+
+
+def take_tokens(counts: dict[str, Counter]) -> dict[str, dict[str, int]]:
+    """Take the tokens out of the counts of each stage, and return them for those stages where a model was at work.
+
+    They are those of the prompts for the generator, of the candidates it wrote, and of the outputs that were scored,
+    once for each candidate.
+    """
+    found = {
+        stage: {what.removeprefix(TOKENS): of_stage.pop(what) for what in list(of_stage) if what.startswith(TOKENS)}
+        for stage, of_stage in counts.items()
+    }
+    return {stage: tokens for stage, tokens in found.items() if tokens}
 
 
 def read_skipped(folder: Path) -> dict:
@@ -294,7 +309,14 @@ def _extract(passages: Dataset, settings: CorpusSettings) -> tuple[Dataset, Coun
 
 def _generate(fragments: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
     rows = _apply(settings.generate, fragments)
-    return rows, _count_reasons(rows)
+    engine = load_engine(settings.generate.engine)
+    written = [one[part] for many in rows["candidates"][:] for one in many for part in ("instruction", "input")]
+    return rows, _count_reasons(rows) + Counter(
+        {
+            f"{TOKENS}prompts": sum(engine.count_tokens(settings.generate.prompts(rows["output"][:]))),
+            f"{TOKENS}candidates": sum(engine.count_tokens([text for text in written if text])),
+        }
+    )
 
 
 def _guard(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
@@ -306,7 +328,8 @@ def _guard(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Coun
 
 def _score(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
     rows = _apply(settings.score, candidates)
-    return rows, _count_reasons(rows)
+    scored = sum(one["n_tokens"] or 0 for many in rows["candidates"][:] for one in many)
+    return rows, _count_reasons(rows) + Counter({f"{TOKENS}scored": scored})
 
 
 def _why_dropped(row: dict, select: SelectInstruction) -> str | None:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from datasets import Dataset
 
+from davidgen_hf.folders import folder_digest
 from davidgen_hf.recipe import CorpusSettings
-
-# Read from both ends of a file of weights: training changes all of it, and a digest of the whole takes long.
-_WEIGHTS_BYTES = 2**20
 
 
 def stage_identity(stage: str, settings: CorpusSettings) -> str:
@@ -49,26 +47,11 @@ def _models_by_content(value: object) -> object:
         made = {key: _models_by_content(one) for key, one in value.items()}
         model = value.get("model")
         if isinstance(model, str) and Path(model).is_dir():
-            made["model"] = _model_digest(Path(model))
+            made["model"] = folder_digest(Path(model))
         return made
     if isinstance(value, list | tuple):
         return [_models_by_content(one) for one in value]
     return value
-
-
-def _model_digest(folder: Path) -> str:
-    state = hashlib.sha256()
-    for file in sorted(one for one in folder.iterdir() if one.suffix in {".json", ".safetensors", ".bin", ".model"}):
-        if file.name in {"run.json", "trainer_state.json"}:
-            continue  # these tell of the training, not of the model
-        size = file.stat().st_size
-        state.update(f"{file.name} {size}".encode())
-        with file.open("rb") as opened:
-            state.update(opened.read(_WEIGHTS_BYTES))
-            if size > _WEIGHTS_BYTES:
-                opened.seek(max(_WEIGHTS_BYTES, size - _WEIGHTS_BYTES))
-                state.update(opened.read())
-    return state.hexdigest()
 
 
 def _hash(value: object) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.files import write_whole
+from davidgen_hf.folders import name_of
 from davidgen_hf.lock import LOCK
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
@@ -93,7 +94,7 @@ def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRe
         RunFolderError: The folder belongs to another recipe or input (the differences are shown), or its
             ``run.json`` cannot be read.
     """
-    asked = {"recipe": _without_folders(recipe.text), "inputs": _inputs(recipe)}
+    asked = {"recipe": name_of(recipe.text), "inputs": _inputs(recipe)}
     path = folder / FILE_NAME
     if not path.is_file():
         return _new_record(recipe, folder, asked, {})
@@ -151,7 +152,11 @@ def _new_record(recipe: Recipe, folder: Path, asked: dict, steps: dict[str, dict
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
     demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])
-    record = RunRecord(folder, {"name": recipe.name, "demo": demo} | asked | {"versions": versions, "steps": steps})
+    seeds = {"reverse": recipe.seeds.reverse.seed, "sampling": recipe.corpus.generate.sampling.seed}
+    trainings = {"generator": recipe.generator, "follower": recipe.follower}
+    seeds |= {name: training["seed"] for name, training in trainings.items() if "seed" in training}  # else trl's own
+    used = {"random_seeds": seeds, "versions": versions, "steps": steps}
+    record = RunRecord(folder, {"name": recipe.name, "demo": demo} | asked | used)
     record.save()
     return record
 
@@ -202,15 +207,6 @@ def _digest(path: Path, whole: tuple[str, ...] | None = None) -> str:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     return state.hexdigest()
-
-
-def _without_folders(value: object) -> object:
-    """Name local files without the folders they are in: a record is to be published."""
-    if isinstance(value, dict):
-        return {key: _without_folders(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_without_folders(one) for one in value]
-    return Path(value).name if isinstance(value, str) and "/" in value and Path(value).exists() else value
 
 
 def _differences(before: object, now: object, key: str) -> list[str]:

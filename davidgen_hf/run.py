@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from davidgen_hf.cards import README, write_cards
-from davidgen_hf.corpus import WHOLE, build_corpus, read_counts, read_skipped
+from davidgen_hf.corpus import WHOLE, build_corpus, read_counts, read_skipped, take_tokens
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError, SettingError
 from davidgen_hf.evaluation.held_out import compare_on_held_out
@@ -167,12 +167,13 @@ def _corpus(
 ) -> dict:
     _build(recipe, output, provenance, restart=restart, executor=executor)
     counts, seconds = read_counts(output)
+    tokens = take_tokens(counts)
     if not counts["corpus"]["pairs"]:
         raise RunFolderError(
             f"No pair came of {counts['fragments']['passages']} passages: {dict(counts['scored'])}. Look at "
             f"{output / 'scored'}, and loosen the guards or give other passages, in a new folder."
         )
-    return {"counts": counts, "stage_seconds": seconds, "skipped": read_skipped(output)}
+    return {"counts": counts, "stage_seconds": seconds, "stage_tokens": tokens, "skipped": read_skipped(output)}
 
 
 def _build(  # noqa: PLR0913 - one keyword a choice of the caller

@@ -9,10 +9,10 @@ PACKAGE = Path(__file__).parents[1] / "davidgen_hf"
 
 # In the order of the way: a module imports only what stands before it, or beside it in its own folder.
 ORDER = (
-    *("errors", "secrecy", "files", "lock", "schema", "sentences", "prompts", "provenance", "sources", "engines"),
-    *("processors", "near_duplicates", "training", "recipe", "shards", "identity", "executors", "record", "origin"),
-    *("settle", "tasks", "evaluation", "corpus", "builder", "export", "cards", "run", "estimate", "publish", "hub"),
-    *("report", "summary", "cli", "__main__"),
+    *("errors", "secrecy", "files", "folders", "lock", "schema", "sentences", "prompts", "provenance", "sources"),
+    *("engines", "processors", "near_duplicates", "training", "recipe", "shards", "identity", "executors", "record"),
+    *("origin", "settle", "tasks", "evaluation", "corpus", "builder", "export", "cards", "run", "estimate", "publish"),
+    *("hub", "report", "summary", "cli", "__main__"),
 )
 
 

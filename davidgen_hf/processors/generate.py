@@ -46,10 +46,16 @@ class GenerateInstructions:
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         engine = load_engine(self.engine)
-        styles = [self.styles[draw(len(self.styles), self.sampling.seed, output)] for output in batch["output"]]
-        asked = [prompts.render_generator(*row) for row in zip(batch["output"], styles, strict=True)]
-        answers = engine.generate(asked, n=self.n, sampling=self.sampling)
+        styles = [self._style(output) for output in batch["output"]]
+        answers = engine.generate(self.prompts(batch["output"]), n=self.n, sampling=self.sampling)
         return {"candidates": [self._candidates(engine, *row) for row in zip(answers, styles, strict=True)]}
+
+    def prompts(self, outputs: list[str]) -> list[str]:
+        """Return what the generator is asked for each output."""
+        return [prompts.render_generator(output, self._style(output)) for output in outputs]
+
+    def _style(self, output: str) -> str:
+        return self.styles[draw(len(self.styles), self.sampling.seed, output)]
 
     def _candidates(self, engine: Engine, texts: list[str] | None, style: str) -> list[dict]:
         if texts is None:

@@ -18,17 +18,16 @@ def write_card(summary: TrainingSummary) -> Path:
     A base model that is a local folder goes by that folder's name, for a card is to be published.
     """
     folder, base = Path(summary.output_dir), summary.base_model
-    local = Path(base).exists()
     is_adapter = (folder / "adapter_config.json").is_file()
     on_hub = {"base_model": base, "base_model_relation": "adapter" if is_adapter else "finetune"}
     data = ModelCardData(
         library_name="peft" if is_adapter else "transformers",
         tags=["davidgen", "trl", "sft"],
-        **({} if local or "/" not in base else on_hub),
+        **(on_hub if "/" in base else {}),
     )
-    rows, name = summary.rows, Path(base).name if local else base
+    rows = summary.rows
     held_out = f"; held out: {summary.eval_history[-1][1]:.3f}" if summary.eval_history else ""
-    made_of = f"{name}{f' at commit {summary.base_revision}' if summary.base_revision else ''}"
+    made_of = f"{base}{f' at commit {summary.base_revision}' if summary.base_revision else ''}"
     lines = [
         f"---\n{data.to_yaml()}\n---\n",
         f"# {folder.resolve().name}\n",

@@ -20,8 +20,9 @@ class TrainingSummary:
 
     Args:
         output_dir: The model's folder.
-        base_model: What was trained, by the name given.
+        base_model: What was trained: a Hub id, or the name of a local folder without those that it is in.
         base_revision: Its commit; ``None`` for a local folder.
+        base_digest: Hash of a local folder's files; ``None`` for a Hub id.
         recipe: The settings, with the names of the YAML.
         rows_digest: Hash of all prompts and completions.
         rows: What became of the rows.
@@ -39,6 +40,7 @@ class TrainingSummary:
     output_dir: str
     base_model: str
     base_revision: str | None
+    base_digest: str | None
     recipe: dict[str, Any]
     rows_digest: str
     rows: RowCounts
@@ -59,7 +61,8 @@ class TrainingSummary:
 
     def save(self) -> None:
         """Write ``run.json`` into the model's folder, whole or not at all."""
-        write_record(Path(self.output_dir), {"finished": True, **asdict(self)})
+        told = asdict(self)
+        write_record(Path(told.pop("output_dir")), {"finished": True, **told})
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
@@ -91,4 +94,4 @@ def find_finished(folder: Path, identity: dict[str, Any]) -> TrainingSummary | N
     record.pop("provenance", None)
     if not record.pop("finished"):
         return None
-    return TrainingSummary(**record | {"rows": RowCounts(**record["rows"])})
+    return TrainingSummary(output_dir=str(folder), **record | {"rows": RowCounts(**record["rows"])})

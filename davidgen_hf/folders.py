@@ -1,0 +1,36 @@
+"""How a record tells of a user's files and folders: by name and hash, for it is to be published."""
+
+import hashlib
+from pathlib import Path
+
+# Read from both ends of a file of weights: training changes all of it, and a digest of the whole takes long.
+_WEIGHTS_BYTES = 2**20
+_ROOT_PARTS = 2  # of /name, which may be a word of a prompt as well
+
+
+def name_of(value: object) -> object:
+    """Return a setting with each path in it, at any depth, cut to the name of its file or folder."""
+    if isinstance(value, dict):
+        return {key: name_of(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [name_of(one) for one in value]
+    if not isinstance(value, str) or "/" not in value:
+        return value
+    path = Path(value)
+    return path.name if path.exists() or (path.is_absolute() and len(path.parts) > _ROOT_PARTS) else value
+
+
+def folder_digest(folder: Path) -> str:
+    """Return a hash of a model in a folder: of its configuration, its tokenizer, and both ends of its weights."""
+    state = hashlib.sha256()
+    for file in sorted(one for one in folder.iterdir() if one.suffix in {".json", ".safetensors", ".bin", ".model"}):
+        if file.name in {"run.json", "trainer_state.json"}:
+            continue  # these tell of the training, not of the model
+        size = file.stat().st_size
+        state.update(f"{file.name} {size}".encode())
+        with file.open("rb") as opened:
+            state.update(opened.read(_WEIGHTS_BYTES))
+            if size > _WEIGHTS_BYTES:
+                opened.seek(max(_WEIGHTS_BYTES, size - _WEIGHTS_BYTES))
+                state.update(opened.read())
+    return state.hexdigest()
