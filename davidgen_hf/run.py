@@ -11,7 +11,6 @@ from davidgen_hf.cards import README, write_cards
 from davidgen_hf.corpus import WHOLE, build_corpus, read_counts, read_skipped, take_tokens
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError, SettingError
-from davidgen_hf.evaluation.held_out import compare_on_held_out
 from davidgen_hf.executors import ExecutorSettings, open_executor
 from davidgen_hf.files import clear_drafts, explain_refusals
 from davidgen_hf.lock import hold
@@ -207,6 +206,8 @@ def _evaluation(recipe: Recipe, output: Path) -> dict:
     held_out = read_shard(output / "seeds" / "held_out.parquet")
     if not len(held_out):
         return {"held_out": 0}
+    from davidgen_hf.evaluation.held_out import compare_on_held_out
+
     settings = recipe.evaluation
     models = {"base": recipe.follower["model_name_or_path"], "follower": str(output / "follower")}
     scores = compare_on_held_out(models, held_out, settings.engine, settings.max_new_tokens)

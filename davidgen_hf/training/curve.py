@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from davidgen_hf.training.summary import TrainingSummary
 
 FILE_NAME = "loss.png"
@@ -11,6 +9,8 @@ FILE_NAME = "loss.png"
 
 def draw_losses(summary: TrainingSummary) -> Path:
     """Draw training and held-out loss over the steps into the model's folder, and return the picture's path."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6, 3.5), layout="constrained")  # no pyplot: nothing global is touched
     axes = figure.subplots()
     axes.plot(*zip(*summary.loss_history, strict=True), label="training")
