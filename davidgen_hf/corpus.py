@@ -311,12 +311,10 @@ def _generate(fragments: Dataset, settings: CorpusSettings) -> tuple[Dataset, Co
     rows = _apply(settings.generate, fragments)
     engine = load_engine(settings.generate.engine)
     written = [one[part] for many in rows["candidates"][:] for one in many for part in ("instruction", "input")]
-    return rows, _count_reasons(rows) + Counter(
-        {
-            f"{TOKENS}prompts": sum(engine.count_tokens(settings.generate.prompts(rows["output"][:]))),
-            f"{TOKENS}candidates": sum(engine.count_tokens([text for text in written if text])),
-        }
-    )
+    counts = _count_reasons(rows)
+    counts[f"{TOKENS}prompts"] = sum(engine.count_tokens(settings.generate.prompts(rows["output"][:])))
+    counts[f"{TOKENS}candidates"] = sum(engine.count_tokens([text for text in written if text]))
+    return rows, counts
 
 
 def _guard(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
@@ -328,8 +326,9 @@ def _guard(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Coun
 
 def _score(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
     rows = _apply(settings.score, candidates)
-    scored = sum(one["n_tokens"] or 0 for many in rows["candidates"][:] for one in many)
-    return rows, _count_reasons(rows) + Counter({f"{TOKENS}scored": scored})
+    counts = _count_reasons(rows)
+    counts[f"{TOKENS}scored"] = sum(one["n_tokens"] or 0 for many in rows["candidates"][:] for one in many)
+    return rows, counts
 
 
 def _why_dropped(row: dict, select: SelectInstruction) -> str | None:
