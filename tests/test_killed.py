@@ -74,7 +74,7 @@ def test_killed_at_random_moments(begin, tmp_path, kills):
         finished: dict[Path, int] = {}
         while True:
             process = begin(folder)
-            process.join(moment.uniform(0, duration) if landed < kills else None)
+            process.join(moment.uniform(0, duration / 4) if landed < kills else None)
             process.kill()
             process.join()
             now = whole_shards(folder)
