@@ -8,12 +8,12 @@ _WEIGHTS_BYTES = 2**20
 _ROOT_PARTS = 2  # of /name, which may be a word of a prompt as well
 
 
-def name_of(value: object) -> object:
+def without_folders(value: object) -> object:
     """Return a setting with each path in it, at any depth, cut to the name of its file or folder."""
     if isinstance(value, dict):
-        return {key: name_of(one) for key, one in value.items()}
+        return {key: without_folders(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [name_of(one) for one in value]
+        return [without_folders(one) for one in value]
     if not isinstance(value, str) or "/" not in value:
         return value
     path = Path(value)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.files import write_whole
-from davidgen_hf.folders import name_of
+from davidgen_hf.folders import without_folders
 from davidgen_hf.lock import LOCK
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
@@ -94,7 +94,7 @@ def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRe
         RunFolderError: The folder belongs to another recipe or input (the differences are shown), or its
             ``run.json`` cannot be read.
     """
-    asked = {"recipe": name_of(recipe.text), "inputs": _inputs(recipe)}
+    asked = {"recipe": without_folders(recipe.text), "inputs": _inputs(recipe)}
     path = folder / FILE_NAME
     if not path.is_file():
         return _new_record(recipe, folder, asked, {})

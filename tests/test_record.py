@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from davidgen_hf.folders import folder_digest, name_of
+from davidgen_hf.folders import folder_digest, without_folders
 from davidgen_hf.shards import read_shards
 
 
@@ -55,7 +55,7 @@ def test_a_record_tells_seconds_and_tokens_of_each_stage_seeds_and_versions(tiny
 def test_paths_are_cut_to_names_and_nothing_else_is(tmp_path, value, name):
     (tmp_path / "texts.jsonl").touch()
     filled = json.loads(json.dumps({"a": value}).replace("{folder}", str(tmp_path)))
-    assert name_of(filled) == {"a": json.loads(json.dumps(name).replace("{name}", tmp_path.name))}
+    assert without_folders(filled) == {"a": json.loads(json.dumps(name).replace("{name}", tmp_path.name))}
 
 
 def test_a_model_counts_by_its_files_and_not_by_its_place(tmp_path):

@@ -25,7 +25,7 @@ from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments
 from davidgen_hf.engines.base import EngineSettings
 from davidgen_hf.engines.loading import find_model
 from davidgen_hf.errors import ModelError, SettingError
-from davidgen_hf.folders import folder_digest, name_of
+from davidgen_hf.folders import folder_digest, without_folders
 from davidgen_hf.training.arguments import Batch, make_arguments
 from davidgen_hf.training.card import write_card
 from davidgen_hf.training.config import check_config, read_config
@@ -102,10 +102,10 @@ def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
         named, model_args.model_revision, encoder_decoder
     )
     identity = {
-        "base_model": name_of(named),
+        "base_model": without_folders(named),
         "base_revision": model_args.model_revision,
         "base_digest": folder_digest(Path(named)) if Path(named).is_dir() else None,
-        "recipe": {key: name_of(value) for key, value in values.items() if key not in PLACES},
+        "recipe": {key: without_folders(value) for key, value in values.items() if key not in PLACES},
         "rows_digest": digest(rows),
     }
     resume = values.get("resume_from_checkpoint") or resume
