@@ -132,10 +132,11 @@ def read_note(path: Path) -> Note:
         RunFolderError: The file is damaged or no shard of a run.
     """
     metadata = _open(path, pyarrow.parquet.read_schema).metadata or {}
-    if METADATA_KEY not in metadata:
-        raise RunFolderError(f"{path} was not written by a run. Take it out of the run's folder.")
-    note = json.loads(metadata[METADATA_KEY])
-    return Note(Counter(note["counts"]), note["seconds"], note["identity"])
+    try:
+        note = json.loads(metadata[METADATA_KEY])
+        return Note(Counter(note["counts"]), note["seconds"], note["identity"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{path} was not written by a run. Take it out of the run's folder.") from error
 
 
 def shard_paths(folder: Path) -> list[Path]:
