@@ -99,7 +99,9 @@ def test_killed_at_random_moments(begin, tmp_path, kills):
 def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path, stop):
     asked = [*ASKED, *write_passages(tmp_path / "p.jsonl", 60), "corpus.shard_rows=1"]
     command = [sys.executable, "-m", "davidgen_hf", "corpus", "demo", *asked, "--output", str(tmp_path / "run")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    heeds = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - a job in the background ignores it
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, preexec_fn=heeds) as process:
         while not list((tmp_path / "run" / "candidates").glob("*.parquet")):
             time.sleep(0.01)
             assert process.poll() is None, process.stderr.read()
