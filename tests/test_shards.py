@@ -9,7 +9,7 @@ from davidgen_hf.errors import RunFolderError
 from davidgen_hf.schema import PASSAGE
 from davidgen_hf.shards import read_note, read_shard, read_shards, shard_paths, write_shard
 
-ROW = dict.fromkeys(PASSAGE, "x") | {"supervised": False, "url": None}
+ROW = dict.fromkeys(PASSAGE, "x") | {"supervised": False, "url": None, "document_start": 0, "document_end": 1}
 
 
 @pytest.fixture
