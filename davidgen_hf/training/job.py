@@ -149,12 +149,13 @@ def carry_out(job: Job, trainer: Trainer, counts: RowCounts) -> TrainingSummary:
     if trainer.is_world_process_zero():
         logger.warning(f"{counts}; {job.batch}")
         write_record(folder, {"finished": False, **job.identity})
+    # Read before the training, which removes old checkpoints.
+    before = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)).epoch if checkpoint else 0.0
     started = time.perf_counter()
     with explain_out_of_memory(job.args), explain_settings(ImportError):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.perf_counter() - started
     trainer.save_model(folder)
-    before = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)).epoch if checkpoint else 0.0
     summary = _summarise(job, trainer, counts, seconds, trainer.state.epoch - before)
     if trainer.is_world_process_zero():
         (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, with the machine's paths in it
