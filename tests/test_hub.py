@@ -104,7 +104,7 @@ def test_a_run_is_pushed_and_a_newcomer_goes_on_with_it(hub, run, tmp_path):
 
 def test_an_upload_that_died_ends_with_the_same_repositories(run):
     ran = subprocess.run(
-        [sys.executable, HERE / "hub_pushing.py", run, "6"], capture_output=True, text=True, env=TREE, check=False
+        [sys.executable, HERE / "hub_pushing.py", run, "17"], capture_output=True, text=True, env=TREE, check=False
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout.splitlines()[-1])

@@ -74,7 +74,7 @@ def _frame(
     title, unit = words
     floor = _y(0, highest)
     axis = "".join(f'<text x="{x:.1f}" y="{floor + 15:.1f}">{escape(text)}</text>' for x, text in ticks)
-    top = f"{highest:,.0f}" if highest >= 10 else f"{highest:.2f}"
+    top = f"{highest:,.0f}" if highest >= 10 or isinstance(highest, int) else f"{highest:.2f}"
     legend = "".join(f'<li class="s{number}">{escape(name)}</li>' for number, name in enumerate(names))
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">'

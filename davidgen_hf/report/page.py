@@ -135,7 +135,8 @@ def _funnel(facts: Facts) -> list[tuple[str, int, float]]:
 
 def _charts(facts: Facts) -> dict[str, str]:
     def perplexity(step: int) -> str:
-        return f"{10 ** (step / PERPLEXITY_STEPS):.3g}"
+        value = 10 ** (step / PERPLEXITY_STEPS)
+        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
     made = {
         "perplexity": charts.histogram(
