@@ -33,7 +33,8 @@ def print_summary(record: RunRecord, console: Console) -> None:
             "came of it is for trying things out, not for publishing."
         )
     console.print(
-        "Next, with text of your own: [bold]davidgen run demo --passages my_texts.jsonl --output runs/mine[/bold]"
+        f"Next: look at it with [bold]davidgen report {record.folder}[/bold], or bring text of your own: "
+        "[bold]davidgen run demo --passages my_texts.jsonl --output runs/mine[/bold]"
     )
 
 
