@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--generator", default="embedded", help="The model that writes the candidates.")
     parser.add_argument("--scorer", default="embedded", help="The model that scores them.")
     parser.add_argument("--count", type=int, default=200, help="Passages (default: 200).")
+    parser.add_argument("--words", type=int, nargs=2, default=(60, 140), help="Fewest and most words of a passage.")
     parser.add_argument("--dtypes", nargs="*", default=["bfloat16", "float32"])
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("results"))
     args = parser.parse_args()
@@ -35,7 +36,8 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     candidates = args.output / "selection_candidates.jsonl"
     if not candidates.is_file():
-        texts = [text for text in read_texts(args.passages) if 60 <= len(text.split()) <= 140][: args.count]
+        fewest, most = args.words
+        texts = [text for text in read_texts(args.passages) if fewest <= len(text.split()) <= most][: args.count]
         _write_lines(candidates, write_candidates(args.generator, texts), "w")
     for dtype in args.dtypes:
         score_candidates(args.scorer, dtype, _read_lines(candidates), args.output / f"selection_{dtype}.jsonl")

@@ -13,6 +13,7 @@ from rich.table import Table
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import SelectInstruction, perplexity
 from davidgen_hf.record import RunRecord
+from davidgen_hf.report import FILE_NAME as REPORT
 from davidgen_hf.shards import iterate_shards
 
 COLUMNS = ["output", "strategy", "candidates", "token_ends"]
@@ -33,7 +34,7 @@ def print_summary(record: RunRecord, console: Console) -> None:
             "came of it is for trying things out, not for publishing."
         )
     console.print(
-        f"Next: look at it with [bold]davidgen report {record.folder}[/bold], or bring text of your own: "
+        f"Next: look at [bold]{record.folder / REPORT}[/bold] in a browser, or bring text of your own: "
         "[bold]davidgen run demo --passages my_texts.jsonl --output runs/mine[/bold]"
     )
 
@@ -105,6 +106,7 @@ def places(folder: Path) -> Table:
     """Return the table of what lies where, and the next command to try."""
     table = Table("what", "where", title="Where everything lies")
     for what, name in (
+        ("a page to look at it all", REPORT),
         ("pairs to train on", "corpus"),
         ("all candidates with scores and reasons", "scored"),
         ("instruction generator", "generator"),

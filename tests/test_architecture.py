@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "davidgen_hf"
 ORDER = (
     *("errors", "secrecy", "files", "folders", "lock", "schema", "sentences", "prompts", "provenance", "sources"),
     *("engines", "processors", "near_duplicates", "training", "recipe", "shards", "identity", "executors", "record"),
-    *("origin", "settle", "tasks", "evaluation", "corpus", "builder", "export", "cards", "run", "estimate", "publish"),
-    *("hub", "report", "summary", "cli", "__main__"),
+    *("origin", "settle", "tasks", "evaluation", "corpus", "builder", "export", "cards", "report", "run"),
+    *("estimate", "publish", "hub", "summary", "cli", "__main__"),
 )
 
 

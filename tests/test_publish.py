@@ -60,7 +60,8 @@ def test_a_new_process_loads_it_without_our_code(built, tiny_run, tmp_path):
 
 def test_the_files_have_the_names_of_the_hub(built):
     names = sorted(str(path.relative_to(built)) for path in built.rglob("*") if path.is_file())
-    assert [name for name in names if not name.startswith("recipes/")] == [
+    assert "pictures/run/passages_to_pairs.png" in names
+    assert [name for name in names if not name.startswith(("recipes/", "pictures/"))] == [
         "README.md",
         *(f"data/{kind}/train-00000-of-00001.parquet" for kind in ("extracted", "scored")),
         *(f"data/seeds/{split}-00000-of-00001.parquet" for split in ("test", "train")),
@@ -126,7 +127,6 @@ def test_runs_of_one_name_keep_their_own_recipes_and_pictures(tiny_run, tmp_path
     runs = [tmp_path / name / "run" for name in ("one", "two")]
     for run in runs:
         shutil.copytree(tiny_run, run)
-        (run / "pictures").mkdir()
         (run / "pictures" / "funnel.png").write_bytes(run.parent.name.encode())
     built = build_folder(runs, tmp_path / "built")
     assert [(built / "pictures" / name / "funnel.png").read_bytes() for name in ("run", "run-2")] == [b"one", b"two"]

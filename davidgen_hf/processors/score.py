@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Score, load_engine
+from davidgen_hf.errors import SettingError
 from davidgen_hf.schema import SCORED
 
 
@@ -29,6 +30,12 @@ class ScoreCandidates:
             needs it for ``min_ifd`` and ``max_ifd``.
         token_nll: Keep the nll of each token, at no cost but 4 bytes a token and candidate; ``SelectInstruction``
             needs it for ``mask_copied_words``.
+        max_target_tokens: Score at most so many of an output's first tokens; None scores all. 128 found the winner of
+            the whole for 99 % of 200 paragraphs of 60 to 140 words, and for 97 % of those that are longer than that;
+            fewer find it less often (``benchmarks/``).
+
+    Raises:
+        SettingError: ``max_target_tokens`` is below 1.
     """
 
     reads: ClassVar = ("output", "candidates")
@@ -38,7 +45,12 @@ class ScoreCandidates:
     engine: EngineSettings = field(default_factory=EngineSettings)
     unconditional: bool = False
     token_nll: bool = False
+    max_target_tokens: int | None = None
     version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.max_target_tokens is not None and self.max_target_tokens < 1:
+            raise SettingError(f"max_target_tokens must be at least 1, got {self.max_target_tokens}.")
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         engine = load_engine(self.engine)
@@ -81,11 +93,11 @@ class ScoreCandidates:
         return columns
 
     def _spans(self, asked: list[tuple[int, dict]], tokens_left: list[int]) -> dict[int, int]:
-        """Mark candidates that leave no room, and return how many tokens of each row's output all others leave."""
+        """Mark candidates that leave no room, and return on how many tokens of its output each row is scored."""
         spans: dict[int, int] = {}
         for (row, candidate), n_tokens in zip(asked, tokens_left, strict=True):
             if n_tokens < 1:
                 candidate["reject_reason"] = "over_long"
             else:
-                spans[row] = min(n_tokens, spans.get(row, n_tokens))
+                spans[row] = min(n_tokens, spans.get(row, self.max_target_tokens or n_tokens))
         return spans

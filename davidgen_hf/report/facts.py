@@ -57,6 +57,18 @@ class Facts:
         """The steps that have not ended yet, by name."""
         return [name for name in STEPS if name not in self.record["steps"]]
 
+    @property
+    def stages(self) -> list[tuple[str, int]]:
+        """What came in and what was left after each stage: (what, number)."""
+        fragments = sum(number for what, number in self.counts["fragments"].items() if what.startswith("fragments."))
+        return [
+            ("passages", self.counts["fragments"]["passages"]),
+            ("fragments", fragments),
+            ("candidates", self.counts["candidates"]["candidates"]),
+            ("candidates that no guard rejected", self.counts["scored"]["accepted"]),
+            ("pairs", self.counts["corpus"]["pairs"]),
+        ]
+
 
 def read_facts(run: Path, sample: int = 2000) -> Facts:
     """Gather what the page tells of a run.

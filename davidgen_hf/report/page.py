@@ -95,7 +95,7 @@ def render(run: Path, facts: Facts, *, rows: str = "", shown: int | None = None,
         shown=facts.rows if shown is None else shown,
         refresh=FOLLOW_SECONDS if follow else None,
         facts=facts,
-        funnel=_funnel(facts),
+        funnel=_shares(facts.stages),
         reasons=facts.reasons.most_common(),
         means={name: total / facts.perplexities[name].total() for name, total in facts.sums.items()},
         charts=_charts(facts),
@@ -118,19 +118,10 @@ def _held_rows(run: Path, facts: Facts, max_rows: int) -> list[dict]:
     return held
 
 
-def _funnel(facts: Facts) -> list[tuple[str, int, float]]:
-    """Return what came in and what was left at each stage: (what, number, share of the largest)."""
-    fragments = sum(number for what, number in facts.counts["fragments"].items() if what.startswith("fragments."))
-    scored = facts.counts["scored"]
-    steps = [
-        ("passages", facts.counts["fragments"]["passages"]),
-        ("fragments", fragments),
-        ("candidates", facts.counts["candidates"]["candidates"]),
-        ("candidates that no guard rejected", scored["accepted"]),
-        ("pairs", facts.counts["corpus"]["pairs"]),
-    ]
-    most = max(number for _, number in steps) or 1
-    return [(what, number, number / most) for what, number in steps]
+def _shares(stages: list[tuple[str, int]]) -> list[tuple[str, int, float]]:
+    """Return each stage with its share of the largest."""
+    most = max(number for _, number in stages) or 1
+    return [(what, number, number / most) for what, number in stages]
 
 
 def _charts(facts: Facts) -> dict[str, str]:

@@ -25,7 +25,8 @@ def write_pictures(run: Path) -> list[Path]:
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
     paths = []
-    for name, draw in (("perplexity", _perplexity), ("margin", _margin), ("reject_reasons", _reasons)):
+    drawn = {"passages_to_pairs": _funnel, "reject_reasons": _reasons, "perplexity": _perplexity, "margin": _margin}
+    for name, draw in drawn.items():
         figure = draw(facts)
         if figure is not None:
             paths.append(folder / f"{name}.png")
@@ -66,14 +67,20 @@ def _steps(
     return figure
 
 
+def _funnel(facts: Facts) -> Figure | None:
+    return _bars(facts.stages, "rows", COLOURS[0]) if facts.rows else None
+
+
 def _reasons(facts: Facts) -> Figure | None:
-    if not facts.reasons:
-        return None
-    names, numbers = zip(*reversed(facts.reasons.most_common()), strict=True)
+    reasons = [(name.replace("_", " "), number) for name, number in facts.reasons.most_common()]
+    return _bars(reasons, "candidates rejected", COLOURS[2]) if reasons else None
+
+
+def _bars(rows: list[tuple[str, int]], label: str, colour: str) -> Figure:
+    names, numbers = zip(*reversed(rows), strict=True)
     figure = Figure(figsize=(6, 0.9 + 0.32 * len(names)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh([name.replace("_", " ") for name in names], numbers, color=COLOURS[2])
-    axes.bar_label(bars, fmt="{:,.0f}", padding=3)
-    axes.set(xlabel="candidates rejected")
+    axes.bar_label(axes.barh(names, numbers, color=colour), fmt="{:,.0f}", padding=3)
+    axes.set(xlabel=label)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -240,7 +240,6 @@ def test_a_corpus_made_alone_tells_of_no_training(run):
 
 
 def test_pictures_of_a_run_are_shown(run):
-    (run / "pictures").mkdir()
     (run / "pictures" / "row_counts.png").touch()
     write_cards(run)
     assert "![row counts](pictures/row\\_counts.png)" in (run / README).read_text("utf-8")

@@ -7,6 +7,7 @@ from datasets import Dataset
 
 from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Score, load_engine
+from davidgen_hf.errors import SettingError
 from davidgen_hf.processors import ScoreCandidates, apply
 from davidgen_hf.processors import score as score_module
 from davidgen_hf.schema import empty_candidate
@@ -91,6 +92,20 @@ def test_what_belongs_to_an_output_covers_the_same_span_as_its_candidates(tiny_l
     assert len(row["token_ends"]) == len(row["candidates"][1]["token_nll"]) == span
     alone = engine.score([""], [OUTPUT], max_target_tokens=[span])[0]
     assert row["unconditional_nll"] == pytest.approx(alone.nll, rel=1e-5)
+
+
+def test_the_first_tokens_alone_are_scored_where_that_is_asked_for(tiny_llama):
+    settings = EngineSettings(model=str(tiny_llama), dtype="float32")
+    whole = apply(ScoreCandidates(settings, token_nll=True), one_row("Who built it?", "When?"))[0]
+    first = apply(ScoreCandidates(settings, token_nll=True, max_target_tokens=3), one_row("Who built it?", "When?"))[0]
+    assert first["token_ends"] == whole["token_ends"][:3]
+    for one, other in zip(first["candidates"], whole["candidates"], strict=True):
+        assert one["n_tokens"] == 3
+        assert one["token_nll"] == pytest.approx(other["token_nll"][:3], rel=1e-5)
+    every = ScoreCandidates(settings, max_target_tokens=10_000)
+    assert [one["n_tokens"] for one in apply(every, one_row("Who?"))[0]["candidates"]] == [len(whole["token_ends"])]
+    with pytest.raises(SettingError, match="max_target_tokens must be at least 1, got 0"):
+        ScoreCandidates(max_target_tokens=0)
 
 
 def test_a_row_without_a_candidate_left_has_neither():

@@ -65,7 +65,7 @@ def test_more_rows_than_the_page_holds_are_drawn_and_told(hostile_run, tmp_path)
 def test_pictures_for_cards(hostile_run, tmp_path):
     run = shutil.copytree(hostile_run, tmp_path / "run")
     names = [path.name for path in write_pictures(run)]
-    assert {"perplexity.png", "margin.png", "reject_reasons.png"} <= set(names)
+    assert {"passages_to_pairs.png", "perplexity.png", "margin.png", "reject_reasons.png"} <= set(names)
     assert all((run / "pictures" / name).read_bytes().startswith(b"\x89PNG") for name in names)
 
 
