@@ -43,7 +43,7 @@ class EngineSettings:
     dtype: str = "auto"
     device: str = "auto"
     max_length: int | None = None
-    max_batch_tokens: int = 8192
+    max_batch_tokens: int = 16384
     memory_share: float = 0.45
     base_url: str | None = None
     concurrency: int = 16

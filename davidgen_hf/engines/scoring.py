@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import log_softmax
 from transformers import PreTrainedModel
 
 from davidgen_hf.engines.attention import ATTENTION
@@ -128,5 +128,5 @@ def _positions_nll(model: PreTrainedModel, inputs: dict, where: torch.Tensor, ta
 def _token_nll(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the negative log-likelihood of each row's target, in float32, ``(rows,)``."""
     rows = max(1, _CACHED_LOGITS // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
-    parts = zip(logits.split(rows), targets.split(rows), strict=True)
-    return torch.cat([cross_entropy(part.float(), wanted, reduction="none") for part, wanted in parts])
+    parts = zip(logits.split(rows), targets[:, None].split(rows), strict=True)
+    return -torch.cat([log_softmax(part, -1, dtype=torch.float32).gather(1, one)[:, 0] for part, one in parts])
