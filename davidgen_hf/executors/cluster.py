@@ -131,7 +131,7 @@ class RayExecutor:
             else:
                 _knock(address)
                 ray.init(address=address, **quiet)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises a bare Exception where its own processes start too slowly
             raise ExecutorError(
                 f"No Ray cluster can be reached{f' at {address}' if address else ''}: {error}. Start one with "
                 "`ray start --head` and name it with --address HOST:6379, or leave --address out for one on this "
