@@ -42,7 +42,7 @@ def main() -> None:
     server = multiprocessing.Process(target=serve, args=(args.seconds, ports), daemon=True)
     server.start()
     address = f"http://127.0.0.1:{ports.get()}/v1"
-    engine = EngineSettings("server", "slow", base_url=address, concurrency=args.concurrency)
+    engine = EngineSettings("server", "embedded", base_url=address, concurrency=args.concurrency)
     settings = CorpusSettings(generate=GenerateInstructions(engine))
     passages = read_passages(PassageSource(source=args.passages), Skipped())
     rows = [{"output": row["text"]} for row in islice(passages, args.shard_rows * (args.shards + 2))]
@@ -73,7 +73,7 @@ def serve(seconds: float, ports: multiprocessing.Queue) -> None:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.reply({"data": [{"id": "slow"}]})
+            self.reply({"data": [{"id": "embedded"}]})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
