@@ -34,3 +34,12 @@ def folder_digest(folder: Path) -> str:
                 opened.seek(max(_WEIGHTS_BYTES, size - _WEIGHTS_BYTES))
                 state.update(opened.read())
     return state.hexdigest()
+
+
+def data_digest(path: Path) -> str:
+    """Return a hash of the content of a file, or of all files of a folder in the order of their paths."""
+    state = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file()):
+        with file.open("rb") as opened:
+            state.update(hashlib.file_digest(opened, "sha256").digest())
+    return state.hexdigest()

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from davidgen_hf.folders import folder_digest
+from davidgen_hf.folders import data_digest, folder_digest
 from davidgen_hf.recipe import CorpusSettings
 
 
 def stage_identity(stage: str, settings: CorpusSettings) -> str:
     """Return the hash of all that decides what a stage makes of a row, besides the row.
 
-    A model in a folder counts by its files, not by where it lies; any other by its name and revision. The package's
-    own version does not count: a processor's ``version`` rises when the same settings give other rows.
+    A model in a folder and a local evaluation set count by their files, not by where they lie; any other by its name
+    and revision. The package's own version does not count: a processor's ``version`` rises when the same settings
+    give other rows.
     """
     guards = settings.guards
     parts: dict[str, tuple] = {
@@ -29,7 +30,7 @@ def stage_identity(stage: str, settings: CorpusSettings) -> str:
     }
     made = [part if part is None or isinstance(part, str) else asdict(part) for part in parts[stage]]
     names = [type(part).__name__ for part in parts[stage]]
-    return _hash([stage, names, _models_by_content(made)])
+    return _hash([stage, names, _by_content(made)])
 
 
 def shard_identity(stage: str, inputs: Iterable[str]) -> str:
@@ -42,15 +43,18 @@ def rows_identity(rows: Dataset) -> str:
     return _hash(rows[:])
 
 
-def _models_by_content(value: object) -> object:
+def _by_content(value: object) -> object:
+    """Return settings with each local model, and each local set of data, as a hash of what it holds."""
     if isinstance(value, dict):
-        made = {key: _models_by_content(one) for key, one in value.items()}
-        model = value.get("model")
-        if isinstance(model, str) and Path(model).is_dir():
-            made["model"] = folder_digest(Path(model))
+        made = {key: _by_content(one) for key, one in value.items()}
+        model, source = (Path(value[key]) if isinstance(value.get(key), str) else None for key in ("model", "source"))
+        if model and model.is_dir():
+            made["model"] = folder_digest(model)
+        if source and source.exists():
+            made["source"] = data_digest(source)
         return made
     if isinstance(value, list | tuple):
-        return [_models_by_content(one) for one in value]
+        return [_by_content(one) for one in value]
     return value
 
 

@@ -20,7 +20,7 @@ from davidgen_hf.provenance import Provenance
 from davidgen_hf.provenance.rows import mark_rows
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.record import RunRecord, check_folder, open_record
-from davidgen_hf.report import write_pictures, write_report
+from davidgen_hf.report import read_facts, write_pictures, write_report
 from davidgen_hf.settle import settle, tell_provenance
 from davidgen_hf.shards import Part, open_shards, read_shard, write_shard
 from davidgen_hf.sources.passages import Skipped, read_passages
@@ -81,8 +81,9 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
         told |= tell_provenance(record, provenance, recipe.provenance.license)
         if set(record.steps) != before or told or not (output / README).is_file():
-            write_pictures(output)
-            write_report(output)
+            facts = read_facts(output)
+            write_pictures(output, facts)
+            write_report(output, facts=facts)
             write_cards(output)
     return record
 

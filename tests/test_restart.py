@@ -10,6 +10,7 @@ import pytest
 
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.lock import hold
+from davidgen_hf.processors.decontaminate import evaluation_runs
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.record import READS, _untouched
 from davidgen_hf.run import run_recipe
@@ -52,6 +53,24 @@ def forget(run: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     record["steps"] = {}
     (run / "run.json").write_text(json.dumps(record))
+
+
+def reasons(run: Path) -> set[str | None]:
+    return {one["reject_reason"] for row in read_shards(run / "guarded")["candidates"] for one in row}
+
+
+def test_other_evaluation_data_under_the_same_name_are_noticed(make, tmp_path):
+    evaluation = tmp_path / "evaluation.jsonl"
+    evaluation.write_text(json.dumps({"text": "Nobody stood on the old bridge when the first train came by."}))
+    asked = f"corpus.guards.decontaminate={{sources: [{{source: {evaluation}}}], ngram_words: 8, min_words: 4}}"
+    run = make(asked)
+    before = {path: path.stat().st_mtime_ns for path in shard_paths(run / "candidates")}
+    assert "overlaps_evaluation" not in reasons(run)
+    evaluation.write_text(json.dumps({"text": "The house number 3 stands by the river, and 4 people live in it."}))
+    evaluation_runs.cache_clear()  # as in a process of its own
+    make(asked, MARGIN, restart=True)
+    assert "overlaps_evaluation" in reasons(run)
+    assert {path: path.stat().st_mtime_ns for path in shard_paths(run / "candidates")} == before
 
 
 def test_a_changed_recipe_is_refused_with_the_difference(make):

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from davidgen_hf.corpus import read_counts
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
@@ -58,12 +60,16 @@ class Facts:
         return [name for name in STEPS if name not in self.record["steps"]]
 
     @property
+    def fragments(self) -> int:
+        """The number of fragments, of which each becomes a scored row."""
+        return sum(number for what, number in self.counts["fragments"].items() if what.startswith("fragments."))
+
+    @property
     def stages(self) -> list[tuple[str, int]]:
         """What came in and what was left after each stage: (what, number)."""
-        fragments = sum(number for what, number in self.counts["fragments"].items() if what.startswith("fragments."))
         return [
             ("passages", self.counts["fragments"]["passages"]),
-            ("fragments", fragments),
+            ("fragments", self.fragments),
             ("candidates", self.counts["candidates"]["candidates"]),
             ("candidates that no guard rejected", self.counts["scored"]["accepted"]),
             ("pairs", self.counts["corpus"]["pairs"]),
@@ -85,7 +91,8 @@ def read_facts(run: Path, sample: int = 2000) -> Facts:
     for model in ("generator", "follower"):
         facts.losses[model] = _losses(run / model)
     every = max(1, facts.counts["scored"]["candidates"] // (4 * max(sample, 1)))
-    for number, (_, ranked, row) in enumerate(ranked_rows(run, record)):
+    rows = tqdm(ranked_rows(run, record), desc="report", total=facts.fragments, unit=" rows", leave=False, delay=2)
+    for number, (_, ranked, row) in enumerate(rows):
         _count(facts, ranked, row)
         if ranked and number % every == 0 and len(facts.instructions) < sample:
             facts.instructions.append(ranked[0]["instruction"])

@@ -27,7 +27,14 @@ MAX_ROWS = 20_000
 FOLLOW_SECONDS = 10
 
 
-def write_report(run: Path, output: Path | None = None, *, follow: bool = False, max_rows: int = MAX_ROWS) -> Path:
+def write_report(
+    run: Path,
+    output: Path | None = None,
+    *,
+    follow: bool = False,
+    max_rows: int = MAX_ROWS,
+    facts: Facts | None = None,
+) -> Path:
     """Write the page of a run, finished or not.
 
     Args:
@@ -35,6 +42,7 @@ def write_report(run: Path, output: Path | None = None, *, follow: bool = False,
         output: The page's file; ``report.html`` in the run's folder if not given.
         follow: Let the page load itself anew every ten seconds, as long as the run is not finished.
         max_rows: Rows that the page holds; of more, as many are drawn, always the same.
+        facts: What ``read_facts`` returned for it; None reads them.
 
     Returns:
         The file.
@@ -42,7 +50,7 @@ def write_report(run: Path, output: Path | None = None, *, follow: bool = False,
     Raises:
         RunFolderError: It is no run's folder, or a file of it is damaged.
     """
-    facts = read_facts(run)
+    facts = facts or read_facts(run)
     output = output or run / FILE_NAME
     held = _held_rows(run, facts, max_rows)
     packed = base64.b64encode(

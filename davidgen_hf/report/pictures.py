@@ -15,13 +15,17 @@ COLOURS = ("#1f5fa8", "#a8780f", "#a3341f")
 STYLES = ("-", "--", ":")
 
 
-def write_pictures(run: Path) -> list[Path]:
+def write_pictures(run: Path, facts: Facts | None = None) -> list[Path]:
     """Draw what the report shows into the run's ``pictures`` folder; what has no rows yet is left out.
+
+    Args:
+        run: The run's folder.
+        facts: What ``read_facts`` returned for it; None reads them.
 
     Raises:
         RunFolderError: It is no run's folder, or a file of it is damaged.
     """
-    facts = read_facts(run)
+    facts = facts or read_facts(run)
     folder = run / FOLDER
     folder.mkdir(exist_ok=True)
     paths = []
