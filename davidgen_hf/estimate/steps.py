@@ -1,5 +1,6 @@
 """The steps of a run on a sample: the real models, stages and trainings, timed and scaled up."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from davidgen_hf.shards import read_shard
 from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.training import train
 from davidgen_hf.training.arguments import plan_batch
+from davidgen_hf.training.job import remove_checkpoints
 
 OPTIMIZER_STEPS = 2
 HELD_OUT = 6
@@ -95,26 +97,39 @@ def _population(recipe: Recipe, settings: EstimateSettings) -> Population:
 
 
 def _training(name: str, config: dict[str, Any], rows: Dataset, n_rows: int, folder: Path) -> Part:
-    """Train on a few rows of all lengths, and scale by tokens to all rows and epochs."""
+    """Train on a few rows of all lengths, scale by tokens to all rows and epochs, and add the checkpoints."""
     batch = plan_batch(config.get("per_device_train_batch_size", 8), config.get("gradient_accumulation_steps"), 1)
     batch_rows = batch.per_device * batch.accumulation
     few = spread_dataset(rows, OPTIMIZER_STEPS * batch_rows, "prompt", "completion")
-    only = {"num_train_epochs": 1, "max_steps": -1, "save_strategy": "no", "eval_strategy": "no"}
-    config = {key: value for key, value in config.items() if key not in ENDS_EARLY}
-    with measured() as spent:
-        summary = train(few, config | only, output_dir=folder / name)
     trained = n_rows * config.get("num_train_epochs", 3)
     if config.get("max_steps", -1) > 0:
         trained = config["max_steps"] * batch_rows
+    checkpoints = count_checkpoints(config, math.ceil(trained / batch_rows))
+    only = {"num_train_epochs": 1, "max_steps": -1, "eval_strategy": "no"}
+    only |= {"save_strategy": "steps", "save_steps": 1} if checkpoints else {"save_strategy": "no"}
+    config = {key: value for key, value in config.items() if key not in ENDS_EARLY}
+    with measured() as spent:
+        summary = train(few, config | only, output_dir=folder / name)
+    remove_checkpoints(folder / name)
     scale = trained / summary.rows.given
     return Part(
         name,
-        seconds=summary.seconds * scale,
-        fixed_seconds=spent.seconds - summary.seconds,
+        seconds=(summary.seconds - summary.checkpoint_seconds) * scale,
+        fixed_seconds=spent.seconds - summary.seconds + checkpoints * summary.checkpoint_seconds / summary.steps,
         tokens=summary.tokens_seen * scale,
         disk_bytes=_size(folder / name),
         memory_bytes=spent.memory_bytes,
     )
+
+
+def count_checkpoints(config: dict[str, Any], steps: int) -> int:
+    """Return how many checkpoints a training of so many optimizer steps writes."""
+    strategy, every = config.get("save_strategy", "steps"), config.get("save_steps", 500)
+    if strategy == "epoch":
+        return math.ceil(config.get("num_train_epochs", 3))
+    if strategy != "steps":
+        return 0
+    return math.ceil(steps / (math.ceil(every * steps) if every < 1 else every))  # the last step has one too
 
 
 def _evaluation(recipe: Recipe, folder: Path) -> Part:

@@ -14,6 +14,7 @@ from transformers import (
     EarlyStoppingCallback,
     PreTrainedTokenizerBase,
     Trainer,
+    TrainerCallback,
     TrainerState,
     TrainingArguments,
 )
@@ -151,12 +152,13 @@ def carry_out(job: Job, trainer: Trainer, counts: RowCounts) -> TrainingSummary:
         write_record(folder, {"finished": False, **job.identity})
     # Read before the training, which removes old checkpoints.
     before = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)).epoch if checkpoint else 0.0
-    started = time.perf_counter()
+    clock = Clock()
+    trainer.add_callback(clock)
     with explain_out_of_memory(job.args), explain_settings(ImportError):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    seconds = time.perf_counter() - started
+    clock.stop()
     trainer.save_model(folder)
-    summary = _summarise(job, trainer, counts, seconds, trainer.state.epoch - before)
+    summary = _summarise(job, trainer, counts, trainer.state.epoch - before, clock)
     if trainer.is_world_process_zero():
         (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, with the machine's paths in it
         draw_losses(summary)
@@ -178,7 +180,26 @@ def remove_checkpoints(folder: Path) -> None:
         shutil.rmtree(checkpoint)
 
 
-def _summarise(job: Job, trainer: Trainer, counts: RowCounts, seconds: float, epochs: float) -> TrainingSummary:
+class Clock(TrainerCallback):
+    """Counts the seconds of a training, and those from the last event before a checkpoint to the one behind it."""
+
+    def __init__(self) -> None:
+        self.seconds = self.checkpoint_seconds = 0.0
+        self._started = self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        self.seconds = time.perf_counter() - self._started
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        self._since = time.perf_counter()
+
+    on_epoch_end = on_log = on_evaluate = on_step_end
+
+    def on_save(self, *_: object, **__: object) -> None:
+        self.checkpoint_seconds += time.perf_counter() - self._since
+
+
+def _summarise(job: Job, trainer: Trainer, counts: RowCounts, epochs: float, clock: Clock) -> TrainingSummary:
     log = trainer.state.log_history
     losses, held_out = (
         [(entry["step"], entry[key]) for entry in log if key in entry] for key in ("loss", "eval_loss")
@@ -195,5 +216,6 @@ def _summarise(job: Job, trainer: Trainer, counts: RowCounts, seconds: float, ep
         loss_history=losses,
         eval_history=held_out,
         tokens_seen=round(counts.tokens * epochs),
-        seconds=seconds,
+        seconds=clock.seconds,
+        checkpoint_seconds=clock.checkpoint_seconds,
     )

@@ -34,6 +34,7 @@ class TrainingSummary:
         eval_history: ``(step, loss)`` on the held-out rows.
         tokens_seen: Tokens of all epochs since the training was last started, prompts included, padding not.
         seconds: Wall time of the training itself since then.
+        checkpoint_seconds: What of it was spent on writing checkpoints.
         versions: Installed versions of what the result depends on.
     """
 
@@ -52,6 +53,7 @@ class TrainingSummary:
     eval_history: list[tuple[int, float]]
     tokens_seen: int
     seconds: float
+    checkpoint_seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in PACKAGES})
 
     @property

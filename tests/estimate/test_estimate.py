@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from davidgen_hf import cli
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.estimate import Estimate, EstimateSettings, Part, estimate
+from davidgen_hf.estimate.steps import count_checkpoints
 from davidgen_hf.recipe import load_recipe
 
 PARTS = ["reading", "generator", "fragments", "candidates", "guarded", "unique", "scored", "corpus", "follower"]
@@ -55,6 +56,20 @@ def test_every_part_is_run_and_scaled(asked, tmp_path):
     assert found.seconds(4) > parts["generator"].on(1) + parts["follower"].on(1)
     assert "95% of the candidates are taken to pass the guards" in found.notes[0]
     assert len(said) >= 4
+
+
+@pytest.mark.parametrize(
+    ("config", "checkpoints"),
+    [
+        ({"save_strategy": "no"}, 0),
+        ({}, 1),  # transformers' own: every 500 steps, and the last
+        ({"save_steps": 10}, 3),
+        ({"save_steps": 0.1}, 9),  # of 25 steps, every third
+        ({"save_strategy": "epoch", "num_train_epochs": 2}, 2),
+    ],
+)
+def test_checkpoints_are_counted_as_a_training_writes_them(config, checkpoints):
+    assert count_checkpoints(config, 25) == checkpoints
 
 
 def test_tokens_grow_with_the_input_and_the_epochs(asked, tmp_path):

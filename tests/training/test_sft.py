@@ -14,6 +14,7 @@ from trl import SFTConfig, SFTTrainer
 
 from davidgen_hf.engines import EngineSettings, load_engine
 from davidgen_hf.errors import ModelError, RunFolderError, SettingError
+from davidgen_hf.estimate.steps import count_checkpoints
 from davidgen_hf.training import train
 from davidgen_hf.training.job import last_checkpoint, remove_checkpoints
 from davidgen_hf.training.merge import merge_adapter
@@ -54,6 +55,15 @@ def test_the_model_writes_what_it_learnt_and_ends_there(trained):
     assert tokenizer.decode(written[:-1]).startswith(" The number is")
     assert written[-1] == tokenizer.eos_token_id
     assert engine.score(["Say the number 7.\n\nX:"], [" The number is 7."])[0].perplexity < 3
+
+
+@pytest.mark.parametrize("every", [7, 0.3])
+def test_checkpoints_are_timed_and_as_many_as_are_counted_beforehand(trained, rows, tmp_path, every):
+    assert trained[0].checkpoint_seconds == 0
+    saving = trained[1] | {"save_strategy": "steps", "save_steps": every, "num_train_epochs": 3}
+    summary = train(rows, saving, output_dir=tmp_path)
+    assert 0 < summary.checkpoint_seconds < summary.seconds
+    assert len(list(tmp_path.glob("checkpoint-*"))) == count_checkpoints(saving, summary.steps)
 
 
 def test_the_folder_holds_safetensors_tokenizer_generation_config_and_record(trained):
