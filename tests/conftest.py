@@ -110,6 +110,35 @@ def tiny_run(tmp_path_factory, tiny_llama) -> Path:
 
 
 @pytest.fixture(scope="session")
+def declared_run(tmp_path_factory, tiny_llama) -> Path:
+    """A finished run of a tiny model, whose sources its recipe declares."""
+    from davidgen_hf.recipe import load_recipe
+    from davidgen_hf.run import run_recipe
+
+    folder = tmp_path_factory.mktemp("declared")
+    house = "The house number {} stands by the river. It was built long ago, and {} people live in it."
+    passages = [{"id": f"p{n}", "text": house.format(n, n), "license": "CC BY 4.0"} for n in range(6)]
+    seeds = [
+        {"instruction": f"Name {n} rivers.", "output": f"The Nile and {n} more.", "license": "MIT"} for n in range(8)
+    ]
+    for name, rows in (("passages", passages), ("seeds", seeds)):
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    asked = [
+        *(f"corpus.passages.source={folder}/passages.jsonl", f"seeds.source.source={folder}/seeds.jsonl"),
+        *("seeds.held_out=2", "corpus.shard_rows=3", "corpus.guards=none", "corpus.limit.max_tokens=100"),
+        *("corpus.generate.sampling.max_new_tokens=8", "evaluation.max_new_tokens=8"),
+    ]
+    for step in ("generator", "follower"):
+        asked += [f"{step}.{one}" for one in (f"model_name_or_path={tiny_llama}", "max_steps=2", "bf16=false")]
+    declaration = {"written_by": "people", "statement": "Made for this test.", "license": "apache-2.0"}
+    names = ("passages.jsonl", "seeds.jsonl", tiny_llama.name)
+    asked.append(f"provenance.declarations={json.dumps(dict.fromkeys(names, declaration))}")
+    (folder / "asked.json").write_text(json.dumps(asked))
+    run_recipe(load_recipe("demo", asked), folder / "run", lambda _: None)
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
 def nltk_data(shared_data, tmp_path_factory) -> Path:
     """A folder with WordNet and the sentence splitter, in which NLTK looks from then on."""
     import nltk

@@ -131,9 +131,9 @@ def test_the_site_builds_without_a_warning(tmp_path):
 
 
 @pytest.fixture
-def reader(tmp_path, tiny_run, shared_data, monkeypatch) -> Path:
+def reader(tmp_path, declared_run, shared_data, monkeypatch) -> Path:
     """A folder as a reader has it: a finished run that was evaluated, the recipes, and some of SuperNI's tasks."""
-    shutil.copytree(tiny_run, tmp_path / "runs" / "mine")
+    shutil.copytree(declared_run, tmp_path / "runs" / "mine")
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     (tmp_path / "natural-instructions").symlink_to(shared_data / "superni")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -169,4 +169,5 @@ def test_the_first_corpus_is_made_as_the_page_says(tmp_path, monkeypatch):
         r"^```(bash run|python texts|python look)\n(.*?)^```", text, re.DOTALL | re.MULTILINE
     ):
         call(block if language == "bash run" else f"python - <<'EOF'\n{block}EOF", tmp_path)
-    assert (tmp_path / "runs" / "mine" / "follower" / "model.safetensors").is_file()
+    assert (tmp_path / "runs" / "mine" / "generator" / "model.safetensors").is_file()
+    assert (tmp_path / "runs" / "mine" / "report.html").is_file()
