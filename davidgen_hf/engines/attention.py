@@ -4,9 +4,11 @@ It lets many queries attend to a part of the context that is held once: the prom
 or the words with which all contexts open (``Opening``).
 """
 
+from functools import cache, lru_cache
 from typing import Protocol
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -62,11 +64,12 @@ def attention_forward(  # noqa: PLR0913, PLR0917 - the signature is transformers
         NotImplementedError: The layer wants more than a softmax over scores.
     """
     is_shared = shared_prefix is not None or opening is not None
+    in_blocks = query.device.type == "cpu" and not _has_tiles()
     beyond = [name for name in _BEYOND_SOFTMAX if kwargs.get(name) is not None]
     if beyond and is_shared:
         raise NotImplementedError(f"{type(module).__name__} wants {beyond}")
     whole = attention_mask is None and query.shape[2] == key.shape[2] > 1
-    if not is_shared and (beyond or not whole or query.device.type != "cpu"):
+    if not is_shared and (beyond or not whole or not in_blocks):
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     grouped = query.unflatten(1, (key.shape[1], -1))
@@ -75,7 +78,25 @@ def attention_forward(  # noqa: PLR0913, PLR0917 - the signature is transformers
     if opening is not None:
         key = torch.cat([opening.keys[module.layer_idx].expand(len(key), -1, -1, -1), key], 2)
         value = torch.cat([opening.values[module.layer_idx].expand(len(value), -1, -1, -1), value], 2)
-    return attend_in_blocks(grouped, key, value).flatten(1, 2).transpose(1, 2).contiguous(), None
+    if in_blocks:
+        attended = attend_in_blocks(grouped, key, value).flatten(1, 2)
+    else:
+        mask = _causal_mask(query.shape[2], key.shape[2], query.dtype, query.device)
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0, enable_gqa=True)
+    return attended.transpose(1, 2).contiguous(), None
+
+
+@cache
+def _has_tiles() -> bool:
+    """Say whether the processor multiplies by tiles (AMX): SDPA's kernel then beats attention in blocks."""
+    return torch.cpu.get_capabilities().get("amx_bf16", False)
+
+
+@lru_cache(maxsize=1)  # all layers of a pass want the same one
+def _causal_mask(queries: int, keys: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return what to add to scores so that the last query sees all keys and each earlier one a key less."""
+    later = torch.ones(queries, keys, dtype=torch.bool, device=device).triu(keys - queries + 1)
+    return torch.zeros(queries, keys, dtype=dtype, device=device).masked_fill_(later, float("-inf"))
 
 
 def attend_in_blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

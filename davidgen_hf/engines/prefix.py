@@ -88,7 +88,7 @@ def _pad_left(sequences: list[list[int]], device: torch.device) -> tuple[torch.T
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def pad_right(sequences: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
-    """Return ids, ``(len(sequences), longest)``."""
-    longest = max(map(len, sequences))
-    return torch.tensor([[*sequence, *[PAD] * (longest - len(sequence))] for sequence in sequences], device=device)
+def pad_right(sequences: Sequence[Sequence[int]], device: torch.device, length: int = 0) -> torch.Tensor:
+    """Return ids, ``(len(sequences), length)``, or as long as the longest."""
+    length = max(length, *map(len, sequences))
+    return torch.tensor([[*sequence, *[PAD] * (length - len(sequence))] for sequence in sequences], device=device)

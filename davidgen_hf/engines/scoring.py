@@ -1,20 +1,24 @@
 """Scoring: the negative log-likelihood of targets given contexts, with logits for the target's positions only."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import log_softmax
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from davidgen_hf.engines.attention import ATTENTION
 from davidgen_hf.engines.prefix import head_input, pad_right
 from davidgen_hf.engines.tokens import TokenPair
 
-# Logits are made in pieces of at most this size, whatever the vocabulary, and a model may copy them a few times.
+# Logits are made in pieces of at most this size in float32, and a model may copy them a few times.
 _LOGITS_BYTES = 128 * 2**20
-# On a CPU, the softmax over so many logits at a time stays in the processor's cache.
-_CACHED_LOGITS = 2**18
+# On a CPU, the logits of so many tokens of the vocabulary at a time stay in the processor's cache.
+_CACHED_VOCABULARY = 1024
+# Rows are padded to a multiple of this: on a CPU each new shape compiles its kernels, and keeps them.
+_GRID = 16
 # Below so many tokens, an opening that all contexts share is not worth its own forward pass.
 _MIN_OPENING = 8
 
@@ -73,7 +77,7 @@ def _causal_inputs(
     Padding comes last, where no token that counts can see it: no mask is needed.
     """
     skipped = opening.tokens if opening else 0
-    ids = pad_right([[*pair.context[skipped:], *pair.target[:-1]] for pair in pairs], model.device)
+    ids = _pad(model, [[*pair.context[skipped:], *pair.target[:-1]] for pair in pairs], skipped)
     where = [
         row * ids.shape[1] + len(pair.context) - skipped - 1 + offset
         for row, pair in enumerate(pairs)
@@ -88,10 +92,10 @@ def _causal_inputs(
 
 def _encoder_inputs(model: PreTrainedModel, pairs: Sequence[TokenPair]) -> tuple[dict, torch.Tensor]:
     """Return the inputs of an encoder-decoder and the places that predict a target token; the encoder is masked."""
-    ids = pad_right([pair.context for pair in pairs], model.device)
-    mask = pad_right([[1] * len(pair.context) for pair in pairs], model.device)
+    ids = _pad(model, [pair.context for pair in pairs])
+    mask = _pad(model, [[1] * len(pair.context) for pair in pairs])
     start = model.generation_config.decoder_start_token_id
-    decoder_ids = pad_right([[start, *pair.target[:-1]] for pair in pairs], model.device)
+    decoder_ids = _pad(model, [[start, *pair.target[:-1]] for pair in pairs])
     where = [
         row * decoder_ids.shape[1] + offset for row, pair in enumerate(pairs) for offset in range(len(pair.target))
     ]
@@ -99,34 +103,63 @@ def _encoder_inputs(model: PreTrainedModel, pairs: Sequence[TokenPair]) -> tuple
     return inputs, torch.tensor(where, device=model.device)
 
 
+def _pad(model: PreTrainedModel, sequences: Sequence[Sequence[int]], before: int = 0) -> torch.Tensor:
+    """Return ids, ``(len(sequences), length)``: a multiple of ``_GRID`` where the model's positions allow it."""
+    positions = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or sys.maxsize
+    longest = max(map(len, sequences))
+    length = max(longest, min(-(-longest // _GRID) * _GRID, positions - before))
+    return pad_right(sequences, model.device, length)
+
+
 def _positions_nll(model: PreTrainedModel, inputs: dict, where: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the negative log-likelihood of each target token, ``(tokens,)``, float32.
 
-    The first piece of logits comes with the forward pass. Each further piece comes with a pass over a single position,
-    whose hidden state is exchanged for those of the piece: whatever a model does to its logits is then done.
+    The logits of one position come with the forward pass. Where they are what the head alone makes of its hidden
+    state, a CPU does without those of the others; see ``_head_nll``. Else they come with passes over one position,
+    whose hidden state is exchanged for theirs: whatever a model does to its logits is then done.
     """
-    vocabulary = model.config.get_text_config(decoder=True).vocab_size
-    size = max(1, _LOGITS_BYTES // (vocabulary * model.dtype.itemsize))
     hidden: list[torch.Tensor] = []
 
-    def first_piece(states: torch.Tensor) -> torch.Tensor:
+    def first_position(states: torch.Tensor) -> torch.Tensor:
         hidden.append(states.flatten(0, 1)[where])
-        return hidden[0][None, :size]
+        return hidden[0][None, :1]
 
-    with head_input(model, first_piece):
+    with head_input(model, first_position):
         logits = model(**inputs).logits[0]
-    nll = [_token_nll(logits, targets[:size])]
+    head, on_cpu = model.get_output_embeddings(), logits.device.type == "cpu"
+    if on_cpu and type(head) is torch.nn.Linear and torch.equal(head(hidden[0][None, :1])[0], logits):
+        return _head_nll(head, hidden[0], targets)
     one_position = {name: ids[:1, :1] for name, ids in inputs.items() if name.endswith(("input_ids", "mask"))}
-    for start in range(size, len(targets), size):
-        piece = slice(start, start + size)
-        with head_input(model, lambda _states, piece=piece: hidden[0][None, piece]):
+    size = max(1, _LOGITS_BYTES // (4 * logits.shape[-1]))
+    nll = []
+    for states, tokens in zip(hidden[0].split(size), targets.split(size), strict=True):
+        with head_input(model, lambda _, states=states: states[None]):
             logits = model(**one_position, use_cache=False).logits[0]
-        nll.append(_token_nll(logits, targets[piece]))
+        nll.append(cross_entropy(logits.float(), tokens, reduction="none"))
     return torch.cat(nll)
 
 
-def _token_nll(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the negative log-likelihood of each row's target, in float32, ``(rows,)``."""
-    rows = max(1, _CACHED_LOGITS // logits.shape[1]) if logits.device.type == "cpu" else len(logits)
-    parts = zip(logits.split(rows), targets[:, None].split(rows), strict=True)
-    return -torch.cat([log_softmax(part, -1, dtype=torch.float32).gather(1, one)[:, 0] for part, one in parts])
+def _head_nll(head: torch.nn.Linear, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the negative log-likelihood of each target token under ``head`` alone, ``(tokens,)``, float32.
+
+    A part of the vocabulary at a time, so that logits stay in the processor's cache, and in float32, whatever the
+    weights are: logits rounded to bfloat16 would be the largest error of all.
+    """
+    states, bias = hidden.float(), torch.zeros(len(head.weight)) if head.bias is None else head.bias.float()
+    parts = zip(head.weight.split(_CACHED_VOCABULARY), bias.split(_CACHED_VOCABULARY), strict=True)
+    with _native_products(hidden.dtype):
+        sums = [torch.addmm(offset, states, weight.float().T).logsumexp(-1) for weight, offset in parts]
+    own = (states * head.weight[targets].float()).sum(-1) + bias[targets]
+    return torch.stack(sums).logsumexp(0) - own
+
+
+@contextmanager
+def _native_products(dtype: torch.dtype) -> Iterator[None]:
+    """Let a CPU that multiplies bfloat16 do so where float32 factors came from it, which loses nothing."""
+    matmul = torch.backends.mkldnn.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "bf16" if dtype == torch.bfloat16 else before
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before

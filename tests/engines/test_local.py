@@ -98,6 +98,7 @@ def test_score_counts_the_tokens_of_the_target_alone(folder):
 def test_score_is_the_same_in_small_pieces_of_logits(folder, monkeypatch, pieces_of):
     expected = load(folder).score(PROMPTS, TARGETS)
     monkeypatch.setattr("davidgen_hf.engines.scoring._LOGITS_BYTES", pieces_of * 400 * 4)
+    monkeypatch.setattr("davidgen_hf.engines.scoring._CACHED_VOCABULARY", 7 * pieces_of)
     for got, want in zip(load(folder).score(PROMPTS, TARGETS), expected, strict=True):
         assert got.nll == pytest.approx(want.nll, rel=1e-5)
 
@@ -107,6 +108,16 @@ def test_score_does_not_depend_on_the_batch(folder):
     together = engine.score(PROMPTS, TARGETS)
     alone = [engine.score([context], [target])[0] for context, target in zip(PROMPTS, TARGETS, strict=True)]
     assert [score.nll for score in together] == pytest.approx([score.nll for score in alone], rel=1e-5)
+
+
+def test_score_up_to_the_last_position_of_the_model(folder):
+    engine = load(folder)
+    last = engine.max_length or 140
+    contexts = [f"Below is an instruction that describes a task. {word}" for word in ("one", "another")]
+    room = min(engine.tokens_left(contexts)) if engine.max_length else last
+    target = engine.tokenizer.decode(engine.tokenizer("row " * last, add_special_tokens=False).input_ids[: room - 1])
+    for score, context in zip(engine.score(contexts, [target] * 2), contexts, strict=True):
+        assert score.nll == pytest.approx(naive_nll(folder, context, target), rel=1e-5)
 
 
 def test_score_of_a_span_counts_its_first_tokens_only(tiny_llama):

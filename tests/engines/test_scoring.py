@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from davidgen_hf.engines.attention import attend_in_blocks
+from davidgen_hf.engines.attention import attend_in_blocks, attention_forward
 from davidgen_hf.engines.base import EngineSettings
 from davidgen_hf.engines.local import LocalEngine
-from davidgen_hf.engines.scoring import share_opening
+from davidgen_hf.engines.scoring import SharedOpening, _head_nll, share_opening
 from davidgen_hf.engines.tokens import TokenPair
 
 
@@ -40,3 +40,40 @@ def test_blocks_equal_sdpa(queries, before):
         query, key[:, :, None], value[:, :, None], attn_mask=mask, scale=1.0
     )
     torch.testing.assert_close(attend_in_blocks(query, key, value), expected)
+
+
+@pytest.mark.parametrize("has_tiles", [False, True])
+@pytest.mark.parametrize("before", [0, 9])
+def test_attention_is_the_same_on_every_processor(monkeypatch, has_tiles, before):
+    monkeypatch.setattr("davidgen_hf.engines.attention._has_tiles", lambda: has_tiles)
+    draw = torch.Generator().manual_seed(0)
+    query = torch.randn(2, 6, 150, 8, generator=draw)
+    key, value = torch.randn(2, 2, 3, before + 150, 8, generator=draw)
+    opening = SharedOpening(before, (key[:1, :, :before],), (value[:1, :, :before],)) if before else None
+    whole = [
+        torch.cat([states[:1, :, :before].expand(2, -1, -1, -1), states[:, :, before:]], 2) for states in (key, value)
+    ]
+    module = torch.nn.Module()
+    module.layer_idx, module.is_causal, module.num_key_value_groups = 0, True, 2
+    got, _ = attention_forward(
+        module, query, key[:, :, before:], value[:, :, before:], None, scaling=0.3, opening=opening
+    )
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        query,
+        *(states.repeat_interleave(2, 1) for states in whole),
+        attn_mask=torch.ones(150, before + 150, dtype=torch.bool).tril(before),
+        scale=0.3,
+    )
+    torch.testing.assert_close(got, expected.transpose(1, 2))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 3e-5), (torch.float32, 3e-6)])
+def test_logits_are_not_rounded_whatever_the_weights_are(dtype, tolerance, bias):
+    torch.manual_seed(0)
+    head = torch.nn.Linear(64, 3000, bias=bias, dtype=dtype).requires_grad_(requires_grad=False)
+    hidden, targets = 9 * torch.randn(70, 64).to(dtype), torch.randint(3000, (70,))
+    expected = torch.nn.functional.cross_entropy(head.double()(hidden.double()), targets, reduction="none")
+    got = _head_nll(head.to(dtype), hidden, targets)
+    torch.testing.assert_close(got.double(), expected, rtol=tolerance, atol=tolerance)
+    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
