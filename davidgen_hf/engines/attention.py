@@ -4,6 +4,7 @@ It lets many queries attend to a part of the context that is held once: the prom
 or the words with which all contexts open (``Opening``).
 """
 
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Protocol
 
@@ -16,8 +17,8 @@ from transformers.masking_utils import sdpa_mask
 ATTENTION = "davidgen"
 # Arguments that some models hand to their attention function, and that a plain softmax over scores knows nothing of.
 _BEYOND_SOFTMAX = ("softcap", "s_aux", "sliding_window", "position_bias")
-# Queries of one block on a CPU: its scores stay in the processor's cache, and half the square is left out.
-_BLOCK = 128
+# One block of queries: query, key and value as ``attend_in_blocks`` has them.
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Prefix(Protocol):
@@ -64,12 +65,11 @@ def attention_forward(  # noqa: PLR0913, PLR0917 - the signature is transformers
         NotImplementedError: The layer wants more than a softmax over scores.
     """
     is_shared = shared_prefix is not None or opening is not None
-    in_blocks = query.device.type == "cpu" and not _has_tiles()
     beyond = [name for name in _BEYOND_SOFTMAX if kwargs.get(name) is not None]
     if beyond and is_shared:
         raise NotImplementedError(f"{type(module).__name__} wants {beyond}")
     whole = attention_mask is None and query.shape[2] == key.shape[2] > 1
-    if not is_shared and (beyond or not whole or not in_blocks):
+    if not is_shared and (beyond or not whole or query.device.type != "cpu"):
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     grouped = query.unflatten(1, (key.shape[1], -1))
@@ -78,12 +78,8 @@ def attention_forward(  # noqa: PLR0913, PLR0917 - the signature is transformers
     if opening is not None:
         key = torch.cat([opening.keys[module.layer_idx].expand(len(key), -1, -1, -1), key], 2)
         value = torch.cat([opening.values[module.layer_idx].expand(len(value), -1, -1, -1), value], 2)
-    if in_blocks:
-        attended = attend_in_blocks(grouped, key, value).flatten(1, 2)
-    else:
-        mask = _causal_mask(query.shape[2], key.shape[2], query.dtype, query.device)
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0, enable_gqa=True)
-    return attended.transpose(1, 2).contiguous(), None
+    attended = attend_in_blocks(grouped, key, value, *((_by_sdpa, 256) if _has_tiles() else (_by_products, 128)))
+    return attended.flatten(1, 2).transpose(1, 2).contiguous(), None
 
 
 @cache
@@ -92,37 +88,52 @@ def _has_tiles() -> bool:
     return torch.cpu.get_capabilities().get("amx_bf16", False)
 
 
-@lru_cache(maxsize=1)  # all layers of a pass want the same one
-def _causal_mask(queries: int, keys: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Return what to add to scores so that the last query sees all keys and each earlier one a key less."""
-    later = torch.ones(queries, keys, dtype=torch.bool, device=device).triu(keys - queries + 1)
-    return torch.zeros(queries, keys, dtype=dtype, device=device).masked_fill_(later, float("-inf"))
-
-
-def attend_in_blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+def attend_in_blocks(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attend: Attend, size: int
+) -> torch.Tensor:
     """Attend causally, a block of queries at a time, each to the keys up to its own last token.
 
     Args:
         query: Scaled, ``(rows, key heads, groups, queries, size)``; its last token is that of ``key``.
         key: ``(rows, key heads, length, size)``.
         value: ``(rows, key heads, length, value size)``.
+        attend: Does so for one block.
+        size: Queries of a block.
 
     Returns:
         ``(rows, key heads, groups, queries, value size)``.
     """
-    queries = query.shape[3]
-    before = key.shape[2] - queries
+    before = key.shape[2] - query.shape[3]
     blocks = []
-    for start in range(0, queries, _BLOCK):
-        block = query[:, :, :, start : start + _BLOCK]
-        size = block.shape[3]
-        end = before + start + size
-        scores = (block.flatten(2, 3) @ key[:, :, :end].mT).unflatten(2, (-1, size))
-        later = torch.ones(size, size, dtype=torch.bool, device=query.device).triu(1)
-        scores[..., end - size :].masked_fill_(later, float("-inf"))
-        weights = scores.softmax(-1).flatten(2, 3)
-        blocks.append((weights @ value[:, :, :end]).unflatten(2, (-1, size)))
+    for block in query.split(size, 3):
+        before += block.shape[3]
+        blocks.append(attend(block, key[:, :, :before], value[:, :, :before]))
     return torch.cat(blocks, 3)
+
+
+def _by_products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    queries, keys = query.shape[3], key.shape[2]
+    scores = (query.flatten(2, 3) @ key.mT).unflatten(2, (-1, queries))
+    scores[..., keys - queries :].masked_fill_(_later(queries, queries, query.device), float("-inf"))
+    return (scores.softmax(-1).flatten(2, 3) @ value).unflatten(2, (-1, queries))
+
+
+def _by_sdpa(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    mask = _mask(query.shape[3], key.shape[2], query.dtype, query.device)
+    heads = query.flatten(1, 2)
+    attended = scaled_dot_product_attention(heads, key, value, attn_mask=mask, scale=1.0, enable_gqa=True)
+    return attended.unflatten(1, query.shape[1:3])
+
+
+@lru_cache(maxsize=8)  # the blocks of a pass, the same in all layers
+def _mask(queries: int, keys: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    mask = torch.zeros(queries, keys, dtype=dtype, device=device)
+    return mask.masked_fill_(_later(queries, keys, device), float("-inf"))
+
+
+def _later(queries: int, keys: int, device: torch.device) -> torch.Tensor:
+    """Say which keys come after each query, ``(queries, keys)``, where the last of both are the same token."""
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).triu(keys - queries + 1)
 
 
 AttentionInterface.register(ATTENTION, attention_forward)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from davidgen_hf.engines.attention import attend_in_blocks, attention_forward
+from davidgen_hf.engines.attention import _by_products, _by_sdpa, attend_in_blocks, attention_forward
 from davidgen_hf.engines.base import EngineSettings
 from davidgen_hf.engines.local import LocalEngine
 from davidgen_hf.engines.scoring import SharedOpening, _head_nll, share_opening
@@ -39,7 +39,8 @@ def test_blocks_equal_sdpa(queries, before):
     expected = torch.nn.functional.scaled_dot_product_attention(
         query, key[:, :, None], value[:, :, None], attn_mask=mask, scale=1.0
     )
-    torch.testing.assert_close(attend_in_blocks(query, key, value), expected)
+    for attend, size in ((_by_products, 128), (_by_sdpa, 256), (_by_sdpa, 64)):
+        torch.testing.assert_close(attend_in_blocks(query, key, value, attend, size), expected)
 
 
 @pytest.mark.parametrize("has_tiles", [False, True])
