@@ -13,7 +13,7 @@ from pathlib import Path
 
 from datasets import disable_progress_bars
 
-from davidgen_hf.corpus import build_corpus, read_counts, stages
+from davidgen_hf.corpus.build import build_corpus, read_counts, stages
 from davidgen_hf.engines import Engine, EngineSettings, Sampling, load_engine
 from davidgen_hf.processors import GenerateInstructions, GuardCandidates, LimitPassages, ScoreCandidates
 from davidgen_hf.recipe import CorpusSettings

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from davidgen_hf.estimate import EstimateSettings, estimate
 from davidgen_hf.recipe import load_recipe
-from davidgen_hf.run import run_recipe
+from davidgen_hf.run.run import run_recipe
 
 
 def main() -> None:

@@ -22,17 +22,17 @@ from pathlib import Path
 from datasets import Dataset, Features, disable_progress_bars, load_dataset
 
 from davidgen_hf import prompts, schema
-from davidgen_hf.builder import PAIRS
 from davidgen_hf.provenance import Provenance
-from davidgen_hf.publish import build_folder
+from davidgen_hf.publish.builder import PAIRS
+from davidgen_hf.publish.folder import build_folder
 from davidgen_hf.recipe import load_recipe
-from davidgen_hf.shards import write_shard
 from davidgen_hf.sources.embedded import passages
+from davidgen_hf.storage.shards import write_shard
 
 SHARD_ROWS = 256
 ROWS = Features(PAIRS | schema.SCORED)
 BUILDING = (
-    "import resource, sys; from davidgen_hf.publish import build_folder; "
+    "import resource, sys; from davidgen_hf.publish.folder import build_folder; "
     "build_folder([sys.argv[1]], sys.argv[2]); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
 )
 

@@ -14,7 +14,7 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
-from davidgen_hf.near_duplicates import NearDuplicates
+from davidgen_hf.processors.near_duplicates import NearDuplicates
 from davidgen_hf.sources.embedded import seeds
 
 # Tasks whose inputs are questions or commands that people wrote, with the words that stand before them.

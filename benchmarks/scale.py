@@ -17,7 +17,7 @@ import datasets
 import psutil
 
 from benchmarks.workload import read_texts
-from davidgen_hf.corpus import build_corpus, read_counts
+from davidgen_hf.corpus.build import build_corpus, read_counts
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.processors import GenerateInstructions, LimitPassages, ScoreCandidates
 from davidgen_hf.recipe import CorpusSettings, GuardSettings

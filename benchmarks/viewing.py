@@ -27,12 +27,12 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.scale import write_passages
 from benchmarks.workload import read_texts
-from davidgen_hf.corpus import read_counts
+from davidgen_hf.corpus.build import read_counts
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.report import serve_report, write_report
 from davidgen_hf.report.served import INDEX
-from davidgen_hf.run import run_recipe
-from davidgen_hf.shards import shard_paths
+from davidgen_hf.run.run import run_recipe
+from davidgen_hf.storage.shards import shard_paths
 
 ECHO = [f"corpus.{step}.engine.kind=echo" for step in ("limit", "generate", "score")]
 STAGES = ("fragments", "candidates", "guarded", "unique", "scored", "corpus")

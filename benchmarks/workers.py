@@ -15,9 +15,9 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from davidgen_hf.corpus import STAGES
+from davidgen_hf.corpus.build import STAGES
+from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.engines import EngineSettings
-from davidgen_hf.executors import ExecutorSettings, open_executor
 from davidgen_hf.processors import GenerateInstructions
 from davidgen_hf.recipe import CorpusSettings
 from davidgen_hf.sources.passages import PassageSource, Skipped, read_passages

@@ -25,11 +25,11 @@ _HOMES = {
         *("ReverseSeeds", "LimitPassages", "KeepWhole", "ExtractKeywords", "ExtractSentence", "ExtractWithModel"),
         *("GenerateInstructions", "GuardCandidates", "Decontaminate", "ScoreCandidates", "SelectInstruction", "apply"),
     ),
-    "builder": ("DavidGen",),
-    "cards": ("write_cards",),
-    "publish": ("build_folder",),
+    "publish.builder": ("DavidGen",),
+    "publish.cards": ("write_cards",),
+    "publish.folder": ("build_folder",),
     "recipe": ("Recipe", "load_recipe"),
-    "run": ("run_recipe",),
+    "run.run": ("run_recipe",),
     "training": ("train",),
 }
 __all__ = sorted(name for names in _HOMES.values() for name in names)

@@ -12,7 +12,7 @@ from davidgen_hf.errors import DavidgenError, SettingError
 from davidgen_hf.secrecy import hide
 
 if TYPE_CHECKING:
-    from davidgen_hf.executors import ExecutorSettings
+    from davidgen_hf.corpus.executors import ExecutorSettings
 
 # Options of every command that makes a corpus.
 ExecutorKind = Annotated[str, typer.Option("--executor", help="Where shards are made: local or ray (extra `ray`).")]
@@ -76,8 +76,8 @@ def run(
     shard: Shard = None,
 ) -> None:
     """Turn plain text into an instruction corpus, a generator and a follower; a second call does what is missing."""
-    from davidgen_hf.executors import ExecutorSettings
-    from davidgen_hf.run import steps_until
+    from davidgen_hf.corpus.executors import ExecutorSettings
+    from davidgen_hf.run.run import steps_until
 
     asked = _named(passages, text_column, seeds, base_model) + (overrides or [])
     settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
@@ -103,7 +103,7 @@ def corpus(
     shard: Shard = None,
 ) -> None:
     """Make the corpus only, with a generator that is there; train nothing."""
-    from davidgen_hf.executors import ExecutorSettings
+    from davidgen_hf.corpus.executors import ExecutorSettings
 
     asked = _named(passages, text_column, None, base_model)
     asked += [f"corpus.generate.engine.model={json.dumps(generator)}"] if generator else []
@@ -173,9 +173,9 @@ def _run(
     from rich.console import Console
 
     from davidgen_hf.recipe import load_recipe
-    from davidgen_hf.run import describe_missing, run_part, run_recipe
-    from davidgen_hf.shards import Part
-    from davidgen_hf.summary import print_summary
+    from davidgen_hf.run.run import describe_missing, run_part, run_recipe
+    from davidgen_hf.run.summary import print_summary
+    from davidgen_hf.storage.shards import Part
 
     signal.signal(signal.SIGTERM, _stop)
     console = Console()
@@ -250,7 +250,7 @@ def export(
     The candidates of a fragment are answers to one prompt, that which asks for its instruction: so the preferences
     are the generator's, with the candidate that predicts the fragment best as chosen and the worst as rejected.
     """
-    from davidgen_hf.export import export_pairs, export_preferences
+    from davidgen_hf.publish.export import export_pairs, export_preferences
 
     path = output or run / ("preferences.jsonl" if preferences else "corpus.jsonl")
     count = export_preferences(run, path, min_margin) if preferences else export_pairs(run, path)
@@ -384,16 +384,16 @@ def evaluate(
 
         print(write_comparison([Path(target) for target in targets or []], output), end="")
         return
-    from davidgen_hf.tasks import parse_data, task_folder
+    from davidgen_hf.evaluation.tasks import parse_data, task_folder
 
     names = tasks.split(",")
     local = parse_data(data or [], names)
     if tasks_path:
         print(task_folder(local, names, partial))
         return
-    from davidgen_hf.cards import refresh_cards
     from davidgen_hf.evaluation.command import Evaluation, evaluate_all
     from davidgen_hf.evaluation.harness import HarnessSettings, parse_model_args
+    from davidgen_hf.publish.cards import refresh_cards
 
     asked = Evaluation(names, local, partial, output, method, size, potential_risks)
     settings = HarnessSettings(
@@ -461,8 +461,8 @@ def push(
     """
     import time
 
-    from davidgen_hf.hub import PARTS, Push, list_files, push_while_it_runs
-    from davidgen_hf.hub import push as publish
+    from davidgen_hf.publish.hub import PARTS, Push, list_files, push_while_it_runs
+    from davidgen_hf.publish.hub import push as publish
 
     if what not in (*PARTS, "all"):
         raise SettingError(f"--what takes {', '.join(PARTS)} or all, got {what!r}.")
@@ -487,7 +487,7 @@ def pull(
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the dataset.")] = None,
 ) -> None:
     """Give back the folder of a run that was pushed, to go on where it stopped."""
-    from davidgen_hf.hub import pull as download
+    from davidgen_hf.publish.hub import pull as download
 
     print(download(repo, run, revision))
 

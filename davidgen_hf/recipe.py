@@ -12,7 +12,6 @@ from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import InputError, SettingError
-from davidgen_hf.near_duplicates import NearDuplicates
 from davidgen_hf.processors import (
     Decontaminate,
     ExtractKeywords,
@@ -27,6 +26,7 @@ from davidgen_hf.processors import (
     ScoreCandidates,
     SelectInstruction,
 )
+from davidgen_hf.processors.near_duplicates import NearDuplicates
 from davidgen_hf.provenance import ProvenanceRules
 from davidgen_hf.secrecy import refuse_secrets
 from davidgen_hf.sources.origins import name_of

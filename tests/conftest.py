@@ -85,7 +85,7 @@ def tiny_t5(tmp_path_factory) -> Path:
 def tiny_run(tmp_path_factory, tiny_llama) -> Path:
     """A finished run of a tiny model: plain text and answers of instruction data, of which some text is hostile."""
     from davidgen_hf.recipe import load_recipe
-    from davidgen_hf.run import run_recipe
+    from davidgen_hf.run.run import run_recipe
 
     folder = tmp_path_factory.mktemp("tiny_run")
     house = "The house number {} stands by the river. It was built long ago, and {} people live in it."
@@ -113,7 +113,7 @@ def tiny_run(tmp_path_factory, tiny_llama) -> Path:
 def declared_run(tmp_path_factory, tiny_llama) -> Path:
     """A finished run of a tiny model, whose sources its recipe declares."""
     from davidgen_hf.recipe import load_recipe
-    from davidgen_hf.run import run_recipe
+    from davidgen_hf.run.run import run_recipe
 
     folder = tmp_path_factory.mktemp("declared")
     house = "The house number {} stands by the river. It was built long ago, and {} people live in it."

@@ -1,9 +1,8 @@
-"""What every engine can do, the settings that name one, and the one function that loads it."""
+"""What every engine can do, and the settings that name one."""
 
 import hashlib
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -203,27 +202,3 @@ def _is_bare_url(url: str) -> bool:
         return False
     extras = (parts.username, parts.password, parts.query, parts.fragment)
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not any(extras)
-
-
-@lru_cache(maxsize=2)  # a generator and a scorer; a processor holds the settings, so its cache key sees no weights
-def load_engine(settings: EngineSettings) -> Engine:
-    """Load the engine that ``settings`` names, once per process.
-
-    Raises:
-        ModelError: The model is absent or cannot do what the engine needs, or the engine's extra is not installed.
-    """
-    if settings.kind == "echo":
-        from davidgen_hf.engines.echo import EchoEngine
-
-        return EchoEngine(settings)
-    if settings.kind == "vllm":
-        from davidgen_hf.engines.vllm import VllmEngine
-
-        return VllmEngine(settings)
-    if settings.kind == "server":
-        from davidgen_hf.engines.server import ServerEngine
-
-        return ServerEngine(settings)
-    from davidgen_hf.engines.local import LocalEngine
-
-    return LocalEngine(settings)

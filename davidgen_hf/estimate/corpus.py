@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from davidgen_hf.corpus import STAGES, stages
+from davidgen_hf.corpus.build import STAGES, stages
 from davidgen_hf.engines import Engine, load_engine
 from davidgen_hf.estimate.figures import Measured, Part, measured
 from davidgen_hf.estimate.sampling import Population
@@ -16,7 +16,7 @@ from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.prompts import render_follower, render_generator
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.schema import PASSAGE
-from davidgen_hf.shards import write_shard
+from davidgen_hf.storage.shards import write_shard
 
 # So many texts are compared to time the search for near-duplicates.
 COMPARED_TEXTS = 2000

@@ -15,9 +15,9 @@ from davidgen_hf.estimate.figures import Estimate, Part, measured
 from davidgen_hf.estimate.sampling import HELD, Population, spread_dataset, survey
 from davidgen_hf.evaluation.held_out import compare_on_held_out
 from davidgen_hf.recipe import Recipe
-from davidgen_hf.run import STEPS
-from davidgen_hf.shards import read_shard
+from davidgen_hf.run.run import STEPS
 from davidgen_hf.sources.passages import Skipped, read_passages
+from davidgen_hf.storage.shards import read_shard
 from davidgen_hf.training import train
 from davidgen_hf.training.arguments import plan_batch
 from davidgen_hf.training.job import remove_checkpoints

@@ -11,9 +11,9 @@ from davidgen_hf.evaluation.data import describe_source
 from davidgen_hf.evaluation.harness import HarnessSettings, answer_task, open_model
 from davidgen_hf.evaluation.predictions import score_predictions
 from davidgen_hf.evaluation.results import FILE_NAME, FOLDER, summarize, write_results
+from davidgen_hf.evaluation.tasks import BENCHMARKS, DEFAULT_TASKS, PREFIX, local_tasks
 from davidgen_hf.provenance import find_provenance
-from davidgen_hf.record import FILE_NAME as RUN_FILE
-from davidgen_hf.tasks import BENCHMARKS, DEFAULT_TASKS, PREFIX, local_tasks
+from davidgen_hf.storage.record import FILE_NAME as RUN_FILE
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from davidgen_hf.evaluation.data import describe_source, longform_docs, superni_
 from davidgen_hf.evaluation.diversity import Instructions, measure_diversity
 from davidgen_hf.evaluation.rings import draw_rings
 from davidgen_hf.evaluation.root_verbs import root_verbs
-from davidgen_hf.tasks import tasks_path
+from davidgen_hf.evaluation.tasks import tasks_path
 
 # Read from the Hub where no path has that name.
 HUB_BENCHMARKS = ("superni", "longform")

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.files import write_whole
+from davidgen_hf.storage.files import write_whole
 
 FOLDER, FILE_NAME = "evaluation", "results.json"
 # The figure that stands for a benchmark, by the metrics that it has.

@@ -12,7 +12,7 @@ from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import draw, languages, take
 from davidgen_hf.schema import FRAGMENT, PASSAGE
-from davidgen_hf.sentences import sentences, trim
+from davidgen_hf.sources.sentences import sentences, trim
 
 OVERLONG = ("cut", "skip")
 Span = tuple[str, int | None, int | None]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from davidgen_hf.corpus import read_counts
+from davidgen_hf.corpus.build import read_counts
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import SelectInstruction, margin, perplexity
-from davidgen_hf.record import read_record
-from davidgen_hf.shards import iterate_shards, shard_paths
+from davidgen_hf.storage.record import read_record
+from davidgen_hf.storage.shards import iterate_shards, shard_paths
 
 # Histograms: perplexities by tenths of a power of ten, margins by hundredths of a nat, lengths by words.
 PERPLEXITY_STEPS, MARGIN_STEP, OUTPUT_STEP = 10, 0.02, 20

@@ -13,13 +13,13 @@ import jinja2
 from markupsafe import Markup
 
 from davidgen_hf.errors import ProvenanceError
-from davidgen_hf.files import write_whole
 from davidgen_hf.processors.base import draw
 from davidgen_hf.provenance.record import read_provenance
 from davidgen_hf.report import charts
 from davidgen_hf.report.facts import MARGIN_STEP, OUTPUT_STEP, PERPLEXITY_STEPS, Facts, ranked_rows, read_facts
 from davidgen_hf.report.rows import row_of
 from davidgen_hf.report.verbs import verb_picture
+from davidgen_hf.storage.files import write_whole
 
 FILE_NAME = "report.html"
 # Rows that one file holds; more are drawn from by number, and --serve shows all.

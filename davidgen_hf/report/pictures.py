@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from davidgen_hf.cards.pictures import FOLDER
+from davidgen_hf.publish.cards.pictures import FOLDER
 from davidgen_hf.report.facts import MARGIN_STEP, PERPLEXITY_STEPS, Facts, read_facts
 from davidgen_hf.report.verbs import verb_picture
 

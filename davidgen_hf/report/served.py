@@ -14,11 +14,11 @@ from tqdm.auto import tqdm
 
 from davidgen_hf.errors import DavidgenError, SettingError
 from davidgen_hf.processors.select import SelectInstruction
-from davidgen_hf.record import read_record
 from davidgen_hf.report.facts import COLUMNS, ranked_rows, read_facts
 from davidgen_hf.report.page import render
 from davidgen_hf.report.rows import row_of, search_text
-from davidgen_hf.shards import read_note, shard_paths
+from davidgen_hf.storage.record import read_record
+from davidgen_hf.storage.shards import read_note, shard_paths
 
 INDEX = "report.index"
 PAGE_ROWS = 25

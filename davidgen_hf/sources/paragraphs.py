@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from davidgen_hf.errors import SettingError
-from davidgen_hf.sentences import sentences, trim
+from davidgen_hf.sources.sentences import sentences, trim
 
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _BLOCK = re.compile(r"\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*")  # lines up to a blank one

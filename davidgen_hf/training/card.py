@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub import ModelCardData
 
-from davidgen_hf.files import write_whole
+from davidgen_hf.storage.files import write_whole
 from davidgen_hf.training.curve import FILE_NAME as CURVE
 from davidgen_hf.training.summary import TrainingSummary
 

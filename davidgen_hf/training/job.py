@@ -26,7 +26,7 @@ from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments
 from davidgen_hf.engines.base import EngineSettings
 from davidgen_hf.engines.loading import find_model
 from davidgen_hf.errors import ModelError, SettingError
-from davidgen_hf.folders import folder_digest, without_folders
+from davidgen_hf.storage.digests import folder_digest, without_folders
 from davidgen_hf.training.arguments import Batch, make_arguments
 from davidgen_hf.training.card import write_card
 from davidgen_hf.training.config import check_config, read_config

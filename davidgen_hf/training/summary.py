@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.files import write_whole
+from davidgen_hf.storage.files import write_whole
 from davidgen_hf.training.rows import RowCounts
 
 FILE_NAME = "run.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from datasets import get_dataset_config_names, load_dataset
 
-from davidgen_hf.shards import read_shard, shard_paths, write_shard
+from davidgen_hf.storage.shards import read_shard, shard_paths, write_shard
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "dataset_scripts").glob("*.py"))

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-import davidgen_hf.tasks
+import davidgen_hf.evaluation.tasks
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.evaluation import meteor_scores, superni_scores
 from davidgen_hf.evaluation.command import Evaluation, evaluate_all
@@ -17,7 +17,7 @@ SETTINGS = HarnessSettings(device="cpu", max_gen_toks=6)
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(davidgen_hf.tasks, "HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(davidgen_hf.evaluation.tasks, "HF_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

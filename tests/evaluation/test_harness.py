@@ -3,7 +3,7 @@ from importlib.util import find_spec
 
 import pytest
 
-import davidgen_hf.tasks
+import davidgen_hf.evaluation.tasks
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.evaluation import meteor_scores, superni_scores
 from davidgen_hf.evaluation.harness import (
@@ -12,7 +12,7 @@ from davidgen_hf.evaluation.harness import (
     open_model,
     parse_model_args,
 )
-from davidgen_hf.tasks import local_tasks
+from davidgen_hf.evaluation.tasks import local_tasks
 
 GROUP = "davidgen_superni_overlap_extraction"
 TASKS = ("task039_qasc_find_overlapping_words", "task281_points_of_correspondence")
@@ -21,7 +21,7 @@ SETTINGS = HarnessSettings(device="cpu", max_gen_toks=6)
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(davidgen_hf.tasks, "HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(davidgen_hf.evaluation.tasks, "HF_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-import davidgen_hf.tasks
+import davidgen_hf.evaluation.tasks
 from davidgen_hf.errors import EvaluationError, InputError
 from davidgen_hf.evaluation import superni_scores
 from davidgen_hf.evaluation.predictions import score_predictions
-from davidgen_hf.tasks import local_tasks
+from davidgen_hf.evaluation.tasks import local_tasks
 
 GROUP = "davidgen_superni_overlap_extraction"
 TASKS = ("task039_qasc_find_overlapping_words", "task281_points_of_correspondence")
@@ -14,7 +14,7 @@ TASKS = ("task039_qasc_find_overlapping_words", "task281_points_of_correspondenc
 
 @pytest.fixture
 def folder(superni_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(davidgen_hf.tasks, "HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(davidgen_hf.evaluation.tasks, "HF_HOME", str(tmp_path / "cache"))
     return local_tasks({"superni": superni_folder}, [GROUP])[0]
 
 

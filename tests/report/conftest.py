@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from davidgen_hf.recipe import load_recipe
-from davidgen_hf.run import run_recipe
+from davidgen_hf.run.run import run_recipe
 
 # As root, and without asking anything of the network.
 FLAGS = (

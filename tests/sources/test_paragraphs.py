@@ -6,8 +6,8 @@ from itertools import islice, pairwise
 import pytest
 
 from davidgen_hf.errors import SettingError
-from davidgen_hf.sentences import sentences
 from davidgen_hf.sources.paragraphs import Paragraphs, sentence_spans
+from davidgen_hf.sources.sentences import sentences
 
 
 def cut(document: str, min_words: int, max_words: int) -> list[str]:

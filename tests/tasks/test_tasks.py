@@ -4,10 +4,10 @@ import pytest
 import yaml
 from lm_eval.tasks import TaskManager
 
-import davidgen_hf.tasks
+import davidgen_hf.evaluation.tasks
 from davidgen_hf.errors import EvaluationError, InputError, SettingError
+from davidgen_hf.evaluation.tasks import local_tasks, parse_data, task_folder, tasks_path
 from davidgen_hf.prompts import parse_follower
-from davidgen_hf.tasks import local_tasks, parse_data, task_folder, tasks_path
 from davidgen_hf.tasks.superni.utils import table_7_prompt, tk_instruct_prompt
 
 GROUP = "davidgen_superni_overlap_extraction"
@@ -16,7 +16,7 @@ TASKS = ("task039_qasc_find_overlapping_words", "task281_points_of_correspondenc
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(davidgen_hf.tasks, "HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(davidgen_hf.evaluation.tasks, "HF_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")

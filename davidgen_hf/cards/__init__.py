@@ -1,7 +1,0 @@
-"""The three cards of a run: of its corpus, its generator and its follower."""
-
-from davidgen_hf.cards.corpus import Beside, Config, corpus_card
-from davidgen_hf.cards.model import model_card
-from davidgen_hf.cards.writing import README, read_notes, refresh_cards, write_cards
-
-__all__ = ["README", "Beside", "Config", "corpus_card", "model_card", "read_notes", "refresh_cards", "write_cards"]

@@ -1,0 +1,1 @@
+"""Passages to pairs, shard by shard."""

@@ -1,0 +1,215 @@
+"""``DavidGen``: what run folders hold as a dataset of ``datasets``, one configuration a kind of corpus.
+
+    builder = DavidGen(config_name="unsupervised", runs=["runs/mine"])
+    builder.download_and_prepare(file_format="parquet", num_proc=2)   # or "arrow", and then as_dataset()
+    builder.as_streaming_dataset(split="train")
+
+``publish.build_folder`` makes of it a folder that ``load_dataset`` reads without any code of ours.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow
+import pyarrow.compute
+from datasets import ArrowBasedBuilder, BuilderConfig, DatasetInfo, Features, SplitGenerator, Version
+from datasets.builder import Key
+from datasets.fingerprint import Hasher
+from datasets.table import table_cast
+
+from davidgen_hf import __version__, schema
+from davidgen_hf.errors import RunFolderError
+from davidgen_hf.provenance.licenses import may_pass_on
+from davidgen_hf.storage.record import read_record
+from davidgen_hf.storage.shards import column_names, read_table
+
+Filter = Callable[[pyarrow.Table], Any]
+
+PAIRS = Features(schema.PASSAGE | schema.MADE_WITH | schema.FRAGMENT | schema.PAIR)
+SCORED = Features(schema.PASSAGE | schema.MADE_WITH | schema.FRAGMENT | schema.SCORED)
+SEEDS = Features(schema.SEED | schema.TRAINING)
+# Rows of one row group: what a reader has to take at once, so few for streaming, but enough to be read fast.
+ROW_GROUP_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of corpus.
+
+    Args:
+        about: What it holds, for cards.
+        features: Its columns.
+        splits: Patterns of its shards in a run's folder by split.
+        reads: Columns that ``keeps`` looks at.
+        keeps: Says which rows of a table belong to it; ``None`` where all do.
+    """
+
+    about: str
+    features: Features
+    splits: dict[str, str]
+    reads: tuple[str, ...] = ()
+    keeps: Filter | None = None
+
+
+def _is_whole(rows: pyarrow.Table) -> Any:
+    return pyarrow.compute.equal(rows["strategy"], "whole")
+
+
+def _is_unsupervised(rows: pyarrow.Table) -> Any:
+    return pyarrow.compute.and_(_is_whole(rows), pyarrow.compute.invert(rows["supervised"]))
+
+
+def _is_supervised(rows: pyarrow.Table) -> Any:
+    return pyarrow.compute.and_(_is_whole(rows), rows["supervised"])
+
+
+def _is_extracted(rows: pyarrow.Table) -> Any:
+    return pyarrow.compute.invert(_is_whole(rows))
+
+
+def _may_be_passed_on(rows: pyarrow.Table) -> Any:
+    named = pyarrow.compute.unique(rows["license"]).to_pylist()
+    allowed = pyarrow.array([name for name in named if may_pass_on(name)], pyarrow.string())
+    return pyarrow.compute.is_in(rows["license"], allowed)
+
+
+def _pairs(about: str, keeps: Filter | None = None) -> Kind:
+    return Kind(about, PAIRS, {"train": "corpus/*.parquet"}, ("supervised", "strategy"), keeps)
+
+
+# Every pair is in exactly one of the first three.
+KINDS = {
+    "unsupervised": _pairs("pairs whose outputs are whole passages of plain text", _is_unsupervised),
+    "supervised": _pairs("pairs whose outputs are answers of instruction data", _is_supervised),
+    "extracted": _pairs("pairs whose outputs were extracted from passages", _is_extracted),
+    "combined": _pairs("all pairs"),
+    "scored": Kind(
+        "all candidates of every output, with their scores, and why those that were rejected were",
+        SCORED,
+        {"train": "scored/*.parquet"},
+    ),
+    "seeds": Kind(
+        "the seeds, turned around, that the generator was trained on (train) and those held out (test)",
+        SEEDS,
+        {"train": "seeds/train.parquet", "test": "seeds/held_out.parquet"},
+        ("license",),
+        _may_be_passed_on,
+    ),
+}
+
+
+@dataclass
+class DavidGenConfig(BuilderConfig):
+    """A kind of corpus and the run folders that it is taken from."""
+
+    runs: Sequence[str | Path] = ()
+
+    def create_config_id(self, config_kwargs: dict, custom_features: Features | None = None) -> str:
+        """Name the cache after the shards, so that a run that went on is not taken for what it was before."""
+        paths = [
+            path
+            for run in self.runs
+            for pattern in KINDS[self.name].splits.values()
+            for path in Path(run).glob(pattern)
+        ]
+        state = sorted((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
+        return super().create_config_id(config_kwargs | {"runs": Hasher.hash(state)}, custom_features)
+
+
+class DavidGen(ArrowBasedBuilder):
+    """The rows of one kind in one or more run folders, shard by shard, so that memory holds a shard at a time.
+
+    Args:
+        config_name: One of ``KINDS``.
+        runs: Run folders.
+
+    The other arguments are those of ``datasets.DatasetBuilder``.
+
+    Raises:
+        RunFolderError: A folder is no run's, or none holds rows of this kind; raised when rows are asked for.
+    """
+
+    BUILDER_CONFIG_CLASS = DavidGenConfig
+    BUILDER_CONFIGS: ClassVar = [DavidGenConfig(name=name, description=kind.about) for name, kind in KINDS.items()]
+    DEFAULT_CONFIG_NAME = "combined"
+    DEFAULT_WRITER_BATCH_SIZE = 100_000  # a table that _generate_tables yields becomes one row group
+    VERSION = Version(__version__)
+
+    def __init__(self, *arguments: Any, dataset_name: str = "davidgen", **options: Any) -> None:
+        super().__init__(*arguments, dataset_name=dataset_name, **options)
+
+    def _info(self) -> DatasetInfo:
+        return DatasetInfo(description=self.config.description, features=KINDS[self.config.name].features)
+
+    def _split_generators(self, dl_manager: Any) -> list[SplitGenerator]:
+        found = shards_by_split(self.config.runs, self.config.name)
+        if not found:
+            raise RunFolderError(
+                f"{_named(self.config.runs)} holds no rows of the kind {self.config.name!r}; it has "
+                f"{kinds_of(self.config.runs) or 'none yet'}. Name one of these, or finish the run."
+            )
+        return [
+            SplitGenerator(name=split, gen_kwargs={"shards": [str(path) for path in paths]})
+            for split, paths in found.items()
+        ]
+
+    def _generate_tables(self, shards: list[str]) -> Iterator[tuple[Key, pyarrow.Table]]:
+        kind = KINDS[self.config.name]
+        waiting: list[pyarrow.Table] = []
+        for number, path in enumerate(shards):
+            waiting.append(_read(Path(path), kind))
+            if sum(table.nbytes for table in waiting) >= ROW_GROUP_BYTES or number == len(shards) - 1:
+                yield Key(number, 0), pyarrow.concat_tables(waiting)
+                waiting = []
+
+
+def kinds_of(runs: Sequence[str | Path]) -> list[str]:
+    """Return the kinds that run folders hold rows of, in the order of ``KINDS``.
+
+    Raises:
+        RunFolderError: A folder is no run's.
+    """
+    return [name for name in KINDS if shards_by_split(runs, name)]
+
+
+def shards_by_split(runs: Sequence[str | Path], name: str) -> dict[str, list[Path]]:
+    """Return the shards that hold rows of a kind, by split; a split without any is left out.
+
+    Raises:
+        RunFolderError: A folder is no run's, or a shard is damaged.
+    """
+    kind = KINDS[name]
+    for run in runs:
+        read_record(Path(run))
+    found = {
+        split: [path for run in runs for path in sorted(Path(run).glob(pattern)) if _count(path, kind)]
+        for split, pattern in kind.splits.items()
+    }
+    return {split: paths for split, paths in found.items() if paths}
+
+
+def _count(path: Path, kind: Kind) -> int:
+    rows = _columns(path, kind.reads)
+    return rows.num_rows if kind.keeps is None else pyarrow.compute.sum(kind.keeps(rows)).as_py() or 0
+
+
+def _read(path: Path, kind: Kind) -> pyarrow.Table:
+    rows = _columns(path, kind.features)
+    kept = rows if kind.keeps is None else rows.filter(kind.keeps(rows))
+    return table_cast(kept.select(list(kind.features)), kind.features.arrow_schema)
+
+
+def _columns(path: Path, names: Iterable[str]) -> pyarrow.Table:
+    wanted, found = list(names), column_names(path)
+    if missing := [name for name in wanted if name not in found]:
+        raise RunFolderError(
+            f"{path} lacks the columns {missing}: another version of this package wrote it. Read it with that one, "
+            "or make the run anew."
+        )
+    return read_table(path, wanted)
+
+
+def _named(runs: Sequence[str | Path]) -> str:
+    return ", ".join(str(run) for run in runs) or "No run"

@@ -1,0 +1,147 @@
+"""The card of a corpus: what run folders hold, as a ``README.md`` of the Hub."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import DatasetInfo
+from datasets.info import DatasetInfosDict
+from datasets.utils.metadata import MetadataConfigs
+from huggingface_hub import DatasetCard, DatasetCardData
+from markupsafe import Markup
+
+from davidgen_hf.evaluation.results import FILE_NAME, FOLDER
+from davidgen_hf.evaluation.table import compare, to_markdown
+from davidgen_hf.publish.builder import KINDS
+from davidgen_hf.publish.cards.columns import columns_of
+from davidgen_hf.publish.cards.facts import CITATION, attrition, folder_names, told
+from davidgen_hf.publish.cards.license import license_metadata
+from davidgen_hf.publish.cards.origin import Origin, origin_of
+from davidgen_hf.publish.cards.rows import RowFacts, count_rows, mean_perplexities
+from davidgen_hf.publish.cards.text import NOTES, render
+from davidgen_hf.sources.rows import on_hub
+from davidgen_hf.storage.record import read_record
+from davidgen_hf.storage.shards import read_table, shard_paths
+
+SIZES = {1e3: "n<1K", 1e4: "1K<n<10K", 1e5: "10K<n<100K", 1e6: "100K<n<1M", 1e7: "1M<n<10M", 1e8: "10M<n<100M"}
+DEFAULT = "combined"
+
+
+@dataclass(frozen=True)
+class Config:
+    """One configuration of the dataset.
+
+    Args:
+        about: What it holds.
+        data_files: Patterns of its files by split.
+        rows: Number of rows by split.
+        info: What ``datasets`` knows of them, where a builder has written it.
+    """
+
+    about: str
+    data_files: Mapping[str, Sequence[str]]
+    rows: Mapping[str, int]
+    info: DatasetInfo | None = None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What lies beside the card.
+
+    Args:
+        folder: Name of the folder that it lies in.
+        recipes: Whether the recipes do, in ``recipes/``; if not, they stand in the card.
+        pictures: What they show, and their paths.
+        notes: What someone wrote below an earlier card.
+    """
+
+    folder: str
+    recipes: bool = False
+    pictures: Sequence[tuple[str, str]] = ()
+    notes: str = ""
+
+
+def corpus_card(
+    runs: Sequence[Path], configs: Mapping[str, Config], beside: Beside, *, repo: str | None = None
+) -> DatasetCard:
+    """Return the card of what runs hold.
+
+    Args:
+        runs: Run folders, with finished corpora.
+        configs: What can be loaded, by name.
+        beside: What else there is.
+        repo: Id, ``org/name``, that the card tells people to load; without it, they load the folder.
+
+    Raises:
+        RunFolderError: A run is not finished, or a file of it is damaged.
+    """
+    records = [read_record(run) for run in runs]
+    rows = count_rows(runs)
+    origin = origin_of(records, rows)
+    title = repo.partition("/")[2] if repo else " and ".join(dict.fromkeys(record["name"] for record in records))
+    data = _metadata(title, rows, origin, configs)
+    facts = _facts(runs, records) | {
+        "title": title,
+        "address": repo or beside.folder,
+        "repo": repo,
+        "default": DEFAULT if DEFAULT in configs else next(iter(configs)),
+        "names": list(configs),
+        "configs": [
+            (name, split, number, config.about)
+            for name, config in configs.items()
+            for split, number in config.rows.items()
+        ],
+        "columns": columns_of(KINDS[name].features for name in configs),
+        "rows": rows,
+        "samples": rows.samples,
+        "origin": origin,
+        "recipes_beside": beside.recipes,
+        "pictures": beside.pictures,
+        "seeds_left_out": _seeds(runs) - sum(configs["seeds"].rows.values() if "seeds" in configs else ()),
+        "citation": CITATION,
+        "notes": Markup(f"{NOTES}\n{beside.notes}"),
+    }
+    return DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{render('corpus', facts)}")
+
+
+def _metadata(title: str, rows: RowFacts, origin: Origin, configs: Mapping[str, Config]) -> DatasetCardData:
+    languages = rows.iso_languages
+    data = DatasetCardData(
+        pretty_name=title,
+        language=languages or None,
+        annotations_creators=["machine-generated"],
+        language_creators=["found"],
+        multilinguality=["multilingual" if len(languages) > 1 else "monolingual"] if languages else None,
+        size_categories=[next((name for limit, name in SIZES.items() if rows.pairs < limit), "100M<n<1B")],
+        source_datasets=sorted({source for source, *_ in rows.origins if on_hub(source)}) or None,
+        task_categories=["text-generation"],
+        tags=["instruction-tuning", "synthetic", "davidgen", *origin.marks],
+        **license_metadata(origin.license),
+    )
+    MetadataConfigs(
+        {
+            name: {"data_files": [{"split": split, "path": list(paths)} for split, paths in config.data_files.items()]}
+            | ({"default": True} if name == DEFAULT else {})
+            for name, config in configs.items()
+        }
+    ).to_dataset_card_data(data)
+    infos = {name: config.info for name, config in configs.items() if config.info}
+    DatasetInfosDict(infos).to_dataset_card_data(data)
+    return data
+
+
+def _facts(runs: Sequence[Path], records: Sequence[dict]) -> dict:
+    """Return what ``run.json`` and the shards tell of how the corpus came about, and what came of it."""
+    evaluated = [run for run in runs if (run / FOLDER / FILE_NAME).is_file()]
+    return {
+        "runs": [told(one, f"recipes/{name}") for one, name in zip(records, folder_names(runs), strict=True)],
+        "attrition": attrition(records),
+        "perplexities": mean_perplexities(runs),
+        "held_out": [one for record in records if (one := record["steps"].get("evaluation", {})).get("held_out")],
+        "benchmarks": Markup(to_markdown(compare(evaluated))) if evaluated else None,
+        "unguarded": any(record["recipe"]["corpus"].get("guards") == "none" for record in records),
+    }
+
+
+def _seeds(runs: Sequence[Path]) -> int:
+    return sum(read_table(path, []).num_rows for run in runs for path in shard_paths(run / "seeds"))

@@ -1,0 +1,128 @@
+"""What a run says of itself, in the form in which cards show it."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from davidgen_hf.publish.cards.text import words
+from davidgen_hf.recipe import parse_recipe, recipe_files
+from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME
+
+CITATION = """
+@article{wang2023harnessing,
+  title = {Harnessing the Power of {David} against {Goliath}: Exploring Instruction Data Generation
+           without Using Closed-Source Models},
+  author = {Wang, Yue and Wang, Xinrui and Li, Juntao and Chang, Jinxiong and Zhang, Qishen and Liu, Zhongyi
+            and Zhang, Guannan and Zhang, Min},
+  journal = {arXiv preprint arXiv:2308.12711},
+  year = {2023}
+}
+"""
+# Settings that say where and how fast, not what comes of it.
+SILENT = frozenset(
+    (
+        "version",
+        "device",
+        "max_batch_tokens",
+        "memory_share",
+        "concurrency",
+        "timeout_seconds",
+        "base_url",
+        "shard_rows",
+    )
+)
+
+
+def settings_of(record: dict) -> list[tuple[str, str]]:
+    """Return the settings of each step that a run has done, with those that the recipe left at their defaults.
+
+    Raises:
+        SettingError: The recipe is of another version of the package.
+    """
+    recipe = parse_recipe(record["name"], record["recipe"])
+    corpus = recipe.corpus.with_models(model_name(recipe.base_model), "the generator of this run")
+    stages = {one.name: getattr(corpus, one.name) for one in fields(corpus) if one.name != "shard_rows"}
+    shown = {
+        "seeds": {"seeds": asdict(recipe.seeds)},
+        "generator": {"train the generator": recipe.generator},
+        "corpus": {name: _plain(value) for name, value in stages.items()},
+        "follower": {"train the follower": recipe.follower},
+    }
+    done = [step for name, steps in shown.items() if name in record["steps"] for step in steps.items()]
+    return [(step, ", ".join(flatten(settings))) for step, settings in done]
+
+
+def attrition(records: Iterable[dict]) -> list[tuple[str, str, int]]:
+    """Return what came in and what was left out, as (stage, what, rows), summed over runs."""
+    found: Counter[tuple[str, str]] = Counter()
+    for record in records:
+        for step, unit in (("seeds", "seeds"), ("corpus", "passages")):
+            skipped = record["steps"].get(step, {}).get("skipped", {})  # a corpus may be made without seeds
+            for reason, number in skipped.get("counts", {}).items():
+                found["read", f"{unit} skipped: {words(reason)}"] += number
+        counts = record["steps"]["corpus"]["counts"]
+        # A candidate is rejected by a guard or, later, by the scorer, which counts both.
+        for stage, given in (("fragments", "fragments"), ("candidates", "scored"), ("corpus", "corpus")):
+            for what, number in counts[given].items():
+                found[stage, words(what.replace(".", ": "))] += number
+    return [(stage, what, number) for (stage, what), number in found.items() if number]
+
+
+def folder_names(runs: Sequence[Path]) -> list[str]:
+    """Return a name for each run, after its folder; a later one of the same name gets a number."""
+    names: list[str] = []
+    for run in runs:
+        name, number = run.resolve().name, 2
+        while name in names:
+            name, number = f"{run.resolve().name}-{number}", number + 1
+        names.append(name)
+    return names
+
+
+def told(record: dict, folder: str) -> dict[str, Any]:
+    """Return what a card tells of one run; ``folder`` is where its recipe lies, or is to be put."""
+    command = "run" if "generator" in record["steps"] else "corpus"
+    return {
+        "name": record["name"],
+        "settings": settings_of(record),
+        "versions": versions_of(record),
+        "seconds": sum(step["seconds"] for step in record["steps"].values()),
+        "command": shlex.join(["davidgen", command, folder, "--output", f"runs/{Path(folder).name}"]),
+        "folder": folder,
+        "recipe": recipe_files(record["recipe"]),
+    }
+
+
+def versions_of(record: dict) -> str:
+    """Return the versions of a record in one line."""
+    return ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+
+
+def model_name(name: str) -> str:
+    """Return what a model is called on the Hub, where ``embedded`` stands for one."""
+    return MODEL_NAME if name == EMBEDDED else name
+
+
+def _plain(settings: Any) -> Any:
+    """Return settings as nested mappings; several sources are numbered."""
+    if isinstance(settings, list | tuple):
+        return [_plain(one) for one in settings]
+    return asdict(settings) if is_dataclass(settings) else settings
+
+
+def flatten(settings: Any, key: str = "") -> Iterator[str]:
+    """Yield ``place.name = value`` of nested settings; a part without settings is named alone."""
+    if isinstance(settings, list | tuple) and any(isinstance(one, Mapping) for one in settings):
+        settings = dict(enumerate(settings, start=1))
+    if isinstance(settings, Mapping):
+        told = {name: value for name, value in settings.items() if value not in (None, (), []) and name not in SILENT}
+        if key and not told:
+            yield key
+        for name, value in told.items():
+            yield from flatten(value, f"{key}.{name}" if key else str(name))
+    else:
+        value = " ".join(map(str, settings)) if isinstance(settings, list | tuple) else settings
+        yield f"{key} = {value}" if key else str(value)

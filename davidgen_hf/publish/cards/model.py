@@ -1,0 +1,130 @@
+"""The cards of the two models of a run, the instruction generator and the instruction follower."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from huggingface_hub import ModelCard, ModelCardData
+from markupsafe import Markup
+
+from davidgen_hf import prompts
+from davidgen_hf.errors import RunFolderError
+from davidgen_hf.evaluation.model_index import eval_results
+from davidgen_hf.evaluation.results import FILE_NAME as RESULTS
+from davidgen_hf.evaluation.results import FOLDER as EVALUATION
+from davidgen_hf.evaluation.results import read_results
+from davidgen_hf.evaluation.table import compare, to_markdown
+from davidgen_hf.provenance import judge_model
+from davidgen_hf.publish.cards.facts import CITATION, flatten, model_name, told, versions_of
+from davidgen_hf.publish.cards.license import license_metadata
+from davidgen_hf.publish.cards.origin import Origin, origin_of
+from davidgen_hf.publish.cards.rows import count_rows
+from davidgen_hf.publish.cards.text import NOTES, literal, plain, render
+from davidgen_hf.sources.rows import on_hub
+from davidgen_hf.storage.record import read_record
+from davidgen_hf.training.curve import FILE_NAME as CURVE
+from davidgen_hf.training.summary import FILE_NAME
+
+Role = Literal["generator", "follower"]
+ABOUT = {"generator": "instruction-generation", "follower": "instruction-tuning"}
+
+
+def model_card(run: Path, role: Role, *, repo: str | None = None, notes: str = "") -> ModelCard:
+    """Return the card of a model that a run has trained.
+
+    Args:
+        run: The run's folder.
+        role: Which of its models.
+        repo: Id of the corpus, ``org/name``; the models are ``org/name-generator`` and ``org/name-follower``. Without
+            it, the card speaks of the folder that it lies in.
+        notes: What someone wrote below an earlier card.
+
+    Raises:
+        RunFolderError: The run has no such model, or a file of it is damaged.
+    """
+    record, training = read_record(run), _read_training(run / role)
+    rows = count_rows([run])
+    origin = origin_of([record], rows)
+    base = model_name(record["recipe"][role]["model_name_or_path"])
+    is_adapter = (run / role / "adapter_config.json").is_file()
+    title = f"{repo.partition('/')[2] if repo else record['name']}-{role}"
+    results = read_results(run) if role == "follower" and (run / EVALUATION / RESULTS).is_file() else None
+    data = _metadata(record, role, base, origin, repo) | {
+        "language": rows.iso_languages or None,
+        "model_name": title,
+        "library_name": "peft" if is_adapter else "transformers",
+        "eval_results": eval_results(results) or None if results else None,
+    }
+    if on_hub(base):
+        data |= {"base_model": base, "base_model_relation": "adapter" if is_adapter else "finetune"}
+    facts = {
+        "title": title,
+        "arguments": _pipeline_arguments(f"{repo}-{role}" if repo else f"{run.resolve().name}/{role}", is_adapter),
+        "kind": "An adapter (LoRA)" if is_adapter else "A fine-tuned copy",
+        "base": Markup(f"[{plain(base)}](https://huggingface.co/{base})") if on_hub(base) else base,
+        "base_revision": training["base_revision"],
+        "license": _license(role, base, origin),
+        "corpus": repo,
+        "origin": origin,
+        "training": training,
+        "settings": ", ".join(flatten(training["recipe"])),
+        "versions": versions_of(training),
+        "curve": CURVE if (run / role / CURVE).is_file() else None,
+        "runs": [told(record, "recipe")],
+        "recipes_beside": False,
+        "citation": CITATION,
+        "notes": Markup(f"{NOTES}\n{notes}"),
+    }
+    facts |= _of_generator(record) if role == "generator" else _of_follower(run, record, results)
+    return ModelCard(f"---\n{ModelCardData(**data).to_yaml()}\n---\n\n{render(role, facts)}")
+
+
+def _metadata(record: dict, role: Role, base: str, origin: Origin, repo: str | None) -> dict[str, Any]:
+    """Return what both kinds of model have in common; what is no id of the Hub is left to the text."""
+    seeds = record["recipe"]["seeds"].get("source", {}).get("source", "")
+    data = repo if role == "follower" else seeds if on_hub(seeds) else None
+    return {
+        **license_metadata(_license(role, base, origin)),
+        "pipeline_tag": "text-generation",
+        "datasets": [data] if data else None,
+        "tags": ["davidgen", "trl", "sft", ABOUT[role], *origin.marks],
+    }
+
+
+def _pipeline_arguments(address: str, is_adapter: bool) -> Markup:
+    """Return how a pipeline loads the model; of an adapter it would take the base model's tokenizer."""
+    named = literal(address)
+    return Markup(f'"text-generation", model={named}' + (f", tokenizer={named}" if is_adapter else ""))
+
+
+def _license(role: Role, base: str, origin: Origin) -> str | None:
+    """Return the licence of the base model, as the run recorded it, or as the tables have it."""
+    part = "base_model" if role == "generator" else "follower_base"
+    recorded = [one.license for one in origin.provenance.of_role(part)]
+    return recorded[0] if recorded else judge_model(base).license
+
+
+def _of_generator(record: dict) -> dict[str, Any]:
+    styles = record["recipe"]["seeds"].get("reverse", {}).get("styles") or list(prompts.STYLES)
+    return {"styles": styles, "style": prompts.STYLES[styles[0]]}
+
+
+def _of_follower(run: Path, record: dict, results: dict | None) -> dict[str, Any]:
+    held_out = record["steps"].get("evaluation", {})
+    return {
+        "held_out": held_out if held_out.get("held_out") else None,
+        "benchmarks": Markup(to_markdown(compare([run]))) if results else None,
+    }
+
+
+def _read_training(folder: Path) -> dict[str, Any]:
+    path = folder / FILE_NAME
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["finished"]:
+            return content
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{path} is damaged ({error!r}). Put back a copy of it.") from error
+    raise RunFolderError(f"{folder} holds no finished training. Finish the run with `davidgen run`.")

@@ -1,0 +1,71 @@
+"""Where the corpora of runs come from, all together, as their cards say it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from davidgen_hf.provenance import Part, Provenance, with_license
+from davidgen_hf.publish.cards.rows import RowFacts
+
+NOT_RECORDED = "What the run was made with was not recorded."
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of the origin of a corpus, and whether it was made for trying things out."""
+
+    provenance: Provenance
+    demo: bool
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """What it was made with."""
+        return self.provenance.parts
+
+    @property
+    def answer(self) -> str:
+        """The worst verdict on a part."""
+        return self.provenance.answer
+
+    @property
+    def restricted(self) -> bool:
+        """Whether a closed model wrote a part of it, or a term forbids to train on one."""
+        return self.provenance.restricted
+
+    @property
+    def license(self) -> str | None:
+        """Licence that it may carry; ``None`` where none is known."""
+        return self.provenance.license
+
+    @property
+    def reason(self) -> str:
+        """Why that licence, or why none."""
+        return self.provenance.license_reason.partition(". ")[0].removesuffix(".")
+
+    @property
+    def marks(self) -> list[str]:
+        """Tags that tell of it."""
+        return [name for name, true in (("demo", self.demo), ("restricted", self.restricted)) if true]
+
+
+def origin_of(records: Sequence[dict], rows: RowFacts) -> Origin:
+    """Return where the corpora of runs come from, all together.
+
+    The licence of one corpus is what its run recorded; that of several follows from all their rows.
+    """
+    found = [Provenance.from_record(one["provenance"]) for one in records if "provenance" in one]
+    demo = any(record["demo"] for record in records)
+    if len(found) < len(records):
+        return Origin(Provenance((), license_reason=NOT_RECORDED), demo)
+    if len(found) == 1:
+        return Origin(found[0], demo)
+    parts = tuple(dict.fromkeys(part for one in found for part in one.parts))
+    whole = replace(found[0], parts=parts, allow_restricted=any(one.allow_restricted for one in found))
+    declared = {one.license for one in found}
+    return Origin(
+        with_license(
+            whole,
+            [license for *_, license in rows.origins],
+            declared=declared.pop() if len(declared) == 1 else None,
+        ),
+        demo,
+    )

@@ -1,0 +1,88 @@
+"""What the shards of runs hold, counted shard by shard: origins, languages, perplexities, and rows to show."""
+
+import heapq
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from davidgen_hf.processors.base import draw
+from davidgen_hf.processors.select import perplexity, rank
+from davidgen_hf.storage.shards import read_table, shard_paths
+
+SHOWN = 10
+_ORIGIN = ("source", "config", "revision", "license")
+
+
+@dataclass
+class RowFacts:
+    """What is known of the pairs of runs.
+
+    Args:
+        origins: Rows by source, configuration, revision and licence.
+        languages: Rows by language.
+        strategies: Rows by strategy of extraction.
+        samples: Rows drawn by their ids, the same in every call.
+    """
+
+    origins: Counter = field(default_factory=Counter)
+    languages: Counter = field(default_factory=Counter)
+    strategies: Counter = field(default_factory=Counter)
+    samples: list[dict] = field(default_factory=list)
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs."""
+        return self.strategies.total()
+
+    @property
+    def iso_languages(self) -> list[str]:
+        """Languages that have a code of ISO 639, as the Hub asks for."""
+        return sorted(name for name in self.languages if re.fullmatch("(?!und)[a-z]{2,3}", name or ""))
+
+
+def count_rows(runs: Iterable[Path]) -> RowFacts:
+    """Count the pairs of runs.
+
+    Raises:
+        RunFolderError: A shard is damaged.
+    """
+    facts = RowFacts()
+    drawn: list[tuple[int, Path, int]] = []
+    for path in _shards(runs, "corpus"):
+        rows = read_table(path, [*_ORIGIN, "id", "language", "strategy"])
+        facts.origins.update(zip(*(rows[name].to_pylist() for name in _ORIGIN), strict=True))
+        facts.languages.update(rows["language"].to_pylist())
+        facts.strategies.update(rows["strategy"].to_pylist())
+        ids = zip(*(rows[name].to_pylist() for name in ("source", "id", "strategy")), strict=True)
+        here = ((draw(2**64, *identity), path, number) for number, identity in enumerate(ids))
+        drawn = heapq.nsmallest(SHOWN, [*drawn, *here])
+    facts.samples = [read_table(path).slice(number, 1).to_pylist()[0] for _, path, number in drawn]
+    return facts
+
+
+def mean_perplexities(runs: Iterable[Path]) -> dict[str, dict[str, float]] | None:
+    """Return mean and median perplexity of winners, random candidates and losers; None where no row had a choice.
+
+    Only rows count that had at least two candidates left.
+    """
+    chosen: dict[str, list[float]] = {"winner": [], "random": [], "loser": []}
+    for path in _shards(runs, "scored"):
+        for candidates in read_table(path, ["candidates"])["candidates"].to_pylist():
+            ranked = rank(candidates)
+            if len(ranked) > 1:
+                middle = ranked[draw(len(ranked), ranked[0]["instruction"], ranked[0]["nll"])]
+                for values, one in zip(chosen.values(), (ranked[0], middle, ranked[-1]), strict=True):
+                    values.append(perplexity(one))
+    if not chosen["winner"]:
+        return None
+    return {
+        name: {"rows": len(values), "mean": statistics.fmean(values), "median": statistics.median(values)}
+        for name, values in chosen.items()
+    }
+
+
+def _shards(runs: Iterable[Path], stage: str) -> Iterator[Path]:
+    return (path for run in runs for path in shard_paths(run / stage))

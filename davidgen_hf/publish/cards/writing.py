@@ -1,0 +1,80 @@
+"""Cards to files: the README.md of a run's folder and of its models' folders."""
+
+from pathlib import Path
+
+from davidgen_hf.publish.builder import KINDS, shards_by_split
+from davidgen_hf.publish.cards.corpus import Beside, Config, corpus_card
+from davidgen_hf.publish.cards.model import model_card
+from davidgen_hf.publish.cards.pictures import pictures_of
+from davidgen_hf.publish.cards.text import NOTES
+from davidgen_hf.storage.files import write_whole
+from davidgen_hf.storage.record import FILE_NAME as RECORD
+from davidgen_hf.storage.shards import read_table
+from davidgen_hf.training.summary import FILE_NAME
+
+README = "README.md"
+_PARTS = ("unsupervised", "supervised", "extracted")
+
+
+def write_cards(run: Path, *, repo: str | None = None) -> list[Path]:
+    """Write the cards of what a run has finished: ``README.md``, ``generator/README.md``, ``follower/README.md``.
+
+    What someone wrote below the line that says so is kept. With its card, ``load_dataset`` reads a run's folder.
+
+    Args:
+        run: The run's folder.
+        repo: Id, ``org/name``, under which the corpus is, or will be, on the Hub.
+
+    Returns:
+        The paths of the cards.
+
+    Raises:
+        RunFolderError: It is no run's folder, or a file of it is damaged.
+    """
+    cards = {}
+    configs = folder_configs(run)
+    if configs:
+        path = run / README
+        beside = Beside(run.resolve().name, pictures=pictures_of(run), notes=read_notes(path))
+        cards[path] = corpus_card([run], configs, beside, repo=repo)
+    for role in ("generator", "follower"):
+        if (run / role / FILE_NAME).is_file():
+            path = run / role / README
+            cards[path] = model_card(run, role, repo=repo, notes=read_notes(path))
+    for path, card in cards.items():
+        if not path.is_file() or path.read_text("utf-8") != str(card):
+            write_whole(path, str(card))
+    return list(cards)
+
+
+def refresh_cards(folder: Path) -> None:
+    """Write the cards of a run anew, so that they tell of an evaluation; another folder is left alone.
+
+    Raises:
+        RunFolderError: A file of the run is damaged.
+    """
+    if (folder / RECORD).is_file():
+        write_cards(folder)
+
+
+def read_notes(path: Path) -> str:
+    """Return what someone wrote below the card at ``path``; nothing where there is none."""
+    return path.read_text("utf-8").partition(NOTES)[2].strip() if path.is_file() else ""
+
+
+def folder_configs(run: Path) -> dict[str, Config]:
+    """Return what can be loaded of a run's folder as it is.
+
+    Its files are not split by kind: where all pairs are of one kind, they go by its name too.
+    """
+    held = {name: found for name in KINDS if (found := shards_by_split([run], name))}
+    mixed = len(held.keys() & set(_PARTS)) > 1
+    return {
+        name: Config(
+            KINDS[name].about,
+            {split: [KINDS[name].splits[split]] for split in found},
+            {split: sum(read_table(path, []).num_rows for path in paths) for split, paths in found.items()},
+        )
+        for name, found in held.items()
+        if not (mixed and name in _PARTS)
+    }

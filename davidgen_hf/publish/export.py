@@ -1,0 +1,130 @@
+"""A run's rows in the forms that other tools train on: pairs, and TRL's preferences."""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+
+from davidgen_hf import prompts
+from davidgen_hf.errors import InputError, RunFolderError
+from davidgen_hf.processors.select import rank
+from davidgen_hf.storage.shards import read_table, shard_paths
+
+PAIR_COLUMNS = ("instruction", "input", "output")
+_TEXT = pyarrow.string()
+PREFERENCE = pyarrow.schema({"prompt": _TEXT, "chosen": _TEXT, "rejected": _TEXT, "margin": pyarrow.float64()})
+
+
+def export_pairs(run: Path, output: Path) -> int:
+    """Write instruction, input and output of the corpus, the form that most trainers read.
+
+    Args:
+        run: A run's folder.
+        output: A ``.jsonl`` or ``.parquet`` file to write, in place of an earlier one.
+
+    Returns:
+        How many rows there are.
+
+    Raises:
+        RunFolderError: The run has no corpus, or a shard is damaged.
+        InputError: The file is of another kind, or cannot be written.
+    """
+    return _write((read_table(path, list(PAIR_COLUMNS)) for path in _shards(run, "corpus")), output)
+
+
+def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
+    """Write best against worst candidate of each fragment, as TRL's ``DPOTrainer`` reads them.
+
+    The candidates of a fragment answer one prompt, the generator's, so they are preferences of an instruction
+    *generator*: ``prompt`` asks for the instruction of the output, ``chosen`` is the candidate that predicts it best,
+    ``rejected`` the one that predicts it worst. ``margin`` is how far they lie apart, in nats a token of the output.
+    Candidates that a guard rejected were not scored and are neither.
+
+    Args:
+        run: A run's folder.
+        output: A ``.jsonl`` or ``.parquet`` file to write, in place of an earlier one.
+        min_margin: Least distance, in nats a token.
+
+    Returns:
+        How many rows there are; fragments with fewer than two scored candidates yield none.
+
+    Raises:
+        RunFolderError: The run has no scores, or a shard is damaged.
+        InputError: The file is of another kind, or cannot be written.
+    """
+    columns = ["output", "candidates"]
+    tables = (
+        pyarrow.Table.from_pylist(list(_preferences(read_table(path, columns), min_margin)), schema=PREFERENCE)
+        for path in _shards(run, "scored")
+    )
+    return _write(tables, output)
+
+
+def _preferences(rows: pyarrow.Table, min_margin: float) -> Iterator[dict]:
+    for row in rows.to_pylist():
+        ranked = rank(row["candidates"])
+        if len(ranked) < 2:
+            continue
+        best, worst = ranked[0], ranked[-1]
+        margin = (worst["nll"] - best["nll"]) / best["n_tokens"]
+        chosen, rejected = (prompts.render_answer(one["instruction"], one["input"] or "") for one in (best, worst))
+        if margin >= min_margin and chosen != rejected:
+            prompt = prompts.render_generator(row["output"], best["style"])
+            yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": margin}
+
+
+def _shards(run: Path, stage: str) -> list[Path]:
+    paths = shard_paths(run / stage)
+    if not paths:
+        raise RunFolderError(
+            f"{run / stage} holds no finished shard. Name the folder of a run whose step `corpus` has begun to write "
+            "it: davidgen run RECIPE --output RUN_DIR."
+        )
+    return paths
+
+
+def _write(tables: Iterator[pyarrow.Table], output: Path) -> int:
+    """Write tables one by one, so that memory stays flat; a crash leaves no file of that name."""
+    if output.suffix not in WRITERS:
+        raise InputError(f"{output} ends in {output.suffix!r}; name a file that ends in {' or '.join(WRITERS)}.")
+    draft = output.with_name(f"{output.name}.part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        count = WRITERS[output.suffix](tables, draft)
+        os.replace(draft, output)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise InputError(f"{output} cannot be written: {error.strerror}. Name another file with --output.") from error
+    return count
+
+
+def _write_jsonl(tables: Iterator[pyarrow.Table], path: Path) -> int:
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for table in tables:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
+            count += len(table)
+    return count
+
+
+def _write_parquet(tables: Iterator[pyarrow.Table], path: Path) -> int:
+    first = next(tables)
+    schema = first.schema.remove_metadata()
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        count = 0
+        for table in chain([first], tables):
+            writer.write_table(table.replace_schema_metadata(None))
+            count += len(table)
+    return count
+
+
+WRITERS: dict[str, Callable[[Iterator[pyarrow.Table], Path], int]] = {
+    ".jsonl": _write_jsonl,
+    ".parquet": _write_parquet,
+}

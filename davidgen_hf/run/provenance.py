@@ -1,0 +1,253 @@
+"""A recipe to its provenance: every source and model at its commit, judged before anything is done with it."""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from davidgen_hf.engines import EngineSettings
+from davidgen_hf.engines.closed_source import closed_source_reason
+from davidgen_hf.engines.loading import find_model
+from davidgen_hf.errors import RunFolderError
+from davidgen_hf.provenance import Part, Provenance, ProvenanceRules, compose, find_provenance, require, with_license
+from davidgen_hf.provenance.verdict import Verdict
+from davidgen_hf.recipe import CorpusSettings, Recipe
+from davidgen_hf.sources.origins import model_part, name_of, source_part
+from davidgen_hf.sources.passages import Skipped, read_passages
+from davidgen_hf.sources.seeds import read_seeds
+from davidgen_hf.sources.source import Source
+from davidgen_hf.storage.record import FILE_NAME, RunRecord, read_record
+from davidgen_hf.storage.shards import read_table, shard_paths
+from davidgen_hf.training import resolve_model
+
+# Kinds of engines that load a model in this process; a server has its own.
+LOADED = ("transformers", "vllm")
+AnySource = TypeVar("AnySource", bound=Source)
+
+
+class Pins:
+    """What an earlier call has found: commits that stay, whatever their branches have become, and the verdicts."""
+
+    def __init__(self, recorded: Provenance | None) -> None:
+        self._parts = {(part.role, part.name, part.config): part for part in recorded.parts} if recorded else {}
+
+    def part(self, role: str, name: str, config: str | None, judge: Callable[[], Part]) -> Part:
+        """Return the part as it was recorded, with what was declared of it forgotten, or judge it now."""
+        known = self._parts.get((role, name, config))
+        if known is None:
+            return judge()
+        if known.declaration is None:
+            return known
+        reason = f"What was declared of {name} no longer is."
+        return replace(known, answer="unknown", reason=reason, declaration=None)
+
+    def source(self, role: str, source: AnySource) -> AnySource:
+        """Return a source of the Hub at its commit, with its licence; any other as it is."""
+        known = self._parts.get((role, source.source, source.config or None))
+        if known is None or known.revision is None:
+            return source.resolved()
+        return replace(source, revision=known.revision, license=source.license or known.license or "")
+
+    def commit(self, role: str, name: str) -> str | None:
+        """Return the commit of a model of the Hub."""
+        known = self._parts.get((role, name, None))
+        return known.revision if known else None
+
+
+def pin(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Recipe:
+    """Return the recipe with every source and model of the Hub at a commit, as far as the steps use it.
+
+    Raises:
+        InputError: A dataset is not there, or the Hub cannot be reached.
+        ModelError: A model is absent or of the wrong kind.
+    """
+    training = {}
+    for section, role in (("generator", "base_model"), ("follower", "follower_base")):
+        values = getattr(recipe, section)
+        if section not in steps and not (role == "base_model" and "corpus" in steps and _runs_base(recipe)):
+            continue
+        name = values["model_name_or_path"]
+        commit = pins.commit(role, name)
+        commit = commit or resolve_model(name, values.get("model_revision"))[1]
+        training[section] = values | ({"model_revision": commit} if commit else {})
+    if "seeds" in steps:
+        seeds = tuple(pins.source("seeds", one) for one in recipe.seeds.sources)
+        training["seeds"] = replace(recipe.seeds, source=seeds)
+    if "corpus" not in steps:
+        return replace(recipe, **training)
+    corpus = recipe.corpus
+    sources = tuple(pins.source("passages", one) for one in corpus.sources)
+    steps = {"generate": _engine_at_commit(corpus.generate, "generator", pins)}
+    steps["score"] = _engine_at_commit(corpus.score, "scorer", pins)
+    if corpus.extract.model is not None:
+        model = _engine_at_commit(corpus.extract.model, "extractor", pins)
+        steps["extract"] = replace(corpus.extract, model=model)
+    return replace(
+        recipe,
+        **training,
+        corpus=replace(corpus, passages=sources, **steps),
+    )
+
+
+def judge(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Provenance:
+    """Judge the parts of a pinned recipe that the steps use.
+
+    Raises:
+        InputError: A source cannot be read.
+        ProvenanceError: A part is restricted and the recipe does not allow that, or unknown and not declared.
+    """
+    settings = recipe.corpus.with_models(recipe.base_model, "", recipe.generator.get("model_revision"))
+    engines = _engines(settings) if "corpus" in steps else {}
+    trains = "generator" in steps or ("corpus" in steps and "generator" not in engines)
+    seeds = recipe.seeds.sources if trains or "seeds" in steps else ()
+    parts = [_source("seeds", one, pins) for one in seeds]
+    parts += [_source("passages", one, pins) for one in settings.sources if "corpus" in steps]
+    if trains:
+        parts.append(_model("base_model", recipe.base_model, recipe.generator.get("model_revision"), pins))
+    parts += [_engine(role, engine, pins) for role, engine in engines.items()]
+    if "follower" in steps:
+        follower = recipe.follower
+        parts.append(_model("follower_base", follower["model_name_or_path"], follower.get("model_revision"), pins))
+    return Provenance(tuple(_ruled(parts, recipe.provenance)), recipe.provenance.allow_restricted)
+
+
+def _ruled(parts: list[Part], rules: ProvenanceRules) -> list[Part]:
+    """Return the parts with what is declared of them, and the generator that comes of seeds and base model."""
+    verdicts = require([part.verdict for part in parts], rules)
+    ruled = [
+        replace(Part.of(part.role, verdict), config=part.config, revision=part.revision)
+        for part, verdict in zip(parts, verdicts, strict=True)
+    ]
+    roles = {part.role for part in ruled}
+    if "base_model" in roles and "generator" not in roles:
+        *taught, base = [part for part in ruled if part.role in ("seeds", "base_model")]
+        name = f"{base.id} tuned on {', '.join(part.id for part in taught)}"
+        verdict = compose(name, [base.verdict, *(part.verdict for part in taught)], license=base.license)
+        ruled.insert(ruled.index(base) + 1, Part.of("generator", verdict))
+    return ruled
+
+
+def _engines(settings: CorpusSettings) -> dict[str, EngineSettings]:
+    """Return the engines of a corpus by their role; that of the generator only if it is not one the run trains."""
+    steps = {"generator": settings.generate, "extractor": settings.extract.model, "scorer": settings.score}
+    engines = {role: step.engine for role, step in steps.items() if step is not None}
+    return {role: engine for role, engine in engines.items() if engine.model or engine.kind == "echo"}
+
+
+def _runs_base(recipe: Recipe) -> bool:
+    corpus = recipe.corpus
+    steps = (one for one in (corpus.limit, corpus.extract.model, corpus.score) if one is not None)
+    return any(not one.engine.model and one.engine.kind in LOADED for one in steps)
+
+
+def _source(role: str, source: Source, pins: Pins) -> Part:
+    return pins.part(role, name_of(source.source), source.config or None, lambda: source_part(role, source))
+
+
+def _model(role: str, name: str, revision: str | None, pins: Pins) -> Part:
+    return pins.part(role, name_of(name), None, lambda: model_part(role, name, revision))
+
+
+def _engine(role: str, engine: EngineSettings, pins: Pins) -> Part:
+    """Judge the model of an engine; where a host of closed models answers, what it calls the model does not count."""
+    if engine.kind == "echo":
+        reason = "It gives back words of what it is asked, without a model."
+        return Part.of(role, Verdict("echo", "clean", reason, "cc0-1.0"))
+    closed = closed_source_reason(engine.base_url) if engine.base_url else None
+    if closed:
+        return Part.of(role, Verdict(engine.model, "restricted", f"{engine.base_url} answers with {closed}."))
+    return _model(role, engine.model, engine.revision, pins)
+
+
+def _engine_at_commit(step: object, role: str, pins: Pins) -> object:
+    """Name the commit of a model that this process loads; a server has its own, which nobody can ask it for."""
+    engine = step.engine
+    if not engine.model or engine.kind not in LOADED:
+        return step
+    commit = pins.commit(role, engine.model) or find_model(engine).commit
+    return replace(step, engine=replace(engine, revision=commit)) if commit else step
+
+
+def settle(
+    recipe: Recipe, output: Path, steps: Collection[str], *, restart: bool = False
+) -> tuple[Recipe, Provenance]:
+    """Find the commits of a recipe's sources and models, try the inputs of a new run, and judge all parts of it.
+
+    Args:
+        recipe: The recipe as it was read.
+        output: The run's folder. The commits that an earlier call has found are kept, even where a branch has moved.
+        steps: Names of the steps that are to be run; what neither they nor finished ones read is not looked at.
+        restart: Find the commits anew.
+
+    Returns:
+        The recipe with commits in the place of branches, and the provenance.
+
+    Raises:
+        InputError: Seeds or passages cannot be read.
+        ModelError: A model is absent or no causal language model.
+        ProvenanceError: A part is restricted and this is not allowed, or unknown and not declared.
+    """
+    recorded = None if restart else find_provenance(output)
+    pins = Pins(recorded)
+    used = {*steps, *_finished(output)} if recorded else set(steps)
+    pinned = pin(recipe, pins, used)
+    if restart or not (output / FILE_NAME).is_file():
+        check_inputs(pinned, steps)
+    return pinned, judge(pinned, pins, used)
+
+
+def check_inputs(recipe: Recipe, steps: Collection[str]) -> None:
+    """Read local inputs to their end, so that a fault shows before hours of work.
+
+    Args:
+        recipe: What is to be run.
+        steps: Names of the steps that are to be run; what no other step reads is not looked at.
+
+    Raises:
+        InputError: Seeds or passages cannot be read.
+    """
+    if "seeds" in steps:
+        read_seeds(recipe.seeds.sources, Skipped())
+    for source in recipe.corpus.sources if "corpus" in steps else ():
+        passages = read_passages(source, Skipped())
+        if Path(source.source).exists():
+            for _ in passages:
+                pass
+        else:
+            next(passages)
+
+
+def tell_provenance(record: RunRecord, provenance: Provenance, declared_license: str | None = None) -> bool:
+    """Write down where a run comes from, and, once its corpus is finished, which licence that may carry.
+
+    Args:
+        record: Of the run.
+        provenance: As ``settle`` gives it.
+        declared_license: Licence that the recipe names, where the table does not hold the combination.
+
+    Returns:
+        Whether this is news.
+    """
+    if "corpus" in record.steps:
+        provenance = with_license(provenance, _licenses(record.folder, provenance), declared=declared_license)
+    if provenance == find_provenance(record.folder):
+        return False
+    record.tell("provenance", provenance.record())
+    return True
+
+
+def _licenses(output: Path, provenance: Provenance) -> set[str | None]:
+    """Return the licences of a corpus' rows; a row without one has that of its source, if that is known by now."""
+    of_source = {part.name: part.license for part in provenance.of_role("passages")}
+    found = set()
+    for path in shard_paths(output / "corpus"):
+        rows = read_table(path, ["source", "license"])
+        found |= set(zip(rows["source"].to_pylist(), rows["license"].to_pylist(), strict=True))
+    return {license or of_source.get(source) for source, license in found}
+
+
+def _finished(output: Path) -> set[str]:
+    try:
+        return set(read_record(output)["steps"])
+    except RunFolderError:
+        return set()

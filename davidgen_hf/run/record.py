@@ -1,0 +1,168 @@
+"""``run.json``: what a run was asked for, what it used, and what came of each step."""
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from davidgen_hf.errors import InputError, RunFolderError
+from davidgen_hf.recipe import Recipe
+from davidgen_hf.sources.embedded import EMBEDDED
+from davidgen_hf.sources.source import Source
+from davidgen_hf.storage.digests import without_folders
+from davidgen_hf.storage.lock import LOCK
+from davidgen_hf.storage.record import FILE_NAME, RunRecord
+
+PACKAGES = (
+    "davidgen-hf",
+    "torch",
+    "transformers",
+    "datasets",
+    "trl",
+    "accelerate",
+    "pysbd",
+    "yake",
+    "py3langid",
+    "datasketch",
+)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that holds other things than a run.
+
+    Raises:
+        RunFolderError: It is not empty and has no ``run.json``.
+    """
+    ours = (LOCK, FILE_NAME)  # locks, and drafts of the record, of other parts of the run too
+    found = [one.name for one in folder.iterdir() if not one.name.startswith(ours)] if folder.is_dir() else []
+    if found and not (folder / FILE_NAME).is_file():
+        raise RunFolderError(
+            f"{folder} is not empty and holds no {FILE_NAME}: it is no run's folder. Name another with --output."
+        )
+
+
+def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRecord:
+    """Start the record of a new run, or take up that of an earlier call with the same recipe and inputs.
+
+    Args:
+        recipe: What is asked for.
+        folder: The run's folder.
+        restart: Take up that of an earlier call with another recipe or other inputs too, or a damaged one. What the
+            change does not touch stays; the steps and models that it touches are forgotten.
+
+    Raises:
+        RunFolderError: The folder belongs to another recipe or input (the differences are shown), or its
+            ``run.json`` cannot be read.
+    """
+    asked = {"recipe": without_folders(recipe.text), "inputs": _inputs(recipe)}
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return _new_record(recipe, folder, asked, {})
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        # What is allowed and declared does not change what is made.
+        rules = {"provenance": asked["recipe"].get("provenance", {})}
+        content["recipe"] |= rules
+        asked["recipe"] |= rules
+        differences = [line for part in asked for line in _differences(content[part], asked[part], part)]
+        steps = dict(content["steps"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if restart:
+            return _new_record(recipe, folder, asked, {})
+        raise RunFolderError(
+            f"{path} is damaged ({error!r}). Put back a copy of it, or add --restart, which keeps the shards and "
+            "models that fit and makes the rest anew."
+        ) from error
+    if not differences:
+        return RunRecord(folder, content | {"steps": steps})
+    if not restart:
+        raise RunFolderError(
+            f"{folder} holds a run of another recipe or input; nothing was changed. What differs:\n  "
+            + "\n  ".join(differences)
+            + "\nName another folder with --output, ask for the same as before, or add --restart, which keeps what "
+            "the change does not touch."
+        )
+    untouched = _untouched(steps, differences)
+    for model in {"generator", "follower"} - untouched.keys():  # one of other settings must not be gone on with
+        shutil.rmtree(folder / model, ignore_errors=True)
+    return _new_record(recipe, folder, asked, untouched)
+
+
+# What each step reads: parts of the recipe and of the inputs, as the record names them, and earlier steps.
+READS: dict[str, tuple[str, ...]] = {
+    "seeds": ("recipe.seeds", "inputs.seeds"),
+    "generator": ("recipe.generator", "inputs.base_model", "seeds"),
+    "corpus": ("recipe.corpus", "recipe.generator.model_name_or_path", "inputs.passages", "generator"),
+    "follower": ("recipe.follower", "inputs.base_model", "corpus"),
+    "evaluation": ("recipe.evaluation", "follower", "seeds"),
+}
+
+
+def _untouched(steps: dict[str, dict], differences: list[str]) -> dict[str, dict]:
+    """Return the finished steps that read nothing of what differs, nor a step that does."""
+    touched: set[str] = set()
+    for step, reads in READS.items():
+        changed = any(line.startswith((f"{part}.", f"{part}:")) for part in reads for line in differences)
+        if changed or touched & set(reads):
+            touched.add(step)
+    return {step: report for step, report in steps.items() if step not in touched}
+
+
+def _new_record(recipe: Recipe, folder: Path, asked: dict, steps: dict[str, dict]) -> RunRecord:
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
+    demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])
+    seeds = {"reverse": recipe.seeds.reverse.seed, "sampling": recipe.corpus.generate.sampling.seed}
+    trainings = {"generator": recipe.generator, "follower": recipe.follower}
+    seeds |= {name: training["seed"] for name, training in trainings.items() if "seed" in training}  # else trl's own
+    used = {"random_seeds": seeds, "versions": versions, "steps": steps}
+    record = RunRecord(folder, {"name": recipe.name, "demo": demo} | asked | used)
+    record.save()
+    return record
+
+
+def _inputs(recipe: Recipe) -> dict[str, str]:
+    """Return a hash of each local input: of the bytes of data, of configuration and file sizes of a model."""
+    data = _numbered("seeds", recipe.seeds.sources) | _numbered("passages", recipe.corpus.sources)
+    digests = {name: _digest(Path(source)) for name, source in data.items() if Path(source).exists()}
+    model = Path(recipe.base_model)
+    return digests | ({"base_model": _digest(model, whole=(".json",))} if model.exists() else {})
+
+
+def _numbered(name: str, sources: Sequence[Source]) -> dict[str, str]:
+    if len(sources) == 1:
+        return {name: sources[0].source}
+    return {f"{name}.{number}": one.source for number, one in enumerate(sources)}
+
+
+def _digest(path: Path, whole: tuple[str, ...] | None = None) -> str:
+    """Hash a file or folder; with ``whole``, files of other suffixes count by their size alone."""
+    state = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
+    try:
+        for file in files:
+            if whole is None or file.suffix in whole:
+                with file.open("rb") as opened:
+                    state.update(hashlib.file_digest(opened, "sha256").digest())
+            else:
+                state.update(f"{file.name} {file.stat().st_size}".encode())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    return state.hexdigest()
+
+
+def _differences(before: object, now: object, key: str) -> list[str]:
+    if before == now:
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = sorted(before.keys() | now.keys())
+        return [line for name in names for line in _differences(before.get(name), now.get(name), f"{key}.{name}")]
+    return [f"{key}: was {_brief(before)}, is {_brief(now)}"]
+
+
+def _brief(value: object) -> str:
+    text = "not set" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

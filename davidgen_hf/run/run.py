@@ -1,0 +1,248 @@
+"""A recipe to a run folder: the numbered steps in order, each skipped where it is done."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from datasets import Dataset
+
+from davidgen_hf.corpus.build import WHOLE, build_corpus, read_counts, read_skipped, take_tokens
+from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
+from davidgen_hf.engines import load_engine
+from davidgen_hf.errors import InputError, RunFolderError, SettingError
+from davidgen_hf.processors import apply
+from davidgen_hf.processors.base import draw
+from davidgen_hf.provenance import Provenance
+from davidgen_hf.provenance.rows import mark_rows
+from davidgen_hf.publish.cards import README, write_cards
+from davidgen_hf.recipe import Recipe
+from davidgen_hf.report import read_facts, write_pictures, write_report
+from davidgen_hf.run.provenance import settle, tell_provenance
+from davidgen_hf.run.record import check_folder, open_record
+from davidgen_hf.sources.passages import Skipped, read_passages
+from davidgen_hf.sources.seeds import read_seeds
+from davidgen_hf.storage.files import clear_drafts, explain_refusals
+from davidgen_hf.storage.lock import hold
+from davidgen_hf.storage.record import RunRecord
+from davidgen_hf.storage.shards import Part, open_shards, read_shard, write_shard
+from davidgen_hf.training import train
+from davidgen_hf.training.job import remove_checkpoints
+
+
+def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
+    recipe: Recipe,
+    output: Path,
+    announce: Callable[[str], None],
+    *,
+    steps: Sequence[str] | None = None,
+    restart: bool = False,
+    executor: ExecutorSettings | None = None,
+) -> RunRecord:
+    """Run the steps of a recipe that are not done yet.
+
+    Args:
+        recipe: What to do.
+        output: The run's folder; an earlier call with the same recipe and inputs is taken up where it stopped.
+        announce: Is told which step begins, and which is skipped.
+        steps: Names of ``STEPS`` to run; None runs all.
+        restart: Take up an earlier call with another recipe or other inputs too: what the change does not touch stays,
+            the rest is made anew.
+        executor: Where the shards of the corpus are made; None makes them in this process.
+
+    Returns:
+        The record, as in ``run.json``.
+
+    Raises:
+        DavidgenError: Of the kind of what went wrong. What is finished stays, and the next call goes on.
+    """
+    asked = {name: step for name, step in STEPS.items() if steps is None or name in steps}
+    pinned, provenance = settle(recipe, output, asked, restart=restart)
+    check_folder(output)
+    executor = executor or ExecutorSettings()
+    if executor.address is not None:
+        with open_executor(executor):  # a wrong address should not show after hours of training
+            pass
+    with hold(output), explain_refusals(output):
+        clear_drafts(output)
+        record = open_record(recipe, output, restart=restart)
+        told = tell_provenance(record, provenance, recipe.provenance.license)
+        before = set(record.steps)
+        for number, (name, step) in enumerate(asked.items(), start=1):
+            if name in record.steps:
+                announce(f"{number}/{len(asked)} {name}: done before, skipped")
+                continue
+            announce(f"{number}/{len(asked)} {name}")
+            started = time.perf_counter()
+            if name == "corpus":
+                report = _corpus(pinned, output, provenance, restart=restart, executor=executor)
+            else:
+                report = step(pinned, output)
+            load_engine.cache_clear()  # the next step needs the memory for a model of its own
+            record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
+        told |= tell_provenance(record, provenance, recipe.provenance.license)
+        if set(record.steps) != before or told or not (output / README).is_file():
+            facts = read_facts(output)
+            write_pictures(output, facts)
+            write_report(output, facts=facts)
+            write_cards(output)
+    return record
+
+
+def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSettings | None = None) -> dict[str, int]:
+    """Make one part of a corpus, beside other calls that make the others, on any machines that share the folder.
+
+    Each reads all passages, and makes the shards of its own. Near-duplicates are marked by the part that finds the
+    shards of all others finished; where that guard is asked for, every part is called once more after that. A
+    ``run_recipe`` then takes up what the parts have made.
+
+    Args:
+        recipe: What to do; every part is given the same.
+        output: The run's folder; it holds the generator, or the recipe names one.
+        part: Which of the shards.
+        executor: As in ``run_recipe``.
+
+    Returns:
+        As ``build_corpus``: shards that are missing of the stage up to which all parts together have come.
+
+    Raises:
+        DavidgenError: As ``run_recipe``.
+    """
+    pinned, provenance = settle(recipe, output, ["corpus"])
+    check_folder(output)
+    with hold(output, str(part)), explain_refusals(output):
+        tell_provenance(open_record(recipe, output), provenance, recipe.provenance.license)
+        missing = _build(pinned, output, provenance, part=part, executor=executor or ExecutorSettings())
+    load_engine.cache_clear()
+    return missing
+
+
+def describe_missing(missing: dict[str, int], part: Part, folder: Path) -> str:
+    """Return what to do after a part of a corpus, from what ``run_part`` returns."""
+    if not missing:
+        return f"Part {part} is done, and so are all others. The same command without --shard goes on in {folder}."
+    ((stage, count),) = missing.items()
+    if stage == "corpus":
+        return (
+            f"Part {part} is done. {count} shard(s) of other parts are missing; when they are done, leave --shard out."
+        )
+    return (
+        f"Part {part} is done up to {stage}, where {count} shard(s) of other parts are missing. When the others have "
+        "come as far, give the same command again for every part, or once without --shard."
+    )
+
+
+def steps_until(last: str | None) -> tuple[str, ...] | None:
+    """Return the names of the steps up to one of them; None for all.
+
+    Raises:
+        SettingError: There is no such step.
+    """
+    if last is None:
+        return None
+    if last not in STEPS:
+        raise SettingError(f"--until must name one of {list(STEPS)}, got {last!r}.")
+    names = list(STEPS)
+    return tuple(names[: names.index(last) + 1])
+
+
+def _seeds(recipe: Recipe, output: Path) -> dict:
+    skipped = Skipped()
+    seeds = read_seeds(recipe.seeds.sources, skipped)
+    held_out = recipe.seeds.held_out
+    if held_out >= len(seeds):
+        raise InputError(
+            f"held_out={held_out} leaves nothing of {len(seeds)} seeds to train on. Lower seeds.held_out or give more."
+        )
+    order = sorted(range(len(seeds)), key=lambda row: draw(2**64, recipe.seeds.reverse.seed, seeds[row]["id"]))
+    for name, rows in (("held_out", order[:held_out]), ("train", order[held_out:])):
+        part = apply(recipe.seeds.reverse, seeds.select(sorted(rows)))
+        write_shard(part, output / "seeds" / f"{name}.parquet", {"seeds": len(part)}, 0.0)
+    return {"counts": {"read": len(seeds), "held_out": held_out}, "skipped": asdict(skipped)}
+
+
+def _generator(recipe: Recipe, output: Path) -> dict:
+    rows = read_shard(output / "seeds" / "train.parquet")
+    return _train(rows, recipe.generator, output / "generator")
+
+
+def _corpus(
+    recipe: Recipe, output: Path, provenance: Provenance, *, restart: bool, executor: ExecutorSettings
+) -> dict:
+    _build(recipe, output, provenance, restart=restart, executor=executor)
+    counts, seconds = read_counts(output)
+    tokens = take_tokens(counts)
+    if not counts["corpus"]["pairs"]:
+        raise RunFolderError(
+            f"No pair came of {counts['fragments']['passages']} passages: {dict(counts['scored'])}. Look at "
+            f"{output / 'scored'}, and loosen the guards or give other passages, in a new folder."
+        )
+    return {"counts": counts, "stage_seconds": seconds, "stage_tokens": tokens, "skipped": read_skipped(output)}
+
+
+def _build(  # noqa: PLR0913 - one keyword a choice of the caller
+    recipe: Recipe,
+    output: Path,
+    provenance: Provenance,
+    *,
+    executor: ExecutorSettings,
+    restart: bool = False,
+    part: Part = WHOLE,
+) -> dict[str, int]:
+    generator = output / "generator"
+    if not recipe.corpus.generate.engine.model and not generator.is_dir():
+        raise InputError(
+            f"{output} holds no generator yet, and the recipe names none. Name one with --generator, a folder or Hub "
+            "id, or train one with davidgen run."
+        )
+    settings = recipe.corpus.with_models(recipe.base_model, str(generator), recipe.generator.get("model_revision"))
+    skipped = Skipped()
+    passages = mark_rows(read_passages(settings.sources, skipped), provenance)
+    with open_executor(executor) as opened:
+        return build_corpus(passages, skipped, settings, output, restart=restart, executor=opened, part=part)
+
+
+def _follower(recipe: Recipe, output: Path) -> dict:
+    rows = open_shards(output / "corpus", ["prompt", "completion"])
+    return _train(rows, recipe.follower, output / "follower")
+
+
+def _evaluation(recipe: Recipe, output: Path) -> dict:
+    held_out = read_shard(output / "seeds" / "held_out.parquet")
+    if not len(held_out):
+        return {"held_out": 0}
+    from davidgen_hf.evaluation.held_out import compare_on_held_out
+
+    settings = recipe.evaluation
+    models = {"base": recipe.follower["model_name_or_path"], "follower": str(output / "follower")}
+    scores = compare_on_held_out(models, held_out, settings.engine, settings.max_new_tokens)
+    path = output / "evaluation" / "held_out.parquet"
+    answers = {name: score.answers for name, score in scores.items()}
+    write_shard(Dataset.from_dict(held_out[:] | answers), path, {"seeds": len(held_out)}, 0.0)
+    return {
+        "held_out": len(held_out),
+        "scores": {name: {"rougeL": one.rouge_l, "perplexity": one.perplexity} for name, one in scores.items()},
+    }
+
+
+STEPS = {
+    "seeds": _seeds,
+    "generator": _generator,
+    "corpus": _corpus,
+    "follower": _follower,
+    "evaluation": _evaluation,
+}
+
+
+def _train(rows: Dataset, settings: dict, folder: Path) -> dict:
+    """Train, and return what ``run.json`` tells of it; the model's folder has the whole of it."""
+    summary = train(rows, settings, output_dir=folder, resume=True)
+    remove_checkpoints(folder)
+    return {
+        "rows": asdict(summary.rows),
+        "steps": summary.steps,
+        "loss_start": summary.loss_start,
+        "loss_end": summary.loss_end,
+        "tokens_per_second": round(summary.tokens_per_second, 1),
+        "base_revision": summary.base_revision,
+    }

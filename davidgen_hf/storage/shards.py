@@ -1,0 +1,194 @@
+"""Shards: Parquet files that are there whole or not at all, and that know what they hold."""
+
+import contextlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow
+import pyarrow.parquet
+from datasets import Dataset, Features
+from datasets.exceptions import DatasetGenerationError
+from datasets.fingerprint import generate_random_fingerprint
+
+from davidgen_hf.errors import RunFolderError, SettingError
+from davidgen_hf.storage.files import sync_folder
+
+METADATA_KEY = b"davidgen"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which shards a call makes, where several calls share a run: every ``count``-th from ``index`` on."""
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """Read ``i/n``, with i from 0 to n - 1.
+
+        Raises:
+            SettingError: It is something else.
+        """
+        index, _, count = text.partition("/")
+        if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+            raise SettingError(f"--shard must be i/n with i from 0 to n - 1, such as 0/4 or 3/4, got {text!r}.")
+        return cls(int(index), int(count))
+
+    def __contains__(self, number: int) -> bool:
+        return number % self.count == self.index
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+class Note(NamedTuple):
+    """What a shard knows of itself: rows by what became of them, seconds of its making, and what it was made of."""
+
+    counts: Counter
+    seconds: float
+    identity: str
+
+
+def make_rows(columns: dict[str, list], features: Features) -> Dataset:
+    """Return columns as a dataset in memory.
+
+    ``Dataset.from_dict`` hashes and encodes all of it, which took a third of the time of a run without a model.
+    """
+    return _dataset(pyarrow.Table.from_pydict(columns, schema=features.arrow_schema))
+
+
+def write_shard(rows: Dataset, path: Path, counts: Counter, seconds: float, identity: str = "") -> None:
+    """Write rows with their features and a note; a crash leaves no file of that name.
+
+    Args:
+        rows: The shard's rows.
+        path: Where it is to lie.
+        counts: Rows by what became of them.
+        seconds: How long it took to make.
+        identity: Hash of what it was made of; see ``identity.shard_identity``.
+
+    Raises:
+        RunFolderError: The file cannot be written.
+    """
+    table = rows.with_format("arrow")[:].cast(rows.features.arrow_schema)
+    note = json.dumps(Note(counts, seconds, identity)._asdict())
+    table = table.replace_schema_metadata({**table.schema.metadata, METADATA_KEY: note})
+    draft = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            pyarrow.parquet.write_table(table, file, write_page_checksum=True)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise RunFolderError(
+            f"{path} cannot be written: {error.strerror}. What is finished is safe; make room or allow writing, and "
+            "run the same command again."
+        ) from error
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
+    """Read a shard, or some columns of it, as an Arrow table.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    return _open(path, pyarrow.parquet.read_table, columns=columns, page_checksum_verification=True)
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the names of a shard's columns.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    return _open(path, pyarrow.parquet.read_schema).names
+
+
+def read_shard(path: Path, columns: list[str] | None = None) -> Dataset:
+    """Read the rows of a shard, or some columns of them, into memory.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    table = read_table(path, columns)
+    return _dataset(table.replace_schema_metadata(None) if columns else table)  # it tells of all columns
+
+
+def read_note(path: Path) -> Note:
+    """Read what a shard knows of itself, without its rows.
+
+    Raises:
+        RunFolderError: The file is damaged or no shard of a run.
+    """
+    metadata = _open(path, pyarrow.parquet.read_schema).metadata or {}
+    try:
+        note = json.loads(metadata[METADATA_KEY])
+        return Note(Counter(note["counts"]), note["seconds"], note["identity"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{path} was not written by a run. Take it out of the run's folder.") from error
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """Return the finished shards of a folder, in their order."""
+    return sorted(folder.glob("*.parquet"), key=lambda path: (len(path.name), path.name))
+
+
+def read_shards(folder: Path, columns: list[str] | None = None) -> Dataset:
+    """Read all shards of a folder, or some columns of them, into memory.
+
+    Raises:
+        RunFolderError: There is none, or one is damaged.
+    """
+    tables = [read_table(path, columns) for path in shard_paths(folder)]
+    if not tables:
+        raise RunFolderError(f"{folder} holds no finished shard. Run the step that writes them first.")
+    return _dataset(pyarrow.concat_tables([table.replace_schema_metadata(None) for table in tables]))
+
+
+def iterate_shards(folder: Path, columns: list[str] | None = None) -> Iterator[dict]:
+    """Yield the rows of all shards of a folder, or some columns of them, with one shard in memory at a time.
+
+    Raises:
+        RunFolderError: One is damaged.
+    """
+    for path in shard_paths(folder):
+        yield from read_table(path, columns).to_pylist()
+
+
+def open_shards(folder: Path, columns: list[str]) -> Dataset:
+    """Return some columns of all shards of a folder as a dataset on disk, in the cache of ``datasets``.
+
+    Raises:
+        RunFolderError: There is none, or one is damaged.
+    """
+    paths = [str(path) for path in shard_paths(folder)]
+    if not paths:
+        raise RunFolderError(f"{folder} holds no finished shard. Run the step that writes them first.")
+    try:
+        return Dataset.from_parquet(paths, columns=columns)
+    except (DatasetGenerationError, pyarrow.ArrowException, OSError) as error:
+        raise RunFolderError(f"{folder} cannot be read: {error.__cause__ or error}.") from error
+
+
+def _dataset(table: pyarrow.Table) -> Dataset:
+    return Dataset(table, fingerprint=generate_random_fingerprint())
+
+
+def _open(path: Path, read: object, **options: object) -> object:
+    try:
+        return read(path, **options)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise RunFolderError(
+            f"{path} is damaged ({error}). Delete this one file and run the same command again; only it is made anew."
+        ) from error

@@ -1,0 +1,30 @@
+"""What a run was asked for, as its cards show it."""
+
+from davidgen_hf.publish.cards.facts import settings_of, told
+from davidgen_hf.recipe import load_recipe
+
+
+def record_of(*overrides: str) -> dict:
+    recipe = load_recipe("demo", list(overrides))
+    steps = {"corpus": {"seconds": 1.5}}
+    return {"name": recipe.name, "recipe": recipe.text, "versions": {"python": "3"}, "steps": steps}
+
+
+def test_several_sources_are_numbered():
+    settings = dict(settings_of(record_of("corpus.passages=[{source: a.jsonl}, {source: b.jsonl, max_rows: 3}]")))
+    assert "1.source = a.jsonl" in settings["passages"]
+    assert "2.source = b.jsonl" in settings["passages"]
+    assert "2.max_rows = 3" in settings["passages"]
+
+
+def test_defaults_are_told_and_how_fast_is_not():
+    settings = dict(settings_of(record_of()))
+    assert "sampling.top_k = 40" in settings["generate"]
+    assert "reserve_tokens" in settings["limit"]
+    assert "max_batch_tokens" not in settings["generate"]
+    assert "train the generator" not in settings
+
+
+def test_the_command_is_quoted_for_a_shell():
+    command = told(record_of(), "recipes/my run; rm x")["command"]
+    assert command == "davidgen corpus 'recipes/my run; rm x' --output 'runs/my run; rm x'"

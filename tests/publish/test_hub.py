@@ -1,0 +1,257 @@
+"""A run on the Hub: what is pushed, what is refused, what an interruption leaves, and what others can load."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hub_double import TOKEN, HubDouble
+
+from davidgen_hf.errors import HubError, ProvenanceError, SettingError
+from davidgen_hf.publish import hub as hub_module
+from davidgen_hf.publish.hub import Push, check_publishable, list_files
+from davidgen_hf.recipe import load_recipe
+from davidgen_hf.run.run import run_recipe
+from davidgen_hf.storage.shards import read_shards
+
+HERE = Path(__file__).parent
+TREE = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
+NEWCOMER = """
+import datasets, sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from davidgen_hf import EngineSettings, GenerateInstructions, Sampling, apply
+
+corpus = datasets.load_dataset("org/davidgen", "unsupervised", split="train")
+streamed = datasets.load_dataset("org/davidgen", "unsupervised", split="train", streaming=True)
+assert list(streamed) == list(corpus)
+assert datasets.load_dataset("org/davidgen", "scored", split="train").num_rows
+model = AutoModelForCausalLM.from_pretrained("org/davidgen-generator")
+chat = AutoTokenizer.from_pretrained("org/davidgen-follower").apply_chat_template(
+    [{"role": "user", "content": "Name a river."}], tokenize=False
+)
+step = GenerateInstructions(EngineSettings(model="org/davidgen-generator"), n=2, sampling=Sampling(max_new_tokens=4))
+more = apply(step, corpus.select_columns(["output"]).select([0]))
+print(corpus.num_rows, model.num_parameters(), "Name a river." in chat, len(more[0]["candidates"]))
+"""
+
+
+@pytest.fixture
+def hub():
+    with HubDouble() as hub:
+        yield hub
+
+
+@pytest.fixture
+def run(declared_run, tmp_path) -> Path:
+    return shutil.copytree(declared_run, tmp_path / "run")
+
+
+def call(hub: HubDouble, *words: str | Path, home: Path, **environment: str) -> subprocess.CompletedProcess:
+    variables = os.environ | {"PYTHONPATH": str(HERE.parent)} | hub.environment | {"HF_HOME": str(home)} | environment
+    return subprocess.run(
+        [sys.executable, *map(str, words)], capture_output=True, text=True, env=variables, check=False
+    )
+
+
+def test_a_run_is_pushed_and_a_newcomer_goes_on_with_it(hub, run, tmp_path):
+    words = ("-m", "davidgen_hf", "push", run, "org/davidgen", "--private", "--yes")
+    pushed = call(hub, *words, home=tmp_path / "home")
+    assert pushed.returncode == 0, pushed.stderr
+    published = json.loads((run / "run.json").read_text())["published"]
+    assert [one["repo"] for one in published] == ["org/davidgen", "org/davidgen-generator", "org/davidgen-follower"]
+    for one in published:
+        assert one["commit"] in pushed.stdout
+        assert hub.state.repos[one["repo_type"], one["repo"]].private
+        assert len(hub.commits(one["repo"], one["repo_type"])) == 2  # the first is the empty repository
+    assert 'load_dataset("org/davidgen"' in hub.files("org/davidgen", "dataset")["README.md"].decode()
+    model = hub.files("org/davidgen-follower")
+    assert {"model.safetensors", "config.json", "tokenizer.json", "README.md"} <= model.keys()
+    assert not [name for name in model if "checkpoint" in name or name.endswith((".bin", ".pt"))]
+    newcomer = call(hub, "-c", NEWCOMER, home=tmp_path / "empty")
+    assert newcomer.returncode == 0, newcomer.stderr
+    rows, parameters, chats, candidates = newcomer.stdout.split()
+    assert (int(rows) > 0, int(parameters) > 0, chats, candidates) == (True, True, "True", "2")
+
+
+def test_an_upload_that_died_ends_with_the_same_repositories(run):
+    ran = subprocess.run(
+        [sys.executable, HERE / "hub_pushing.py", run, "17"], capture_output=True, text=True, env=TREE, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert found["stopped"] > 0
+    assert (found["differences"], found["commits_of_a_second_push"]) == ([], 0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_an_upload_may_die_at_each_of_its_requests(run):
+    ran = subprocess.run(
+        [sys.executable, HERE / "hub_pushing.py", run, "1"], capture_output=True, text=True, env=TREE, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert (found["differences"], found["commits_of_a_second_push"]) == ([], 0)
+
+
+def test_a_demo_or_restricted_run_is_refused_without_the_flag(run):
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"demo": True}))
+    with pytest.raises(ProvenanceError, match=r"add --publish-restricted"):
+        check_publishable(run, Push("org/davidgen"))
+    check_publishable(run, Push("org/davidgen", publish_restricted=True))
+
+
+def test_a_part_that_the_recipe_does_not_allow_is_refused_even_with_the_flag(run):
+    record = json.loads((run / "run.json").read_text())
+    record["provenance"] |= {"allow_restricted": False}
+    record["provenance"]["parts"][0]["answer"] = "restricted"
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ProvenanceError, match="is restricted, and the recipe does not allow that"):
+        check_publishable(run, Push("org/davidgen", publish_restricted=True))
+
+
+def test_what_would_be_pushed_is_listed_and_nothing_is_sent(run):
+    before = sorted(run.rglob("*"))
+    files = list_files(run, Push("org/davidgen", parts=("generator",), publish_restricted=True))
+    assert (
+        files["org/davidgen-generator"]["model.safetensors"]
+        == (run / "generator" / "model.safetensors").stat().st_size
+    )
+    assert sorted(run.rglob("*")) == before
+
+
+def test_without_yes_nothing_is_sent(hub, run, tmp_path):
+    listed = call(hub, "-m", "davidgen_hf", "push", run, "org/davidgen", home=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    assert "org/davidgen  data/unsupervised/train-00000-of-00001.parquet" in listed.stdout
+    assert "org/davidgen-follower  model.safetensors" in listed.stdout
+    assert "Nothing was sent. Add --yes" in listed.stdout
+    assert hub.state.repos == {}
+
+
+def test_a_pulled_run_goes_on_where_it_stopped(hub, run, declared_run, tmp_path):
+    whole = read_shards(run / "corpus")[:]
+    for shard in ("scored/00001.parquet", "corpus/00001.parquet"):
+        (run / shard).unlink()
+    record = json.loads((run / "run.json").read_text())
+    stopped = {name: step for name, step in record["steps"].items() if name in ("seeds", "generator")}
+    (run / "run.json").write_text(json.dumps(record | {"steps": stopped}))
+    code = (
+        "from davidgen_hf.publish.hub import *; from pathlib import Path\n"
+        f"run = Path({str(run)!r})\n"
+        "def end(_): raise SystemExit(0)\n"
+        "push_while_it_runs(run, Push('org/davidgen', publish_restricted=True), print, end)"
+    )
+    pushed = call(hub, "-c", code, home=tmp_path / "home")
+    assert pushed.returncode == 0, pushed.stderr
+    pulled = call(hub, "-m", "davidgen_hf", "pull", "org/davidgen", tmp_path / "back", home=tmp_path / "other")
+    assert pulled.returncode == 0, pulled.stderr
+    back = tmp_path / "back"
+    assert not list(back.rglob(".cache"))
+    assert sorted(path.name for path in (back / "scored").iterdir()) == ["00000.parquet"]
+    # The generator is not on the Hub yet, as when the machine is lost in the middle: it is laid beside by hand.
+    shutil.copytree(run / "generator", back / "generator")
+    asked = json.loads((declared_run.parent / "asked.json").read_text())
+    run_recipe(load_recipe("demo", asked), back, lambda _: None, steps=("seeds", "generator", "corpus"))
+    assert read_shards(back / "corpus")[:] == whole
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (403, "may not write there"),
+        (404, "there is no such repository"),
+        (412, "someone else has changed"),
+        (429, "a pause"),
+    ],
+)
+def test_each_refusal_has_its_own_words(status, words, monkeypatch):
+    from httpx2 import Request, Response
+    from huggingface_hub.errors import HfHubHTTPError
+
+    monkeypatch.setattr(hub_module.time, "sleep", lambda _: None)
+    response = Response(status, request=Request("GET", "https://hub.example"))
+    asked = []
+
+    def refuse() -> None:
+        asked.append(1)
+        raise HfHubHTTPError("no", response=response)
+
+    with pytest.raises(HubError, match=words):
+        hub_module._asked("org/name", refuse)
+    assert len(asked) == (4 if status in (412, 429) else 1)
+
+
+def test_a_hub_that_refuses_is_named_without_the_token(hub, run, tmp_path):
+    words = ("-m", "davidgen_hf", "push", run, "org/davidgen", "--yes")
+    refused = call(hub, *words, home=tmp_path, HF_TOKEN="hf_" + "wrong" * 5)
+    assert refused.returncode == 2
+    assert "org/davidgen: the Hub does not know the token. Set HF_TOKEN, or call `hf auth login`." in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "wrongwrong" not in refused.stdout + refused.stderr
+
+
+SECRET = "hf_" + "Zz9" * 8
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "demo", f"generator.hub_token={SECRET}"),
+        ("run", "demo", "--passages", f"https://me:{SECRET}@example.org/rows.jsonl"),
+        ("run", "demo", f"corpus.score.engine.base_url=https://me:{SECRET}@example.org/v1"),
+        ("run", "demo", "--base-model", f"org/{SECRET}"),
+        ("corpus", "demo", "--generator", f"https://x:{SECRET}@example.org/m"),
+        ("train", "--config", "recipes/demo/2_generator.yaml", "--hub_token", SECRET),
+        ("eval", "model", "--model-args", f"token={SECRET}"),
+        ("eval", f"https://x:{SECRET}@example.org/m"),
+        ("push", "nowhere", "org/name", "--token", SECRET),
+        ("diversity", f"https://x:{SECRET}@example.org/m"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_a_token_in_a_command_is_shown_and_written_nowhere(words, tmp_path):
+    (tmp_path / "recipes").symlink_to(HERE.parent / "recipes")
+    ran = subprocess.run(
+        [sys.executable, "-m", "davidgen_hf", *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(HERE.parent)},
+        check=False,
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert SECRET not in ran.stdout + ran.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and SECRET in path.read_text(errors="ignore")] == []
+
+
+@pytest.mark.parametrize("key", ["corpus.passages.source", "generator.hub_token", "seeds.source.source"])
+def test_a_setting_with_a_token_is_named_by_its_key_alone(key):
+    with pytest.raises(SettingError, match=rf"recipe\.{key} holds a token or password") as caught:
+        load_recipe("demo", [f"{key}=https://me:{SECRET}@example.org/x"])
+    assert SECRET not in str(caught.value)
+
+
+def test_a_run_with_a_token_in_the_environment_writes_it_nowhere(tiny_llama, tmp_path):
+    settings = ("corpus.passages.max_rows=3", "corpus.guards=none", "corpus.limit.max_tokens=100")
+    settings += ("corpus.generate.sampling.max_new_tokens=4", "evaluation.max_new_tokens=4")
+    for model in ("generator", "follower"):
+        settings += (f"{model}.max_steps=1", f"{model}.bf16=false")
+    words = ("run", "demo", "--base-model", tiny_llama, "--output", tmp_path / "new")
+    made = subprocess.run(
+        [sys.executable, "-m", "davidgen_hf", *words, *settings],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_TOKEN": TOKEN, "DAVIDGEN_API_KEY": "key-of-a-server", "HF_HUB_OFFLINE": "1"},
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    files = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
+    assert files
+    for secret in (TOKEN, "key-of-a-server"):
+        assert secret not in made.stdout + made.stderr
+        assert [path for path in files if secret.encode() in path.read_bytes()] == []

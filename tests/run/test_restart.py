@@ -1,0 +1,191 @@
+"""A run folder that is taken up again: what fits stays, the rest is named or made anew, and one works at a time."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from davidgen_hf.errors import RunFolderError
+from davidgen_hf.processors.decontaminate import evaluation_runs
+from davidgen_hf.recipe import load_recipe
+from davidgen_hf.run.record import READS, _untouched
+from davidgen_hf.run.run import run_recipe
+from davidgen_hf.storage.lock import hold
+from davidgen_hf.storage.shards import read_shards, shard_paths
+
+STAGES = ("fragments", "candidates", "guarded", "unique", "scored", "corpus")
+MARGIN = "corpus.select.min_margin=0.2"
+
+
+@pytest.fixture
+def make(tmp_path) -> Callable[..., Path]:
+    """Make a corpus of 12 passages in shards of 3 with the echo engine; return its folder."""
+    texts = [f"The house number {n} stands by the river, and {n + 1} people live in it." for n in range(12)]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    asked = [
+        f"corpus.passages.source={tmp_path}/texts.jsonl",
+        "corpus.shard_rows=3",
+        "corpus.guards.rules.language=en",
+    ]
+    for step in ("limit", "generate", "score"):
+        asked.append(f"corpus.{step}.engine.kind=echo")
+
+    def make(*more: str, restart: bool = False) -> Path:
+        recipe = load_recipe("demo", [*asked, "corpus.generate.engine.model=echo", *more])
+        run_recipe(recipe, tmp_path / "run", lambda _: None, steps=("corpus",), restart=restart)
+        return tmp_path / "run"
+
+    return make
+
+
+def times(run: Path) -> dict[str, int]:
+    return {f"{path.parent.name}/{path.name}": path.stat().st_mtime_ns for path in run.glob("*/*.parquet")}
+
+
+def made_anew(run: Path, before: dict[str, int]) -> set[str]:
+    return {name.split("/")[0] for name, time in times(run).items() if before.get(name) != time}
+
+
+def forget(run: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    record["steps"] = {}
+    (run / "run.json").write_text(json.dumps(record))
+
+
+def reasons(run: Path) -> set[str | None]:
+    return {one["reject_reason"] for row in read_shards(run / "guarded")["candidates"] for one in row}
+
+
+def test_other_evaluation_data_under_the_same_name_are_noticed(make, tmp_path):
+    evaluation = tmp_path / "evaluation.jsonl"
+    evaluation.write_text(json.dumps({"text": "Nobody stood on the old bridge when the first train came by."}))
+    asked = f"corpus.guards.decontaminate={{sources: [{{source: {evaluation}}}], ngram_words: 8, min_words: 4}}"
+    run = make(asked)
+    before = {path: path.stat().st_mtime_ns for path in shard_paths(run / "candidates")}
+    assert "overlaps_evaluation" not in reasons(run)
+    evaluation.write_text(json.dumps({"text": "The house number 3 stands by the river, and 4 people live in it."}))
+    evaluation_runs.cache_clear()  # as in a process of its own
+    make(asked, MARGIN, restart=True)
+    assert "overlaps_evaluation" in reasons(run)
+    assert {path: path.stat().st_mtime_ns for path in shard_paths(run / "candidates")} == before
+
+
+def test_a_changed_recipe_is_refused_with_the_difference(make):
+    run = make()
+    before = times(run)
+    with pytest.raises(RunFolderError, match=r"min_margin: was 0\.0, is 0\.2\n.*--restart"):
+        make(MARGIN)
+    assert times(run) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "anew"),
+    [
+        (MARGIN, {"corpus"}),
+        ("corpus.score.unconditional=true", {"scored", "corpus"}),
+        ("corpus.guards.rules.max_words=30", {"guarded", "unique", "scored", "corpus"}),
+        ("corpus.generate.n=2", {"candidates", "guarded", "unique", "scored", "corpus"}),
+        ("corpus.limit.max_tokens=100", set(STAGES)),
+        ("corpus.generate.engine.concurrency=3", set(STAGES) - {"fragments"}),
+    ],
+)
+def test_restart_makes_anew_what_the_change_touches(make, change, anew):
+    run = make()
+    before = times(run)
+    make(change, restart=True)
+    assert made_anew(run, before) == anew
+    assert make(change) == run  # and from then on it is the run of the changed recipe
+
+
+def test_a_restart_gives_the_corpus_of_a_new_folder(make):
+    run = make()
+    make("corpus.generate.n=2", MARGIN, restart=True)
+    changed = read_shards(run / "corpus")[:]
+    for path in sorted(run.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    make("corpus.generate.n=2", MARGIN)
+    assert read_shards(run / "corpus")[:] == changed
+
+
+def test_restart_takes_away_stages_that_are_no_longer_asked_for(make):
+    run = make()
+    make("corpus.guards=none", restart=True)
+    assert not (run / "guarded").exists()
+    assert not (run / "unique").exists()
+
+
+def test_fewer_passages_leave_no_shard_of_the_many(make):
+    run = make()
+    before = times(run)
+    make("corpus.passages.max_rows=5", restart=True)
+    assert [path.name for path in shard_paths(run / "corpus")] == ["00000.parquet", "00001.parquet"]
+    assert times(run)["scored/00000.parquet"] == before["scored/00000.parquet"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_damaged_shard_is_named_and_made_anew_alone(make, stage, caplog):
+    run = make()
+    whole = {name: read_shards(run / name)[:] for name in STAGES}
+    before = times(run)
+    path = run / stage / "00001.parquet"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    forget(run)
+    make()
+    assert f"{stage}/00001.parquet is damaged; it is made anew" in caplog.text
+    assert {name for name, time in times(run).items() if before[name] != time} == {f"{stage}/00001.parquet"}
+    assert {name: read_shards(run / name)[:] for name in STAGES} == whole
+
+
+def test_a_shard_made_of_something_else_is_never_used(make):
+    run = make()
+    forget(run)
+    (run / "scored" / "00000.parquet").write_bytes((run / "scored" / "00001.parquet").read_bytes())
+    before = times(run)
+    with pytest.raises(RunFolderError, match=r"scored/00000\.parquet was made of other settings, models or passages"):
+        make()
+    assert times(run) == before
+    make(restart=True)
+    assert {name for name, time in times(run).items() if before[name] != time} == {"scored/00000.parquet"}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"steps": 1}', "", '{"recipe": [], "inputs": {}, "steps": {}}'])
+def test_a_damaged_record_is_named_and_restart_keeps_the_shards(make, content):
+    run = make()
+    before = times(run)
+    (run / "run.json").write_text(content)
+    with pytest.raises(RunFolderError, match=r"run\.json is damaged.*--restart|holds a run of another recipe"):
+        make()
+    assert times(run) == before
+    make(restart=True)
+    assert times(run) == before
+
+
+def test_a_changed_step_forgets_those_that_read_it():
+    steps = {name: {} for name in READS}
+    assert list(_untouched(steps, ["recipe.follower.learning_rate: was 1, is 2"])) == ["seeds", "generator", "corpus"]
+    assert list(_untouched(steps, ["recipe.corpus.generate.n: was 1, is 2"])) == ["seeds", "generator"]
+    assert list(_untouched(steps, ["inputs.seeds: was 'a', is 'b'"])) == []
+
+
+def test_a_second_run_in_the_folder_is_refused_by_name(make, tmp_path):
+    folder = str(tmp_path / "run")
+    code = "from pathlib import Path\nfrom davidgen_hf.storage.lock import hold\n"
+    code += f"with hold(Path({folder!r})):\n"
+    code += "    print('held', flush=True)\n    input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as holder:
+        holder.stdout.readline()
+        with pytest.raises(RunFolderError, match=rf"is in use: process {holder.pid} on \S+ works in it"):
+            make()
+        holder.kill()
+    assert (make() / "corpus").is_dir()  # one that was killed leaves no lock behind
+
+
+def test_parts_work_side_by_side_and_not_beside_the_whole(tmp_path):
+    with hold(tmp_path, "1/2"), hold(tmp_path, "2/2"):
+        with pytest.raises(RunFolderError, match="in use"), hold(tmp_path, "1/2"):
+            pass
+        with pytest.raises(RunFolderError, match="in use"), hold(tmp_path):
+            pass
