@@ -3,13 +3,18 @@
 import hashlib
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from davidgen_hf.errors import SettingError
 
 ENGINE_KINDS = ("transformers", "vllm", "server", "echo")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def where_and_how_fast(default: Any) -> Any:
+    """Declare a setting that changes no row: it enters neither a shard's identity nor a card."""
+    return field(default=default, metadata={"affects_rows": False})
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,13 @@ class EngineSettings:
     model: str = ""
     revision: str | None = None
     dtype: str = "auto"
-    device: str = "auto"
+    device: str = where_and_how_fast("auto")
     max_length: int | None = None
-    max_batch_tokens: int = 16384
-    memory_share: float = 0.45
-    base_url: str | None = None
-    concurrency: int = 16
-    timeout_seconds: float = 120.0
+    max_batch_tokens: int = where_and_how_fast(16384)
+    memory_share: float = where_and_how_fast(0.45)
+    base_url: str | None = where_and_how_fast(None)
+    concurrency: int = where_and_how_fast(16)
+    timeout_seconds: float = where_and_how_fast(120.0)
     allow_closed_source: bool = False
 
     def __post_init__(self) -> None:

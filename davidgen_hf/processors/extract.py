@@ -41,7 +41,7 @@ class LimitPassages:
     writes: ClassVar = Features({"text": PASSAGE["text"]})
     changes_row_count: ClassVar = True
 
-    engine: EngineSettings = field(default_factory=EngineSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings, metadata={"role": "tokenizer"})
     max_tokens: int = 512
     reserve_tokens: int = 256
     overlong: str = "cut"
@@ -191,7 +191,7 @@ class ExtractWithModel:
     writes: ClassVar = FRAGMENT
     changes_row_count: ClassVar = True
 
-    engine: EngineSettings = field(default_factory=EngineSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings, metadata={"role": "extractor"})
     sampling: Sampling = field(default_factory=lambda: Sampling(max_new_tokens=128, temperature=0.0))
     version: int = 1
 

@@ -33,7 +33,7 @@ class GenerateInstructions:
     writes: ClassVar = CANDIDATES
     changes_row_count: ClassVar = False
 
-    engine: EngineSettings = field(default_factory=EngineSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings, metadata={"role": "generator"})
     n: int = 4
     sampling: Sampling = field(default_factory=Sampling)
     styles: tuple[str, ...] = tuple(prompts.STYLES)

@@ -42,7 +42,7 @@ class ScoreCandidates:
     writes: ClassVar = SCORED
     changes_row_count: ClassVar = False
 
-    engine: EngineSettings = field(default_factory=EngineSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings, metadata={"role": "scorer"})
     unconditional: bool = False
     token_nll: bool = False
     max_target_tokens: int | None = None

@@ -7,6 +7,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from davidgen_hf.engines import EngineSettings
 from davidgen_hf.publish.cards.text import words
 from davidgen_hf.recipe import parse_recipe, recipe_files
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME
@@ -22,18 +23,10 @@ CITATION = """
 }
 """
 # Settings that say where and how fast, not what comes of it.
-SILENT = frozenset(
-    (
-        "version",
-        "device",
-        "max_batch_tokens",
-        "memory_share",
-        "concurrency",
-        "timeout_seconds",
-        "base_url",
-        "shard_rows",
-    )
-)
+SILENT = {one.name for one in fields(EngineSettings) if not one.metadata.get("affects_rows", True)} | {
+    "version",
+    "shard_rows",
+}
 
 
 def settings_of(record: dict) -> list[tuple[str, str]]:
