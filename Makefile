@@ -33,7 +33,7 @@ quality: $(READY)
 
 # The command reference, and the site in docs/_build.
 docs: $(READY)
-	$(RUN)/python -m typer davidgen_hf/cli.py utils docs --name davidgen --output docs/commands.md
+	$(RUN)/python -m typer davidgen_hf.cli utils docs --name davidgen --output docs/commands.md
 	$(RUN)/python -m sphinx -q -b html docs docs/_build
 
 bench: $(READY)

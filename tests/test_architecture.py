@@ -13,6 +13,7 @@ ORDER = (
         "errors",
         "secrecy",
         "terminal",
+        "commandline",
         "schema",
         "prompts",
         "storage",

@@ -94,13 +94,17 @@ def test_an_error_of_ours_ends_with_2(monkeypatch, capsys):
     assert capsys.readouterr().err == "davidgen: found this, needed that\n"
 
 
-def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch):
+def test_an_error_that_is_not_ours_is_reported_as_ours(monkeypatch, tmp_path, capsys):
     def fail() -> None:
         raise RuntimeError("a fault")
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(cli, "app", fail)
-    with pytest.raises(RuntimeError, match="a fault"):
+    with pytest.raises(SystemExit) as ended:
         cli.main()
+    assert ended.value.code == 1
+    assert "RuntimeError: a fault" in capsys.readouterr().err
+    assert "RuntimeError: a fault" in next((tmp_path / "davidgen").iterdir()).read_text("utf-8")
 
 
 def test_help_is_fast_since_it_imports_no_model_library(tmp_path):

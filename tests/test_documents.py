@@ -76,9 +76,7 @@ def test_the_readme_has_blocks_to_run():
 
 
 def test_the_command_reference_is_what_the_commands_say():
-    written = CliRunner().invoke(
-        typer.cli.app, [str(ROOT / "davidgen_hf" / "cli.py"), "utils", "docs", "--name", "davidgen"]
-    )
+    written = CliRunner().invoke(typer.cli.app, ["davidgen_hf.cli", "utils", "docs", "--name", "davidgen"])
     assert GENERATED.read_text("utf-8").strip() == written.output.strip(), "run `make docs`"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from datasets import DatasetInfo, SplitDict, SplitInfo
 
-from davidgen_hf.errors import DavidgenError, RunFolderError
+from davidgen_hf.commandline import run_command_line
+from davidgen_hf.errors import RunFolderError
 from davidgen_hf.publish.builder import KINDS, PAIRS, DavidGen, kinds_of
 from davidgen_hf.publish.cards import Beside, Config, corpus_card, read_notes
 from davidgen_hf.publish.cards.facts import folder_names
@@ -81,23 +82,24 @@ def build_from_command_line(about: str, holds: Collection[str] = ()) -> None:
     parser.add_argument("--repo", help="id on the Hub, org/name, that the card names")
     parser.add_argument("--num-proc", type=int, help="processes that read and write")
     parser.add_argument("--max-shard-size", default="500MB", help="largest Parquet file, before compression")
-    asked = parser.parse_args()
-    try:
-        found = [kind for kind in PARTS if kind in kinds_of(asked.runs)]
+
+    def build() -> None:
+        given = parser.parse_args()
+        found = [kind for kind in PARTS if kind in kinds_of(given.runs)]
         if holds and set(found) != set(holds):
             raise RunFolderError(
-                f"{', '.join(map(str, asked.runs))} holds pairs of the kinds {found or 'none'}, and this corpus is of "
+                f"{', '.join(map(str, given.runs))} holds pairs of the kinds {found or 'none'}, and this corpus is of "
                 f"{list(holds)}. Name other runs, or build all of it with dataset_scripts/davidgen_combined.py."
             )
         build_folder(
-            asked.runs,
-            asked.output,
-            repo=asked.repo,
-            num_proc=asked.num_proc,
-            max_shard_size=asked.max_shard_size,
+            given.runs,
+            given.output,
+            repo=given.repo,
+            num_proc=given.num_proc,
+            max_shard_size=given.max_shard_size,
         )
-    except DavidgenError as error:
-        parser.error(str(error))
+
+    run_command_line(build, parser.prog)
 
 
 def _build(runs: list[Path], kind: str, folder: Path, num_proc: int | None, max_shard_size: str) -> Config:

@@ -14,7 +14,8 @@ from datasets.exceptions import DatasetGenerationError
 from trl import DatasetMixtureConfig, TrlParser, get_dataset
 from trl.scripts.utils import DatasetConfig
 
-from davidgen_hf.errors import DavidgenError, InputError, MissingColumnsError, SettingError
+from davidgen_hf.commandline import run_command_line
+from davidgen_hf.errors import InputError, MissingColumnsError, SettingError
 from davidgen_hf.schema import TRAINING
 from davidgen_hf.training.config import SECTIONS, check_config, read_config
 from davidgen_hf.training.failures import explain_settings
@@ -28,12 +29,8 @@ FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "cs
 
 
 def run_script(doc: str, seq2seq: bool = False) -> None:
-    """Run one training from the command line; an error of ours is shown as its text and exits with 2."""
-    try:
-        train_from_command_line(None, seq2seq, doc)
-    except DavidgenError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+    """Run one training from the command line of a script."""
+    run_command_line(lambda: train_from_command_line(None, seq2seq, doc), Path(sys.argv[0]).name)
 
 
 def train_from_command_line(argv: list[str] | None, seq2seq: bool = False, doc: str = "") -> TrainingSummary:

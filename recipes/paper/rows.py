@@ -13,12 +13,12 @@ python recipes/paper/rows.py follower databricks/databricks-dolly-15k rows/dolly
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from datasets import Dataset
 
-from davidgen_hf.errors import DavidgenError, InputError
+from davidgen_hf.commandline import run_command_line
+from davidgen_hf.errors import InputError
 from davidgen_hf.processors import ReverseSeeds, apply
 from davidgen_hf.prompts import render_follower
 from davidgen_hf.sources.rows import read_rows
@@ -69,8 +69,4 @@ def write_rows(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        write_rows()
-    except DavidgenError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+    run_command_line(write_rows, "rows.py")

@@ -1,0 +1,53 @@
+"""Arguments and options that several commands share, and what they stand for."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Recipe = Annotated[str, typer.Argument(help="Folder of numbered YAML files, or the name of a shipped recipe.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value, instead of the recipe's own value.")]
+Passages = Annotated[
+    str | None, typer.Option(help=".jsonl, .csv, .parquet or .txt file, a folder of them, or a Hub dataset id.")
+]
+TextColumn = Annotated[str | None, typer.Option(help="Column of the passages that holds the text.")]
+Seeds = Annotated[str | None, typer.Option(help="Rows of instruction, input and output, in the same formats.")]
+BaseModel = Annotated[str | None, typer.Option(help="Folder or Hub id of the model to train and to score with.")]
+Output = Annotated[Path, typer.Option(help="The run folder.")]
+Run = Annotated[Path, typer.Argument(help="A run folder.")]
+Update = Annotated[
+    bool, typer.Option("--update", "--restart", help="With a changed recipe: rebuild only what the change affects.")
+]
+ExecutorKind = Annotated[
+    str, typer.Option("--executor", help="Where shards are built: local or ray (needs the extra `ray`).")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster: auto, HOST:6379 or ray://HOST:10001. Default: a cluster on this machine alone."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Ray workers. Default: one per GPU, or per machine if there are no GPUs.")
+]
+GpusPerWorker = Annotated[
+    float | None,
+    typer.Option(min=0, help="GPUs of each worker. Default: 1 if there are any; use 0 if a server holds the model."),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(help="i/n: build only this part of the corpus, while other calls build the others; 0 <= i < n."),
+]
+
+
+def overrides_of(
+    passages: str | None, text_column: str | None, seeds: str | None, base_model: str | None
+) -> list[str]:
+    """Return the overrides that the options of a run stand for."""
+    options = {
+        "corpus.passages.source": passages,
+        "corpus.passages.text_column": text_column,
+        "seeds.source.source": seeds,
+        "generator.model_name_or_path": base_model,
+        "follower.model_name_or_path": base_model,
+    }
+    return [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]

@@ -1,0 +1,159 @@
+"""Commands that run a recipe: demo, run, corpus and estimate."""
+
+import json
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from davidgen_hf.cli import options
+from davidgen_hf.errors import SettingError
+
+if TYPE_CHECKING:
+    from davidgen_hf.corpus.executors import ExecutorSettings
+
+
+def demo(output: options.Output = Path("runs/demo")) -> None:
+    """Run all steps on the model, seeds and passages of installed packages: no Hub, no account."""
+    _run("demo", [], output)
+
+
+def run(
+    recipe: options.Recipe,
+    overrides: options.Overrides = None,
+    passages: options.Passages = None,
+    text_column: options.TextColumn = None,
+    seeds: options.Seeds = None,
+    base_model: options.BaseModel = None,
+    output: options.Output = Path("runs/run"),
+    update: options.Update = False,
+    until: Annotated[
+        str | None, typer.Option(help="Last step: seeds, generator, corpus, follower or evaluation.")
+    ] = None,
+    executor: options.ExecutorKind = "local",
+    address: options.Address = None,
+    workers: options.Workers = None,
+    gpus_per_worker: options.GpusPerWorker = None,
+    shard: options.Shard = None,
+) -> None:
+    """Turn plain text into an instruction corpus, a generator and a follower; a second call resumes the run."""
+    from davidgen_hf.corpus.executors import ExecutorSettings
+    from davidgen_hf.run.run import steps_until
+
+    settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
+    overrides = options.overrides_of(passages, text_column, seeds, base_model) + (overrides or [])
+    _run(recipe, overrides, output, update=update, steps=steps_until(until), executor=settings, shard=shard)
+
+
+def corpus(
+    recipe: options.Recipe,
+    overrides: options.Overrides = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Folder or Hub id of a generator. Default: the one the run trained.")
+    ] = None,
+    passages: options.Passages = None,
+    text_column: options.TextColumn = None,
+    base_model: options.BaseModel = None,
+    output: options.Output = Path("runs/run"),
+    update: options.Update = False,
+    executor: options.ExecutorKind = "local",
+    address: options.Address = None,
+    workers: options.Workers = None,
+    gpus_per_worker: options.GpusPerWorker = None,
+    shard: options.Shard = None,
+) -> None:
+    """Build only the corpus, with an existing generator; train nothing."""
+    from davidgen_hf.corpus.executors import ExecutorSettings
+
+    named = options.overrides_of(passages, text_column, None, base_model)
+    named += [f"corpus.generate.engine.model={json.dumps(generator)}"] if generator else []
+    settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
+    named += overrides or []
+    _run(recipe, named, output, update=update, steps=("corpus",), executor=settings, shard=shard)
+
+
+def estimate(
+    recipe: options.Recipe,
+    overrides: options.Overrides = None,
+    passages: options.Passages = None,
+    text_column: options.TextColumn = None,
+    seeds: options.Seeds = None,
+    base_model: options.BaseModel = None,
+    workers: Annotated[int, typer.Option(min=1, help="Also estimate the time on this many such machines.")] = 1,
+    sample: Annotated[int, typer.Option(min=2, help="Number of passages that are processed for the estimate.")] = 24,
+    total: Annotated[
+        int | None, typer.Option(min=1, help="Number of passages, if there are too many to count.")
+    ] = None,
+    accepted_share: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Share of candidates that the guards will accept.")
+    ] = 0.95,
+) -> None:
+    """Process a small sample, and estimate the time, tokens, disk space and memory of the whole run."""
+    import tempfile
+
+    from rich.console import Console
+
+    from davidgen_hf.estimate import EstimateSettings
+    from davidgen_hf.estimate import estimate as make_estimate
+    from davidgen_hf.recipe import load_recipe
+
+    console = Console()
+    named = options.overrides_of(passages, text_column, seeds, base_model)
+    read = load_recipe(recipe, named + (overrides or []))
+    settings = EstimateSettings(sample, total, accepted_share)
+    with tempfile.TemporaryDirectory(prefix="davidgen_") as folder:
+        found = make_estimate(read, settings, Path(folder), lambda step: console.print(step, style="bold"))
+    console.print(found.table(workers))
+    for note in found.notes:
+        console.print(note)
+
+
+def _run(
+    recipe: str,
+    overrides: list[str],
+    output: Path,
+    *,
+    update: bool = False,
+    steps: tuple[str, ...] | None = None,
+    executor: "ExecutorSettings | None" = None,
+    shard: str | None = None,
+) -> None:
+    from rich.console import Console
+
+    from davidgen_hf.recipe import load_recipe
+    from davidgen_hf.run.run import describe_missing, run_part, run_recipe
+    from davidgen_hf.run.summary import print_summary
+    from davidgen_hf.storage.shards import Part
+
+    signal.signal(signal.SIGTERM, _stop)
+    console = Console()
+    part = Part.parse(shard) if shard else None
+    if part and update:
+        raise SettingError(
+            "--update and --shard cannot be combined. Each part of an update would wait for the others. Run once with "
+            "--update and without --shard."
+        )
+    read = load_recipe(recipe, overrides)
+    try:
+        if part:
+            console.print(describe_missing(run_part(read, output, part, executor), part, output), markup=False)
+            return
+        record = run_recipe(
+            read,
+            output,
+            lambda step: console.print(step, style="bold", markup=False),
+            steps=steps,
+            restart=update,
+            executor=executor,
+        )
+    except KeyboardInterrupt as stop:
+        console.print(f"Stopped. Finished work is in {output}; the same command resumes there.", markup=False)
+        raise typer.Exit(128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
+    if "corpus" in record.steps:
+        print_summary(record, console)
+
+
+def _stop(number: int, _: object) -> None:
+    """End as Ctrl-C does when a scheduler or a shell sends SIGTERM."""
+    raise KeyboardInterrupt(number)

@@ -1,0 +1,31 @@
+"""Commands that train: train and merge."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(help="A training recipe: a plain TRL YAML.")] = None,
+    seq2seq: Annotated[bool, typer.Option("--seq2seq", help="Train T5 or another encoder-decoder.")] = False,
+) -> None:
+    """Train on rows of prompt and completion, as recipes/sft.py does; any setting of the recipe can follow.
+
+    Example: davidgen train --config recipes/demo/2_generator.yaml --dataset_name rows.jsonl --output_dir model
+    """
+    from davidgen_hf.training.script import train_from_command_line
+
+    train_from_command_line([*(["--config", str(config)] if config else []), *context.args], seq2seq)
+
+
+def merge(
+    adapter: Annotated[Path, typer.Argument(help="Folder of a training with use_peft: true.")],
+    output: Annotated[Path, typer.Option(help="New folder for the whole model.")],
+    dtype: Annotated[str, typer.Option(help="Number type of the weights: float32, bfloat16 or float16.")] = "float32",
+) -> None:
+    """Merge a LoRA adapter into its base model, so that nothing needs peft to load it."""
+    from davidgen_hf.training.merge import merge_adapter
+
+    merge_adapter(adapter, output, dtype)
