@@ -15,6 +15,7 @@ from pathlib import Path
 
 from davidgen_hf.errors import DavidgenError
 from davidgen_hf.secrecy import hide
+from davidgen_hf.terminal import say
 
 USER_ERROR, BUG, INTERRUPTED, BROKEN_PIPE = 2, 1, 130, 141
 # What a file system reports about a path or a disk, whichever library met it; a file that is missing is not among
@@ -50,7 +51,7 @@ def run_command_line(command: Callable[[], object], name: str = "davidgen") -> N
     except Exception as error:
         text, code = _describe(error)
         with suppress(BrokenPipeError):
-            print(f"{name}: {hide(text)}", file=sys.stderr, flush=True)
+            say(f"{name}: {hide(text)}", file=sys.stderr)
         sys.exit(code)
 
 
@@ -95,7 +96,7 @@ def _report_bug(error: Exception) -> str:
     try:
         place = f"The full traceback is in {_write_crash_report(hide(text))}"
     except OSError:
-        print(hide(text), file=sys.stderr)
+        say(hide(text), file=sys.stderr)
         place = "The full traceback is above, since no file could be written"
     return (
         f"internal error, {what} This is a bug in davidgen_hf, not a mistake of yours. {place}; please report it with "

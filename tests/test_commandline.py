@@ -73,6 +73,12 @@ def test_a_traceback_that_no_file_can_hold_is_printed(cache, tmp_path, monkeypat
     assert "is above, since no file could be written" in err
 
 
+def test_a_message_sends_no_control_characters_to_the_terminal(cache, capsys):
+    assert ends(DavidgenError("it holds \x1b]0;title\x07")) == 2
+    assert ends(KeyError("\x1b[31m")) == 1
+    assert "\x1b" not in capsys.readouterr().err
+
+
 def test_an_error_of_ours_ends_with_2(cache, capsys):
     assert ends(DavidgenError("Found this. Expected that. Do this.")) == 2
     assert capsys.readouterr().err == "davidgen: Found this. Expected that. Do this.\n"

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from davidgen_hf.terminal import Terminal, say
+
 
 def evaluate(
     targets: Annotated[list[str] | None, typer.Argument(help="Run folders, model folders or Hub ids.")] = None,
@@ -51,14 +53,14 @@ def evaluate(
     if table:
         from davidgen_hf.evaluation.table import write_comparison
 
-        print(write_comparison([Path(target) for target in targets or []], output), end="")
+        say(write_comparison([Path(target) for target in targets or []], output), end="")
         return
     from davidgen_hf.evaluation.tasks import parse_data, task_folder
 
     names = tasks.split(",")
     local = parse_data(data or [], names)
     if tasks_path:
-        print(task_folder(local, names, partial))
+        say(task_folder(local, names, partial))
         return
     from davidgen_hf.evaluation.command import Evaluation, evaluate_all
     from davidgen_hf.evaluation.harness import HarnessSettings, parse_model_args
@@ -77,7 +79,7 @@ def evaluate(
         model_args=parse_model_args(model_args),
     )
     for path in evaluate_all(targets or [], predictions, evaluation, settings):
-        print(path)
+        say(path)
         refresh_cards(path.parents[1])
 
 
@@ -112,8 +114,6 @@ def judge(
     output: Annotated[Path, typer.Option(help="Folder for answers, reviews and judge.json.")] = Path("runs/judge"),
 ) -> None:
     """Compare two models' answers to the Vicuna questions: scores from 1 to 10 by an open judge, in both orders."""
-    from rich.console import Console
-
     from davidgen_hf.engines.base import EngineSettings, Sampling
     from davidgen_hf.evaluation.comparison import Comparison, review_table, summarize_files
 
@@ -135,7 +135,7 @@ def judge(
             answer_sampling=Sampling(max_new_tokens=max_answer_tokens),
             review_sampling=Sampling(max_new_tokens=max_review_tokens, temperature=0.0),
         ).run(output)
-    Console().print(review_table(summary))
+    Terminal().print(review_table(summary))
 
 
 def diversity(
@@ -157,10 +157,8 @@ def diversity(
     output: Annotated[Path, typer.Option(help="Folder for counts and pictures.")] = Path("runs/diversity"),
 ) -> None:
     """Count and draw root verbs with their nouns; measure n-grams, similarity and length of instructions."""
-    from rich.console import Console
-
     from davidgen_hf.evaluation.diversity_report import DiversitySettings, diversity_table, report_diversity
 
     settings = DiversitySettings(parser, parser_model, workers, tokenizer, sample, seed, unique)
-    Console().print(diversity_table(report_diversity(sources, output, settings)))
-    print(f"Counts (.json) and pictures (.png, .svg) are in {output}.")
+    Terminal().print(diversity_table(report_diversity(sources, output, settings)))
+    say(f"Counts (.json) and pictures (.png, .svg) are in {output}.")

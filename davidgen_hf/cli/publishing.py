@@ -7,6 +7,7 @@ import typer
 
 from davidgen_hf.cli import options
 from davidgen_hf.errors import SettingError
+from davidgen_hf.terminal import say
 
 
 def report(
@@ -26,13 +27,13 @@ def report(
     try:
         if serve:
             server = serve_report(run, port)
-            print(f"http://127.0.0.1:{server.server_port}/  (Ctrl-C stops it)", flush=True)
+            say(f"http://127.0.0.1:{server.server_port}/  (Ctrl-C stops it)")
             server.serve_forever()
         elif follow:
             for path in follow_report(run, output, time.sleep):
-                print(path, flush=True)
+                say(path)
         else:
-            print(write_report(run, output))
+            say(write_report(run, output))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -59,7 +60,7 @@ def export(
 
     path = output or run / ("preferences.jsonl" if preferences else "corpus.jsonl")
     count = export_preferences(run, path, min_margin) if preferences else export_pairs(run, path)
-    print(f"{count} rows in {path}")
+    say(f"{count} rows in {path}")
 
 
 def push(
@@ -94,14 +95,14 @@ def push(
     if not yes:
         for repo, files in list_files(run, settings).items():
             for file, size in files.items():
-                print(f"{repo}  {file}  {size:,} bytes")
+                say(f"{repo}  {file}  {size:,} bytes")
         card = run / "README.md"
-        print(f"\n{card.read_text('utf-8') if card.is_file() else ''}\nNothing was sent. Add --yes to publish this.")
+        say(f"\n{card.read_text('utf-8') if card.is_file() else ''}\nNothing was sent. Add --yes to publish this.")
         return
     if follow:
-        push_while_it_runs(run, settings, print, time.sleep)
-    for one in publish(run, settings, print):
-        print(f"{one.url}  commit {one.commit}")
+        push_while_it_runs(run, settings, say, time.sleep)
+    for one in publish(run, settings, say):
+        say(f"{one.url}  commit {one.commit}")
 
 
 def pull(
@@ -112,4 +113,4 @@ def pull(
     """Download the folder of a pushed run, to resume it."""
     from davidgen_hf.publish.hub import pull as download
 
-    print(download(repo, run, revision))
+    say(download(repo, run, revision))

@@ -9,6 +9,7 @@ import typer
 
 from davidgen_hf.cli import options
 from davidgen_hf.errors import SettingError
+from davidgen_hf.terminal import Terminal
 
 if TYPE_CHECKING:
     from davidgen_hf.corpus.executors import ExecutorSettings
@@ -92,13 +93,11 @@ def estimate(
     """Process a small sample, and estimate the time, tokens, disk space and memory of the whole run."""
     import tempfile
 
-    from rich.console import Console
-
     from davidgen_hf.estimate import EstimateSettings
     from davidgen_hf.estimate import estimate as make_estimate
     from davidgen_hf.recipe import load_recipe
 
-    console = Console()
+    console = Terminal()
     named = options.overrides_of(passages, text_column, seeds, base_model)
     read = load_recipe(recipe, named + (overrides or []))
     settings = EstimateSettings(sample, total, accepted_share)
@@ -119,15 +118,13 @@ def _run(
     executor: "ExecutorSettings | None" = None,
     shard: str | None = None,
 ) -> None:
-    from rich.console import Console
-
     from davidgen_hf.recipe import load_recipe
     from davidgen_hf.run.run import describe_missing, run_part, run_recipe
     from davidgen_hf.run.summary import print_summary
     from davidgen_hf.storage.shards import Part
 
     signal.signal(signal.SIGTERM, _stop)
-    console = Console()
+    console = Terminal()
     part = Part.parse(shard) if shard else None
     if part and update:
         raise SettingError(
