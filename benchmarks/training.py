@@ -29,6 +29,7 @@ from trl import ModelConfig, SFTConfig, SFTTrainer, get_peft_config
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.engines.local import LocalEngine
+from davidgen_hf.engines.tokens import TokenPair
 from davidgen_hf.processors import apply
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.sources.passages import Skipped
@@ -175,11 +176,12 @@ def scorer(model: str) -> Callable[[Dataset], dict[str, float]]:
     """Return what measures the completion loss of ``model``, with and without the token that ends a completion."""
     engine = LocalEngine(EngineSettings(model=model, dtype="float32"))
 
-    def mean(rows: Dataset, end: str) -> float:
-        scores = engine.score(list(rows["prompt"]), [text + end for text in rows["completion"]])
-        return sum(one.nll for one in scores) / sum(one.n_tokens for one in scores)
+    def mean(rows: Dataset, end: tuple[int, ...]) -> float:
+        pairs = engine.tokens.pairs(list(rows["prompt"]), list(rows["completion"]))
+        nll = engine.token_nll([TokenPair(pair.context, pair.target + end) for pair in pairs])
+        return sum(one.sum().item() for one in nll) / sum(len(one) for one in nll)
 
-    return lambda rows: {"with_end": mean(rows, engine.tokenizer.eos_token), "text_alone": mean(rows, "")}
+    return lambda rows: {"with_end": mean(rows, (engine.tokenizer.eos_token_id,)), "text_alone": mean(rows, ())}
 
 
 if __name__ == "__main__":

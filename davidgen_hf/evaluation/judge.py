@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from tqdm.auto import tqdm
 
@@ -106,12 +107,14 @@ def _failure(text: str | None, fit: bool) -> str:
 def chat_renderer(name: str, revision: str | None = None) -> Callable[[str], str] | None:
     """Return what puts a prompt into the chat format of the tokenizer ``name``; ``None`` where it has none.
 
-    A beginning-of-text token that the tokenizer adds by itself is left out of the text.
+    Control tokens in the prompt's own text are read as text.
 
     Raises:
         ModelError: There is no such tokenizer.
     """
     from transformers import AutoTokenizer
+
+    from davidgen_hf.engines.tokens import chat_prompt
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(model_folder() if name == EMBEDDED else name, revision=revision)
@@ -122,14 +125,7 @@ def chat_renderer(name: str, revision: str | None = None) -> Callable[[str], str
         ) from error
     if not tokenizer.chat_template:
         return None
-    adds_bos = tokenizer.bos_token_id is not None and tokenizer("a").input_ids[0] == tokenizer.bos_token_id
-
-    def render(prompt: str) -> str:
-        turns = [{"role": "user", "content": prompt}]
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        return text.removeprefix(tokenizer.bos_token) if adds_bos else text
-
-    return render
+    return partial(chat_prompt, tokenizer)
 
 
 def _generate(engine: Engine, prompts: list[str], sampling: Sampling, what: str) -> Iterator[str | None]:
