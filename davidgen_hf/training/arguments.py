@@ -13,6 +13,7 @@ from transformers.integrations import get_available_reporting_integrations
 from trl import ModelConfig, SFTConfig
 
 from davidgen_hf.errors import SettingError
+from davidgen_hf.training.failures import explain_settings
 
 GLOBAL_BATCH_SIZE = 128  # the paper's
 # What a recipe need not say: the paper's training (section 3.1); its AdamW is TRL's default.
@@ -23,6 +24,18 @@ REFUSED = {
     ("truncation_mode", "keep_end"): "a row that is too long loses the end of its completion, never its prompt",
     ("packing_strategy", "wrapped"): "it tears rows apart; `bfd` packs whole ones",
 }
+# The switch of each tracker that uploads weights or files of a training, not its figures alone.
+UPLOADS = {
+    "wandb": "WANDB_LOG_MODEL",
+    "comet_ml": "COMET_LOG_ASSETS",
+    "mlflow": "HF_MLFLOW_LOG_ARTIFACTS",
+    "dagshub": "HF_DAGSHUB_LOG_ARTIFACTS",
+    "clearml": "CLEARML_LOG_MODEL",
+    "dvclive": "HF_DVCLIVE_LOG_MODEL",
+    "swanlab": "SWANLAB_LOG_MODEL",
+    "trackio": "TRACKIO_SPACE_ID",
+}
+_OFF = {"", "0", "false", "no", "none", "off"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,25 @@ def plan_batch(per_device: int, accumulation: int | None, processes: int) -> Bat
     return Batch(rows, processes, share // rows)
 
 
+def _check_trackers(trackers: list[str]) -> None:
+    """Refuse trackers that are not installed, or that are set to upload the model."""
+    installed = get_available_reporting_integrations()
+    absent = sorted(set(trackers) - set(installed))
+    if absent:
+        raise SettingError(
+            f"report_to names {', '.join(absent)}, which is not installed. Install it with pip, or report to "
+            f"one of {['none', *installed]}."
+        )
+    for tracker in trackers:
+        switch = UPLOADS.get(tracker, "")
+        default = "true" if tracker == "clearml" else ""  # the only one that uploads weights unless it is forbidden
+        if os.environ.get(switch, default).lower() not in _OFF:
+            raise SettingError(
+                f"report_to names {tracker}, and {switch} lets it upload the model without the checks of \"davidgen "
+                f"push\". A tracker may only receive figures. Set {switch}=false, or report to another tracker."
+            )
+
+
 def make_arguments(
     values: dict[str, Any], output_dir: Path, section: type[TrainingArguments] = SFTConfig
 ) -> tuple[TrainingArguments, ModelConfig, Batch]:
@@ -91,18 +123,16 @@ def make_arguments(
             "The recipe trains on a GPU, but torch sees none. Set `use_cpu: true` or add `--use_cpu` to train on the "
             "CPU; `accelerate launch --config_file recipes/accelerate/cpu.yaml` does so with several processes."
         )
-    try:
+    with explain_settings(ValueError, TypeError, OverflowError, OSError, ImportError):
         args, model_args = (
             cls(**{field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values})
             for cls in (section, ModelConfig)
         )
-    except ValueError as error:
-        raise SettingError(f"The settings of the training do not fit together: {error}") from error
-    absent = set(args.report_to) - set(get_available_reporting_integrations())
-    if absent:
+    _check_trackers(args.report_to)
+    if (values.get("model_init_kwargs") and args.model_init_kwargs or {}).get("trust_remote_code"):
         raise SettingError(
-            f"report_to names {', '.join(sorted(absent))}, which is not installed. Install it with pip, or report to "
-            f"one of {['none', *get_available_reporting_integrations()]}."
+            "model_init_kwargs sets trust_remote_code, which would run code from the model's repository. Only models "
+            "that transformers itself has can be trained. Remove trust_remote_code, or name another model."
         )
     if values.get("early_stopping_patience") and not args.load_best_model_at_end:
         raise SettingError(

@@ -5,13 +5,14 @@ import difflib
 import typing
 from collections.abc import Iterable
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from annotated_types import Ge, Gt, Interval
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import PydanticCustomError
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig
 
 from davidgen_hf.errors import InputError, SettingError
@@ -43,6 +44,17 @@ BOUNDS = {
     "test_split_size": Gt(0),
     "max_steps": Ge(-1),
 }
+# Settings that publish something or run somebody else's code, and why they are refused when they are switched on.
+_PUBLISHES = 'would publish without the checks of "davidgen push"; remove it, and push the finished model with that'
+_SHOWS = "would publish a page that shows this training; remove it, and use `report_to: tensorboard`"
+_RUNS_CODE = "would run code from the model's repository; remove it, and name a model that transformers itself has"
+OUTSIDE = {
+    **dict.fromkeys(("push_to_hub", "hub_token", "hub_private_repo", "hub_model_id"), _PUBLISHES),
+    **dict.fromkeys(("hub_strategy", "hub_always_push", "hub_revision"), _PUBLISHES),
+    **dict.fromkeys(("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"), _SHOWS),
+    "trust_remote_code": _RUNS_CODE,
+}
+_LOSSES = (None, "loss", "eval_loss")
 RENAMED = {
     "warmup_ratio": "warmup_steps, where a number below 1 is a share of all steps",
     "max_seq_length": "max_length",
@@ -99,7 +111,13 @@ def _checker(sections: tuple[type, ...]) -> type[BaseModel]:
         hints = typing.get_type_hints(section)
         for field in dataclasses.fields(section):
             fields[field.name] = (_strict(hints[field.name], field), None)
-    config = ConfigDict(extra="forbid", use_enum_values=True, arbitrary_types_allowed=True, protected_namespaces=())
+    config = ConfigDict(
+        extra="forbid",
+        use_enum_values=True,
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
+    )
     return create_model("TrainingRecipe", __config__=config, **fields)
 
 
@@ -114,12 +132,42 @@ def _strict(hint: Any, field: dataclasses.Field) -> Any:
     elif field.metadata.get("choices"):
         hint = Literal[tuple(field.metadata["choices"])]
         hint = hint | None if type(None) in parts else hint
-    return Annotated[hint, BOUNDS[field.name]] if field.name in BOUNDS else hint
+    checks = [BOUNDS[field.name]] if field.name in BOUNDS else []
+    if field.name in OUTSIDE:
+        checks.append(AfterValidator(partial(_refuse_outside, field)))
+    if field.name in _BEST:
+        checks.append(AfterValidator(_BEST[field.name]))
+    return Annotated[hint, *checks] if checks else hint
+
+
+def _refuse_outside(field: dataclasses.Field[Any], value: Any) -> Any:
+    """Return a value that leaves a setting of ``OUTSIDE`` switched off."""
+    if value and value != field.default:
+        raise PydanticCustomError("refused", "{reason}", {"reason": OUTSIDE[field.name]})
+    return value
+
+
+def _refuse_other_metrics(name: str | None) -> str | None:
+    if name not in _LOSSES:
+        reason = f"only the held-out loss is computed; set `metric_for_best_model: loss`, got {name!r}"
+        raise PydanticCustomError("refused", "{reason}", {"reason": reason})
+    return name
+
+
+def _refuse_greater_loss(greater: bool | None) -> bool | None:
+    if greater:
+        raise PydanticCustomError("refused", "a lower loss is better, so the worst checkpoint would be kept; remove it")
+    return greater
+
+
+_BEST = {"metric_for_best_model": _refuse_other_metrics, "greater_is_better": _refuse_greater_loss}
 
 
 def _problem(problem: dict[str, Any], sections: Iterable[type]) -> tuple[str, str]:
     """Return the key that is at fault and what is the matter with it."""
     key = str(problem["loc"][0])
+    if problem["type"] == "refused":
+        return key, problem["msg"]
     if problem["type"] != "extra_forbidden":
         return key, f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
     known = [field.name for section in sections for field in dataclasses.fields(section)]
