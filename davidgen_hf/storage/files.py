@@ -3,6 +3,7 @@
 import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from davidgen_hf.errors import RunFolderError
 # What a file system says that is full or must not be written to; libraries pass it on as text, or tell of a failure.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
 _TEXTS = (*(os.strerror(number) for number in _REFUSALS), "disk is full", "readonly database", "PytorchStreamWriter")
+
+_PRIVATE = 0o600  # of a file from tempfile.mkstemp, and so of weights that safetensors writes
 
 
 @contextmanager
@@ -60,6 +63,15 @@ def clear_drafts(folder: Path) -> None:
     for pattern in ("*.part", "*/*.part"):
         for draft in folder.glob(pattern):
             draft.unlink()
+
+
+def use_umask(folder: Path) -> None:
+    """Give files of a folder that a library wrote as temporary ones, readable to their owner alone, the usual mode."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for file in folder.iterdir():
+        if file.is_file() and not file.is_symlink() and stat.S_IMODE(file.stat().st_mode) == _PRIVATE:
+            file.chmod(0o666 & ~mask)
 
 
 def sync_folder(folder: Path) -> None:

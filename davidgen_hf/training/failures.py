@@ -2,16 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig
-from transformers import AutoConfig, PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 
-from davidgen_hf.errors import DavidgenError, RunFolderError, SettingError, TrainingError
-
-SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
+from davidgen_hf.errors import DavidgenError, SettingError, TrainingError
 
 
 class StopAtNoNumber:
@@ -88,29 +84,3 @@ def _smaller(args: TrainingArguments) -> str:
         advice.append(f"set max_length to {length // 2} (it is {length})")
     advice.append("train an adapter (use_peft: true), or share the weights out with recipes/accelerate/fsdp2.yaml")
     return "In this order: " + "; ".join(advice) + "."
-
-
-def check_checkpoint(checkpoint: Path, model: torch.nn.Module) -> None:
-    """Refuse to go on from the checkpoint of another model.
-
-    Raises:
-        RunFolderError: There is no checkpoint, or its model is of another shape.
-    """
-    try:
-        if (checkpoint / "adapter_config.json").is_file():
-            config = AutoConfig.from_pretrained(PeftConfig.from_pretrained(checkpoint).base_model_name_or_path)
-        else:
-            config = AutoConfig.from_pretrained(checkpoint)
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{checkpoint} is no checkpoint to go on from: {error}") from error
-    ours = model.config
-    differing = {
-        name: (found, wanted)
-        for name in SHAPE
-        if (found := config.to_dict().get(name)) != (wanted := ours.to_dict().get(name))
-    }
-    if differing:
-        found = "; ".join(f"{name} is {old!r} there and {new!r} here" for name, (old, new) in differing.items())
-        raise RunFolderError(
-            f"{checkpoint} is of another model: {found}. Name the folder of this training, or remove the checkpoint."
-        )
