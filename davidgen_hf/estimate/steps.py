@@ -20,7 +20,7 @@ from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.storage.shards import read_shard
 from davidgen_hf.training import train
 from davidgen_hf.training.arguments import plan_batch
-from davidgen_hf.training.job import remove_checkpoints
+from davidgen_hf.training.checkpoints import remove_checkpoints
 
 OPTIMIZER_STEPS = 2
 HELD_OUT = 6

@@ -27,7 +27,7 @@ from davidgen_hf.storage.lock import hold
 from davidgen_hf.storage.record import RunRecord
 from davidgen_hf.storage.shards import Part, open_shards, read_shard, write_shard
 from davidgen_hf.training import train
-from davidgen_hf.training.job import remove_checkpoints
+from davidgen_hf.training.checkpoints import remove_checkpoints
 
 
 def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller

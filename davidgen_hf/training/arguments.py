@@ -93,8 +93,8 @@ def _check_trackers(trackers: list[str]) -> None:
         default = "true" if tracker == "clearml" else ""  # the only one that uploads weights unless it is forbidden
         if os.environ.get(switch, default).lower() not in _OFF:
             raise SettingError(
-                f"report_to names {tracker}, and {switch} lets it upload the model without the checks of \"davidgen "
-                f"push\". A tracker may only receive figures. Set {switch}=false, or report to another tracker."
+                f'report_to names {tracker}, and {switch} lets it upload the model without the checks of "davidgen '
+                f'push". A tracker may only receive figures. Set {switch}=false, or report to another tracker.'
             )
 
 
@@ -129,7 +129,7 @@ def make_arguments(
             for cls in (section, ModelConfig)
         )
     _check_trackers(args.report_to)
-    if (values.get("model_init_kwargs") and args.model_init_kwargs or {}).get("trust_remote_code"):
+    if ((values.get("model_init_kwargs") and args.model_init_kwargs) or {}).get("trust_remote_code"):
         raise SettingError(
             "model_init_kwargs sets trust_remote_code, which would run code from the model's repository. Only models "
             "that transformers itself has can be trained. Remove trust_remote_code, or name another model."

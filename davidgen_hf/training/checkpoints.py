@@ -30,6 +30,10 @@ _SHARDED = ("global_step*", "pytorch_model_fsdp*")
 SHAPE = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
 
 
+class DamagedError(RunFolderError):
+    """A checkpoint is not whole."""
+
+
 class SavedState(BaseModel):
     """What must be readable in a checkpoint's ``trainer_state.json`` before a training can resume from it."""
 
@@ -40,7 +44,9 @@ class SavedState(BaseModel):
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return the folders in a model's folder that are named as checkpoints, those with the most steps first."""
-    named = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _NAME.fullmatch(path.name) and path.is_dir()]
+    named = [
+        path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _NAME.fullmatch(path.name) and path.is_dir()
+    ]
     return sorted(named, key=_step, reverse=True)
 
 
@@ -57,11 +63,13 @@ def last_checkpoint(folder: Path, model: nn.Module | None = None) -> Path | None
     damaged = []
     chosen = None
     for checkpoint in list_checkpoints(folder):
-        damage = find_damage(checkpoint, model)
-        if damage is None:
+        try:
+            check_checkpoint(checkpoint, model)
+        except DamagedError as error:
+            damaged.append(f"{checkpoint.name} is damaged ({error})")
+        else:
             chosen = checkpoint
             break
-        damaged.append(f"{checkpoint.name} is damaged ({damage})")
     if damaged:
         outcome = f"resumes from {chosen.name}, the last whole one" if chosen else "starts over"
         logger.warning(f"{folder}: {'; '.join(damaged)}. The training {outcome}.")
@@ -82,17 +90,18 @@ def choose_checkpoint(folder: Path, resume: bool | Path, model: nn.Module) -> Pa
     checkpoint = last_checkpoint(folder, model) if resume is True else resume or None
     if not checkpoint:
         return None
-    damage = None if resume is True else find_damage(checkpoint, model)
-    if damage:
+    try:
+        check_checkpoint(checkpoint, model)
+    except DamagedError as error:
         raise RunFolderError(
-            f"{checkpoint} is not a checkpoint to resume from: {damage}. Every file of one must be whole. Name another "
+            f"{checkpoint} is not a checkpoint to resume from: {error}. All files of one must be whole. Name another "
             "one, or set `resume_from_checkpoint: true` for the last whole one in the model's folder."
-        )
+        ) from error
     if not _has_optimizer(checkpoint):
         raise RunFolderError(
             f"{checkpoint} has no optimizer ({OPTIMIZER_NAME}, {SCHEDULER_NAME}), as `save_only_model: true` leaves "
             "it. Without one, the training would not continue as the same. Remove the checkpoints to start it over, "
-            f"and leave out save_only_model where you set resume_from_checkpoint."
+            "and leave out save_only_model where you set resume_from_checkpoint."
         )
     return checkpoint
 
@@ -103,36 +112,39 @@ def remove_checkpoints(folder: Path) -> None:
         shutil.rmtree(checkpoint)
 
 
-def find_damage(checkpoint: Path, model: nn.Module | None = None) -> str | None:
-    """Return what is wrong with a checkpoint, ``None`` if it is whole.
+def check_checkpoint(checkpoint: Path, model: nn.Module | None = None) -> None:
+    """Refuse a checkpoint that is damaged or of another model.
 
     Raises:
-        RunFolderError: It is of another model.
+        DamagedError: A file is cut short or missing.
+        RunFolderError: The checkpoint is of another model than ``model``.
     """
-    state = checkpoint / TRAINER_STATE_NAME
-    if not state.is_file():
-        return f"{state.name}, which is written last, is missing"
-    try:
-        step = SavedState.model_validate_json(state.read_bytes()).global_step
-    except (OSError, ValidationError) as error:
-        return f"{state.name} cannot be read: {_first_line(error)}"
-    if _NAME.fullmatch(checkpoint.name) and step != _step(checkpoint):
-        return f"{state.name} is of step {step}"
+    _check_state(checkpoint)
     shapes: dict[str, tuple[int, ...]] = {}
     for file in sorted(path for path in checkpoint.iterdir() if path.is_file()):
         try:
             shapes |= _read(file)
         except (OSError, ValueError, EOFError, SafetensorError, BadZipFile) as error:
-            return f"{file.name} cannot be read: {_first_line(error)}"
+            raise DamagedError(f"{file.name} cannot be read: {_first_line(error)}") from error
     if _is_sharded(checkpoint) or model is None:
-        return None
+        return
     _check_config(checkpoint, model)
-    missing = _missing_tensors(checkpoint, shapes, model)
-    if missing:
-        return f"{len(missing)} tensors are missing, e.g. {missing[0]!r}"
+    _check_tensors(checkpoint, shapes, model)
     if _has_optimizer(checkpoint) and not any(checkpoint.glob("rng_state*.pth")):
-        return "rng_state.pth is missing"
-    return None
+        raise DamagedError("rng_state.pth is missing")
+
+
+def _check_state(checkpoint: Path) -> None:
+    """Refuse a checkpoint whose ``trainer_state.json``, which is written last, is not whole or of another step."""
+    path = checkpoint / TRAINER_STATE_NAME
+    if not path.is_file():
+        raise DamagedError(f"{path.name} is missing")
+    try:
+        step = SavedState.model_validate_json(path.read_bytes()).global_step
+    except (OSError, ValidationError) as error:
+        raise DamagedError(f"{path.name} cannot be read: {_first_line(error)}") from error
+    if _NAME.fullmatch(checkpoint.name) and step != _step(checkpoint):
+        raise DamagedError(f"{path.name} is of step {step}")
 
 
 def _read(file: Path) -> dict[str, tuple[int, ...]]:
@@ -164,8 +176,8 @@ def _check_config(checkpoint: Path, model: nn.Module) -> None:
         raise RunFolderError(_another_model(checkpoint, "; ".join(differing)))
 
 
-def _missing_tensors(checkpoint: Path, shapes: dict[str, tuple[int, ...]], model: nn.Module) -> list[str]:
-    """Return the tensors of the model that are not saved; of several tied names, one is enough."""
+def _check_tensors(checkpoint: Path, shapes: dict[str, tuple[int, ...]], model: nn.Module) -> None:
+    """Refuse a checkpoint that lacks tensors of the model; of several tied names, one is enough."""
     if isinstance(model, PeftModel):
         wanted = [({name}, tensor) for name, tensor in get_peft_model_state_dict(model).items()]
     else:
@@ -173,13 +185,13 @@ def _missing_tensors(checkpoint: Path, shapes: dict[str, tuple[int, ...]], model
         for name, parameter in model.named_parameters(remove_duplicate=False):
             names[parameter].add(name)
         wanted = [(tied, parameter) for parameter, tied in names.items()]
+    missing = [min(tied) for tied, _ in wanted if not tied & shapes.keys()]
+    if missing:
+        raise DamagedError(f"{len(missing)} tensors are missing, e.g. {missing[0]!r}")
     for tied, tensor in wanted:
-        name = min(tied & shapes.keys(), default=None)
-        if name and tensor.numel() and shapes[name] != tuple(tensor.shape):  # DeepSpeed empties what others hold
-            raise RunFolderError(
-                _another_model(checkpoint, f"{name!r} is {shapes[name]} there and {tuple(tensor.shape)} here")
-            )
-    return [min(tied) for tied, _ in wanted if not tied & shapes.keys()]
+        name, shape = min(tied & shapes.keys()), tuple(tensor.shape)
+        if tensor.numel() and shapes[name] != shape:  # DeepSpeed empties what other processes hold
+            raise RunFolderError(_another_model(checkpoint, f"{name!r} is {shapes[name]} there and {shape} here"))
 
 
 def _another_model(checkpoint: Path, differing: str) -> str:

@@ -156,7 +156,9 @@ def _refuse_other_metrics(name: str | None) -> str | None:
 
 def _refuse_greater_loss(greater: bool | None) -> bool | None:
     if greater:
-        raise PydanticCustomError("refused", "a lower loss is better, so the worst checkpoint would be kept; remove it")
+        raise PydanticCustomError(
+            "refused", "a lower loss is better, so the worst checkpoint would be kept; remove it"
+        )
     return greater
 
 

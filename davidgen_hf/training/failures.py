@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from davidgen_hf.errors import DavidgenError, SettingError, TrainingError
 
 
-class StopAtNoNumber:
+class StopOnNonFiniteLoss(Trainer):
     """Makes a ``Trainer`` stop where the loss is no longer a number, rather than train on."""
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], *args: Any) -> torch.Tensor:

@@ -1,9 +1,8 @@
 """What every training does around its trainer: read the recipe, find the model, resume, write down the outcome."""
 
 import dataclasses
-import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,26 +11,30 @@ from datasets import Dataset
 from transformers import (
     AutoTokenizer,
     EarlyStoppingCallback,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
     Trainer,
     TrainerCallback,
+    TrainerControl,
     TrainerState,
     TrainingArguments,
 )
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments
 
 from davidgen_hf.engines.base import EngineSettings
-from davidgen_hf.engines.loading import find_model
+from davidgen_hf.engines.loading import FoundModel, find_model
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.storage.digests import folder_digest, without_folders
+from davidgen_hf.storage.files import explain_refusals
 from davidgen_hf.training.arguments import Batch, make_arguments
 from davidgen_hf.training.card import write_card
+from davidgen_hf.training.checkpoints import choose_checkpoint
 from davidgen_hf.training.config import check_config, read_config
 from davidgen_hf.training.curve import draw_losses
-from davidgen_hf.training.failures import check_checkpoint, explain_out_of_memory, explain_settings
+from davidgen_hf.training.failures import explain_out_of_memory, explain_settings
+from davidgen_hf.training.preflight import check_ready, fit_length, leave_no_empty_folder, save_trained
 from davidgen_hf.training.rows import RowCounts, digest
 from davidgen_hf.training.summary import TrainingSummary, find_finished, write_record
 
@@ -50,6 +53,7 @@ class Job:
     Args:
         args: The trainer's arguments.
         model_args: What to load, with its name resolved to a folder or Hub id, and its revision to a commit.
+        config: The model's configuration.
         batch: How the global batch comes about.
         identity: What decides the result, as ``run.json`` keeps it.
         resume: Whether, or from which checkpoint, to go on.
@@ -58,6 +62,7 @@ class Job:
 
     args: TrainingArguments
     model_args: ModelConfig
+    config: PreTrainedConfig
     batch: Batch
     identity: dict[str, Any]
     resume: bool | Path
@@ -74,8 +79,18 @@ class Job:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Load the model's tokenizer."""
         return AutoTokenizer.from_pretrained(
-            self.model_args.model_name_or_path, revision=self.model_args.model_revision
+            self.model_args.model_name_or_path, revision=self.model_args.model_revision, trust_remote_code=False
         )
+
+    def length(self, setting: str) -> int | None:
+        """Return how many tokens a row may have by a setting and the model's positions; ``None`` for any number.
+
+        Raises:
+            SettingError: The recipe sets more than the model has positions.
+        """
+        named = setting in self.identity["recipe"]
+        name = self.model_args.model_name_or_path
+        return fit_length(setting, getattr(self.args, setting), named=named, config=self.config, model=name)
 
 
 def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
@@ -99,9 +114,8 @@ def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
     values = check_config(read_config(config) if isinstance(config, Path) else config, name, sections)
     args, model_args, batch = make_arguments(values, Path(output_dir), next(iter(sections)))
     named = base_model or model_args.model_name_or_path
-    model_args.model_name_or_path, model_args.model_revision = resolve_model(
-        named, model_args.model_revision, encoder_decoder
-    )
+    found = _find_trainable(named, model_args.model_revision, encoder_decoder)
+    model_args.model_name_or_path, model_args.model_revision = found.name, found.commit
     identity = {
         "base_model": without_folders(named),
         "base_revision": model_args.model_revision,
@@ -110,7 +124,7 @@ def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
         "rows_digest": digest(rows),
     }
     resume = values.get("resume_from_checkpoint") or resume
-    return Job(args, model_args, batch, identity, resume, values.get("early_stopping_patience"))
+    return Job(args, model_args, found.config, batch, identity, resume, values.get("early_stopping_patience"))
 
 
 def resolve_model(name: str | None, revision: str | None, encoder_decoder: bool = False) -> tuple[str, str | None]:
@@ -120,6 +134,11 @@ def resolve_model(name: str | None, revision: str | None, encoder_decoder: bool 
         SettingError: No model is named.
         ModelError: There is no such model, or it is of the other family.
     """
+    found = _find_trainable(name, revision, encoder_decoder)
+    return found.name, found.commit
+
+
+def _find_trainable(name: str | None, revision: str | None, encoder_decoder: bool) -> FoundModel:
     if name is None:
         raise SettingError("The training recipe names no model. Set model_name_or_path to a folder or a Hub id.")
     found = find_model(EngineSettings(model=name, revision=revision))
@@ -130,54 +149,59 @@ def resolve_model(name: str | None, revision: str | None, encoder_decoder: bool 
             f"{name!r} is {is_one} ({found.config.model_type}), and {needed} is needed here. Name one, or train this "
             f"model with {script}."
         )
-    return found.name, found.commit
+    return found
 
 
-def carry_out(job: Job, trainer: Trainer, counts: RowCounts) -> TrainingSummary:
+def carry_out(job: Job, make_trainer: Callable[[], Trainer], counts: RowCounts) -> TrainingSummary:
     """Train, save the model with a card and the loss as a picture, and write ``run.json``.
 
     Raises:
-        TrainingError: The loss is no longer a number, or the memory does not suffice.
-        SettingError: A setting needs a package that is not installed.
-        RunFolderError: The checkpoint to go on from is of another model.
+        TrainingError: The loss or the weights are no longer numbers, or the memory does not suffice.
+        SettingError: Settings do not fit together, or need a package that is not installed.
+        ModelError: The model cannot be loaded, or could not be saved.
+        RunFolderError: The folder cannot be written to, or the checkpoint to resume from is damaged or another's.
     """
     folder = Path(job.args.output_dir)
-    checkpoint = last_checkpoint(folder) if job.resume is True else job.resume or None
-    if job.patience:
-        trainer.add_callback(EarlyStoppingCallback(job.patience))
-    if checkpoint:
-        check_checkpoint(Path(checkpoint), trainer.model)
-    if trainer.is_world_process_zero():
-        logger.warning(f"{counts}; {job.batch}")
-        write_record(folder, {"finished": False, **job.identity})
-    # Read before the training, which removes old checkpoints.
-    before = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)).epoch if checkpoint else 0.0
-    clock = Clock()
-    trainer.add_callback(clock)
-    with explain_out_of_memory(job.args), explain_settings(ImportError):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    clock.stop()
-    trainer.save_model(folder)
-    summary = _summarise(job, trainer, counts, trainer.state.epoch - before, clock)
-    if trainer.is_world_process_zero():
-        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, with the machine's paths in it
-        draw_losses(summary)
-        write_card(summary)
-        summary.save()
-    trainer.end()  # finishes trackers and the group of processes
+    with explain_refusals(folder), explain_out_of_memory(job.args):
+        with leave_no_empty_folder(folder), explain_settings(ValueError, ImportError):
+            trainer = make_trainer()
+            check_ready(trainer)
+        checkpoint = choose_checkpoint(folder, job.resume, trainer.model)
+        if trainer.is_world_process_zero():
+            logger.warning(f"{counts}; {job.batch}")
+            write_record(folder, {"finished": False, **job.identity})
+        # Read before the training, which removes old checkpoints.
+        before = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)).epoch if checkpoint else 0.0
+        if job.patience:
+            trainer.add_callback(EarlyStoppingCallback(job.patience))
+        clock = Clock()
+        for callback in (LogAtSaves(), clock):
+            trainer.add_callback(callback)
+        with explain_settings(ImportError):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        clock.stop()
+        save_trained(trainer, folder)
+        summary = _summarise(job, trainer, counts, trainer.state.epoch - before, clock)
+        if trainer.is_world_process_zero():
+            (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, with the machine's paths in it
+            draw_losses(summary)
+            write_card(summary)
+            summary.save()
+        trainer.end()  # finishes trackers and the group of processes
     return summary
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint in a model's folder; one that was cut short lacks the file written last."""
-    whole = [state.parent for state in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
-    return max(whole, key=lambda checkpoint: int(checkpoint.name.rpartition("-")[2]), default=None)
+class LogAtSaves(TrainerCallback):
+    """Logs the loss at each checkpoint and after the last step, so that a resumed training logs the same means."""
 
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> TrainerControl:
+        """Request a log where a checkpoint follows or the training ends."""
+        control.should_log |= control.should_save or control.should_training_stop
+        return control
 
-def remove_checkpoints(folder: Path) -> None:
-    """Remove what only a training that goes on needs from the folder of one that is finished."""
-    for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        shutil.rmtree(checkpoint)
+    on_epoch_end = on_step_end
 
 
 class Clock(TrainerCallback):
@@ -204,7 +228,6 @@ def _summarise(job: Job, trainer: Trainer, counts: RowCounts, epochs: float, clo
     losses, held_out = (
         [(entry["step"], entry[key]) for entry in log if key in entry] for key in ("loss", "eval_loss")
     )
-    losses = losses or [(entry["step"], entry["train_loss"]) for entry in log if "train_loss" in entry]
     return TrainingSummary(
         output_dir=str(job.args.output_dir),
         **job.identity,

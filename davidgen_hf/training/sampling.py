@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch.utils.data import Sampler
+from transformers import Trainer
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 
@@ -25,7 +26,7 @@ class GroupedByEpoch(LengthGroupedSampler):
         self.generator = torch.Generator().manual_seed(self.seed + epoch)
 
 
-class ResumableOrder:
+class ResumableOrder(Trainer):
     """Makes a ``Trainer`` with ``train_sampling_strategy: group_by_length`` resume where it was, on any processes."""
 
     def _get_train_sampler(self, *args: Dataset, **kwargs: Any) -> Sampler | None:

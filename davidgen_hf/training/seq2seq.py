@@ -19,8 +19,9 @@ from transformers import (
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, get_peft_config, get_quantization_config
 
 from davidgen_hf.errors import ModelError
+from davidgen_hf.training.checkpoints import WholeCheckpoints
 from davidgen_hf.training.config import StoppingArguments
-from davidgen_hf.training.failures import StopAtNoNumber, explain_settings
+from davidgen_hf.training.failures import StopOnNonFiniteLoss
 from davidgen_hf.training.job import Job, carry_out, open_job
 from davidgen_hf.training.rows import PairIds, encode_rows
 from davidgen_hf.training.sampling import ResumableOrder
@@ -41,7 +42,7 @@ class Seq2SeqConfig(Seq2SeqTrainingArguments):
 SECTIONS = (Seq2SeqConfig, ModelConfig, ScriptArguments, DatasetMixtureConfig, StoppingArguments)
 
 
-class PairTrainer(StopAtNoNumber, ResumableOrder, Seq2SeqTrainer):
+class PairTrainer(StopOnNonFiniteLoss, WholeCheckpoints, ResumableOrder, Seq2SeqTrainer):
     """``Seq2SeqTrainer`` that stops where the loss is no number, and resumes where it was."""
 
 
@@ -85,12 +86,10 @@ def train_seq2seq(  # noqa: PLR0913 - one keyword a choice of the caller
     if finished:
         return finished
     tokenizer, args = job.tokenizer(), job.args
-    ids = PairIds(tokenizer, args.max_source_length, args.max_target_length)
+    ids = PairIds(tokenizer, job.length("max_source_length"), job.length("max_target_length"))
     train_rows, counts = encode_rows(rows, ids, args.dataset_num_proc)
     held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
-    with explain_settings(ValueError, ImportError):
-        trainer = _make_trainer(job, tokenizer, train_rows, held_out)
-    return carry_out(job, trainer, counts)
+    return carry_out(job, lambda: _make_trainer(job, tokenizer, train_rows, held_out), counts)
 
 
 def _make_trainer(

@@ -11,8 +11,8 @@ from trl import get_peft_config, get_quantization_config
 from davidgen_hf.errors import ModelError
 from davidgen_hf.training.chat_template import are_follower_prompts, follower_template
 from davidgen_hf.training.config import SECTIONS
-from davidgen_hf.training.failures import explain_settings
 from davidgen_hf.training.job import Job, carry_out, open_job
+from davidgen_hf.training.preflight import check_chat_template
 from davidgen_hf.training.rows import JoinIds, encode_rows
 from davidgen_hf.training.summary import TrainingSummary
 from davidgen_hf.training.trainer import CompletionTrainer
@@ -56,14 +56,14 @@ def train(  # noqa: PLR0913 - one keyword a choice of the caller
     tokenizer = job.tokenizer()
     if job.args.eos_token:
         tokenizer.eos_token = job.args.eos_token
+    check_chat_template(job.args, tokenizer)
     if are_follower_prompts(rows) and not job.args.chat_template_path:
         tokenizer.chat_template = follower_template(tokenizer)
+    job.args.max_length = job.length("max_length")
     ids = JoinIds(tokenizer, job.args.max_length)
     train_rows, counts = encode_rows(rows, ids, job.args.dataset_num_proc)
     held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
-    with explain_settings(ValueError, ImportError):
-        trainer = _make_trainer(job, tokenizer, train_rows, held_out)
-    return carry_out(job, trainer, counts)
+    return carry_out(job, lambda: _make_trainer(job, tokenizer, train_rows, held_out), counts)
 
 
 def _make_trainer(

@@ -7,11 +7,12 @@ from torch import nn
 from torch.nn import functional
 from trl import SFTTrainer
 
-from davidgen_hf.training.failures import StopAtNoNumber
+from davidgen_hf.training.checkpoints import WholeCheckpoints
+from davidgen_hf.training.failures import StopOnNonFiniteLoss
 from davidgen_hf.training.sampling import ResumableOrder
 
 
-class CompletionTrainer(StopAtNoNumber, ResumableOrder, SFTTrainer):
+class CompletionTrainer(StopOnNonFiniteLoss, WholeCheckpoints, ResumableOrder, SFTTrainer):
     """``SFTTrainer`` that does less on the CPU, stops where the loss is no number, and sends no telemetry."""
 
     def compute_loss(

@@ -46,7 +46,7 @@ def test_a_checkpoint_of_another_model_is_refused(recipe, rows, tiny_model, tmp_
 def test_a_folder_that_is_no_checkpoint_is_refused(recipe, rows, tmp_path):
     (tmp_path / "nothing").mkdir()
     resumed = recipe | {"resume_from_checkpoint": str(tmp_path / "nothing")}
-    with pytest.raises(RunFolderError, match="nothing is no checkpoint to go on from"):
+    with pytest.raises(RunFolderError, match="nothing is not a checkpoint to resume from"):
         train(rows, resumed, output_dir=tmp_path / "m")
 
 

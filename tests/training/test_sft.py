@@ -16,7 +16,7 @@ from davidgen_hf.engines import EngineSettings, load_engine
 from davidgen_hf.errors import ModelError, RunFolderError, SettingError
 from davidgen_hf.estimate.steps import count_checkpoints
 from davidgen_hf.training import train
-from davidgen_hf.training.job import last_checkpoint, remove_checkpoints
+from davidgen_hf.training.checkpoints import last_checkpoint, remove_checkpoints
 from davidgen_hf.training.merge import merge_adapter
 from davidgen_hf.training.rows import JoinIds, encode_rows
 from davidgen_hf.training.trainer import CompletionTrainer
@@ -149,10 +149,11 @@ def test_a_training_that_gets_no_better_stops_and_keeps_its_best(recipe, rows, t
     recipe |= every_epoch | {"num_train_epochs": 20, "early_stopping_patience": 1, "logging_steps": 6}
     summary = train(rows, recipe, output_dir=tmp_path / "m", eval_rows=held_out)
     assert summary.steps < 20 * 6
-    engine = load_engine(EngineSettings(model=str(tmp_path / "m"), dtype="float32"))
     best = min(loss for _, loss in summary.eval_history)
-    score = engine.score([held_out[0]["prompt"]], [held_out[0]["completion"] + "</s>"])[0]
-    assert score.nll / score.n_tokens == pytest.approx(best, rel=1e-3)
+    row = encode_rows(held_out, JoinIds(AutoTokenizer.from_pretrained(tmp_path / "m"), 64))[0][0]
+    batch = {name: torch.tensor([row[name]]) for name in ("input_ids", "labels")}
+    kept = AutoModelForCausalLM.from_pretrained(tmp_path / "m")(**batch).loss.item()
+    assert kept == pytest.approx(best, rel=1e-3)
 
 
 def test_an_adapter_is_trained_where_the_recipe_says_so(recipe, rows, tmp_path):
