@@ -1,6 +1,7 @@
 """Which tokens of an output stand in words that an instruction has copied."""
 
-from davidgen_hf.processors.guard import WORD, runs, words
+from davidgen_hf.processors.guard import runs
+from davidgen_hf.sources.words import fold, word_spans, words
 
 
 def copied_tokens(output: str, token_ends: list[int], text: str, min_run: int) -> set[int]:
@@ -12,8 +13,8 @@ def copied_tokens(output: str, token_ends: list[int], text: str, min_run: int) -
         text: The text that may copy.
         min_run: Shortest run that counts, in words.
     """
-    spans = [found.span() for found in WORD.finditer(output)]
-    own = [output[start:end].casefold() for start, end in spans]
+    spans = list(word_spans(output))
+    own = [fold(output[start:end]) for start, end in spans]
     known = runs(words(text), min_run)
     starts = [place for place in range(len(own) - min_run + 1) if tuple(own[place : place + min_run]) in known]
     copied = sorted({start + step for start in starts for step in range(min_run)})

@@ -9,9 +9,10 @@ import numpy
 from tqdm.auto import tqdm
 
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.guard import candidate_text, words
+from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.source import Source
+from davidgen_hf.sources.words import words
 
 REASON = "overlaps_evaluation"
 
@@ -45,7 +46,7 @@ class Decontaminate:
     sources: tuple[Source, ...] = ()
     ngram_words: int = 13
     min_words: int = 8
-    version: int = 1
+    version: int = 2
 
     def __post_init__(self) -> None:
         if not self.sources:

@@ -1,7 +1,8 @@
-"""Passages to fragments: the part of each passage that is to be an output (section 3.2)."""
+"""Passages to fragments: the part of each passage that becomes an output (section 3.2)."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import takewhile
 from typing import ClassVar
 
 import yake
@@ -11,11 +12,15 @@ from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import draw, languages, take
+from davidgen_hf.processors.keywords import join_words, spell_out, stop_words
 from davidgen_hf.schema import FRAGMENT, PASSAGE
-from davidgen_hf.sources.sentences import sentences, trim
+from davidgen_hf.sources.sentences import iterate_sentences, sentences, trim
+from davidgen_hf.sources.words import count_words, is_unspaced
 
 OVERLONG = ("cut", "skip")
-Span = tuple[str, int | None, int | None]
+Fragment = tuple[str, int | None, int | None]  # the text and its place in the passage, if it is one span of it
+# A token is rarely longer. More of a passage is read only if these characters are not enough to fill the limit.
+CHARS_PER_TOKEN = 16
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class LimitPassages:
     reserve_tokens: int = 256
     overlong: str = "cut"
     language: str = "en"
-    version: int = 1
+    version: int = 2
 
     def __post_init__(self) -> None:
         if self.overlong not in OVERLONG:
@@ -67,18 +72,24 @@ class LimitPassages:
                 f"reserve_tokens={self.reserve_tokens} leaves no room for a passage in the {engine.max_length} tokens "
                 f"that {self.engine.model!r} can read. Lower reserve_tokens."
             )
+        heads = [text[: CHARS_PER_TOKEN * limit] for text in batch["text"]]
         texts = list(batch["text"])
-        for row, n_tokens in enumerate(engine.count_tokens(texts)):
+        codes = languages(batch, self.language)
+        for row, n_tokens in enumerate(engine.count_tokens(heads)):
+            text, width = texts[row], len(heads[row])
+            while n_tokens <= limit and width < len(text):
+                width *= 2
+                n_tokens = engine.count_tokens([text[:width]])[0]
             if n_tokens > limit:
-                texts[row] = self._cut(texts[row], languages(batch, self.language)[row], limit)
-        kept = [row for row, text in enumerate(texts) if text]
-        return take(batch | {"text": texts}, kept)
+                texts[row] = self._cut(text, width, codes[row], limit)
+        return take(batch | {"text": texts}, [row for row, text in enumerate(texts) if text])
 
-    def _cut(self, text: str, language: str, limit: int) -> str:
+    def _cut(self, text: str, width: int, language: str, limit: int) -> str:
+        """Return the longest run of whole sentences that fits; it ends within the first ``width`` characters."""
         if self.overlong == "skip":
             return ""
-        ends = [end for _, _, end in sentences(text, language)]
-        low, high = 0, len(ends)  # the longest run of whole sentences that fits, found by halving
+        ends = list(takewhile(lambda end: end <= width, (end for _, _, end in iterate_sentences(text, language))))
+        low, high = 0, len(ends)
         while low < high:
             middle = (low + high + 1) // 2
             fits = load_engine(self.engine).count_tokens([text[: ends[middle - 1]]])[0] <= limit
@@ -124,19 +135,26 @@ class ExtractKeywords:
     max_words: int = 3
     top: int = 5
     language: str = "en"
-    version: int = 1
+    version: int = 2
 
     def __post_init__(self) -> None:
         if self.max_words < 1 or self.top < 1:
             raise SettingError(f"max_words and top must be at least 1, got {self.max_words} and {self.top}.")
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
-        asked = zip(batch["text"], languages(batch, self.language), strict=True)
-        spans = [(", ".join(self._keywords(text, language)), None, None) for text, language in asked]
+        rows = zip(batch["text"], languages(batch, self.language), strict=True)
+        spans: list[Fragment] = [(", ".join(self._keywords(text, language)), None, None) for text, language in rows]
         return fragments(batch, "keywords", spans)
 
     def _keywords(self, text: str, language: str) -> list[str]:
-        return [word for word, _ in _keyword_extractor(language, self.max_words, self.top).extract_keywords(text)]
+        extractor = _keyword_extractor(language, self.max_words, self.top)
+        if not is_unspaced(text):
+            return [keyword for keyword, _ in extractor.extract_keywords(text)]
+        spelled, words = spell_out(text, language)
+        return [
+            join_words([words.get(part, part) for part in keyword.split()])
+            for keyword, _ in extractor.extract_keywords(spelled)
+        ]
 
 
 @dataclass(frozen=True)
@@ -147,7 +165,7 @@ class ExtractSentence:
     Batch out: as ``KeepWhole``.
 
     Args:
-        min_words: Shortest sentence that may be drawn, in words that white space parts; where none is as long, the
+        min_words: Shortest sentence that may be drawn, in words of ``sources.words``; if none is that long, the
             longest sentence is taken, so that a passage always yields one.
         seed: Decides the draw, together with the text.
         language: Language of the texts (ISO 639-1) where there is no such column.
@@ -160,19 +178,19 @@ class ExtractSentence:
     min_words: int = 5
     seed: int = 0
     language: str = "en"
-    version: int = 1
+    version: int = 2
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
-        asked = zip(batch["text"], languages(batch, self.language), strict=True)
-        return fragments(batch, "sentence", [self._sentence(text, language) for text, language in asked])
+        rows = zip(batch["text"], languages(batch, self.language), strict=True)
+        return fragments(batch, "sentence", [self._sentence(text, language) for text, language in rows])
 
-    def _sentence(self, text: str, language: str) -> Span:
+    def _sentence(self, text: str, language: str) -> Fragment:
         found = sentences(text, language)
         if not found:
             return "", None, None
-        long_enough = [span for span in found if len(span[0].split()) >= self.min_words]
-        drawn_from = long_enough or [max(found, key=lambda span: len(span[0]))]
-        return drawn_from[draw(len(drawn_from), self.seed, text)]
+        long_enough = [span for span in found if count_words(span[0]) >= self.min_words]
+        candidates = long_enough or [max(found, key=lambda span: len(span[0]))]
+        return candidates[draw(len(candidates), self.seed, text)]
 
 
 @dataclass(frozen=True)
@@ -207,7 +225,7 @@ class ExtractWithModel:
         return fragments(batch, "model", spans)
 
 
-def fragments(batch: dict[str, list], strategy: str, spans: list[Span]) -> dict[str, list]:
+def fragments(batch: dict[str, list], strategy: str, spans: list[Fragment]) -> dict[str, list]:
     """Add the spans to the batch; a row whose fragment is empty is left out."""
     kept = [row for row, (output, _, _) in enumerate(spans) if output]
     return take(batch, kept) | {
@@ -220,4 +238,5 @@ def fragments(batch: dict[str, list], strategy: str, spans: list[Span]) -> dict[
 
 @lru_cache
 def _keyword_extractor(language: str, max_words: int, top: int) -> yake.KeywordExtractor:
-    return yake.KeywordExtractor(lan=language, n=max_words, top=top)
+    # Without stop words of its own, YAKE would look for the file of a language; it has none for "xx".
+    return yake.KeywordExtractor(lan="xx", n=max_words, top=top, stopwords=stop_words(language))

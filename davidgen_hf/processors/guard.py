@@ -14,13 +14,15 @@ from davidgen_hf import prompts
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import languages
 from davidgen_hf.schema import CANDIDATES
+from davidgen_hf.sources.languages import language_code
+from davidgen_hf.sources.words import words
 
-# Words, and single characters of scripts that are written without spaces (Han, kana, Thai, Lao, Khmer, Burmese).
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 # Lines that begin like a part of the prompts of Tables 7 and 9: the generator went on with the template.
 TEMPLATE_PART = re.compile(r"^\s*(?:(?:X|Instruction|Output|Message|Reply|Query|Document):|###\s)", re.MULTILINE)
 PROMPT_RUN_WORDS = 6
+# What py3langid calls these languages, and what it calls text in no language.
+_LABELS = {"nb": "no", "fil": "tl"}
+_NO_LANGUAGE = "zxx"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class GuardCandidates:
     - ``copies_output``: it shares more than ``max_copied_run`` words in a row with the output, or holds all of an
       output of at least ``min_copied_words`` words, or more than ``max_copied_share`` of its words stand in runs
       of at least ``min_copied_words`` words that the output has too.
-    - ``wrong_language``: identified as another language than the passage's with at least ``min_language_confidence``.
+    - ``wrong_language``: identified as another language than the passage's with at least ``min_language_confidence``,
+      unless the identifier does not know the passage's language.
     - ``duplicate``: the same words as an earlier candidate of the row that no rule rejects.
 
     Args:
@@ -48,7 +51,7 @@ class GuardCandidates:
             about a long name reach 0.7 and are good ones; what is above 0.9 has hardly a word of its own.
         min_copied_words: Shortest run that counts as copied, in words; names and terms are shorter.
         min_language_confidence: Probability from which the language identifier is believed; 1.01 never believes it.
-        language: Language of the passages (ISO 639-1) where there is no such column.
+        language: Language of the passages (a code or name, see ``sources.languages``) where there is no such column.
 
     Raises:
         SettingError: A setting is out of range; all of them are named.
@@ -64,7 +67,7 @@ class GuardCandidates:
     min_copied_words: int = 4
     min_language_confidence: float = 0.8
     language: str = "en"
-    version: int = 1
+    version: int = 2
 
     def __post_init__(self) -> None:
         bad = [
@@ -113,13 +116,12 @@ class GuardCandidates:
         return copied_share(own, output, self.min_copied_words) > self.max_copied_share
 
     def _is_other_language(self, text: str, language: str) -> bool:
+        code = language_code(language)
+        label = _LABELS.get(code, code)
+        if label not in _language_identifier().nb_classes:
+            return False
         found, probability = _language_identifier().classify(text)
-        return found != language.lower().partition("-")[0] and probability >= self.min_language_confidence
-
-
-def words(text: str) -> list[str]:
-    """Return the words of a text in lower case, without punctuation; unspaced scripts count by the character."""
-    return WORD.findall(text.casefold())
+        return found not in (label, _NO_LANGUAGE) and probability >= self.min_language_confidence
 
 
 def runs(own: list[str] | tuple[str, ...], length: int) -> set[tuple[str, ...]]:

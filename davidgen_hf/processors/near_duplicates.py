@@ -17,7 +17,7 @@ from datasketch import MinHash
 from tqdm.auto import tqdm
 
 from davidgen_hf.errors import RunFolderError, SettingError
-from davidgen_hf.processors.guard import words
+from davidgen_hf.sources.words import words
 
 # 12 bands of 7 values bring two texts together in 65 % of cases at a Jaccard index of 0.7, 94 % at 0.8, 99.9 % at 0.9,
 # and in one of 800,000 at 0.1, as unlike texts have it.
@@ -45,7 +45,7 @@ class NearDuplicates:
 
     threshold: float = 0.8
     shingle_chars: int = 3
-    version: int = 1
+    version: int = 2
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1 or self.shingle_chars < 1:

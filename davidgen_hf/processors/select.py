@@ -50,7 +50,7 @@ class SelectInstruction:
     mask_copied_words: int | None = None
     min_ifd: float | None = None
     max_ifd: float | None = None
-    version: int = 1
+    version: int = 2
 
     def __post_init__(self) -> None:
         if self.min_margin < 0:

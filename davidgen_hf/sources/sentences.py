@@ -1,34 +1,102 @@
-"""A text to its sentences, each with the place where it stands."""
+"""Texts to sentences, each with its place in the text."""
 
-from functools import lru_cache
+import logging
+import re
+from collections.abc import Iterator
 
-import pysbd
-from pysbd.languages import LANGUAGE_CODES
+import sentencex
+from icu4py.breakers import SentenceBreaker
+
+from davidgen_hf.sources.languages import language_code
+
+logger = logging.getLogger(__name__)
 
 Span = tuple[str, int, int]
+# sentencex reads so many characters at a time: its time is quadratic in some texts (5 s for 53,000 short Chinese
+# sentences), and it finds no sentence between a quotation mark and one that closes it, however far away.
+WINDOW = 1000
+# A boundary so close to a window's end may only look like one: the next characters are not known.
+_LOOKAHEAD = 20
+_BLANK_LINES = re.compile(r"\n\s*\n")
+# sentencex takes a full stop before a digit for a decimal point, in Chinese too, and does not know Khmer's.
+_MISSED_ENDS = re.compile(r"[。！？][”’」』）》]*(?=\d)|[។៕](?=\s)")  # noqa: RUF001
+# Characters on which sentencex panics or which it cannot encode. None of them ends a sentence.
+_ODD = re.compile(r"[^\S \n]|[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+_fallbacks = 0
 
 
 def sentences(text: str, language: str) -> list[Span]:
-    """Cut a text into sentences, ``(sentence, start, end)`` in characters, by pysbd's rules for the language.
+    """Cut a text into sentences, ``(sentence, start, end)`` in characters, by sentencex's rules for the language.
 
-    A language for which pysbd has no rules is cut by those for English.
+    Every character that is not white space belongs to one sentence. A language without rules of its own is cut by the
+    rules of a related one or of English.
     """
-    found, place = [], 0
-    for piece in _segmenter(language if language in LANGUAGE_CODES else "en").segment(text):
-        start = text.find(piece, place)
-        if start >= 0:  # pysbd uses some rare characters as marks of its own, and then gives another text back
-            place = start + len(piece)
-            found.append(trim(text, start, place))
-    return [span for span in found if span[0]]
+    return list(iterate_sentences(text, language))
+
+
+def iterate_sentences(text: str, language: str) -> Iterator[Span]:
+    """Yield the sentences of a text one by one, as ``sentences``; what is not drawn is not cut.
+
+    Time grows linearly with the text, whatever is in it.
+    """
+    code = language_code(language) or "en"
+    start = 0
+    for end in [found.start() for found in _BLANK_LINES.finditer(text)] + [len(text)]:
+        for sentence_end in _ends(text, start, end, code):
+            if (span := trim(text, start, sentence_end))[0]:
+                yield span
+            start = sentence_end
+
+
+def count_fallbacks() -> int:
+    """Return how often in this process sentencex failed on a piece of text, which was then cut by punctuation."""
+    return _fallbacks
 
 
 def trim(text: str, start: int, end: int) -> Span:
-    """Return the characters from ``start`` to ``end`` without white space at their ends, and where they then lie."""
+    """Return the characters from ``start`` to ``end`` without white space around them, and their place."""
     piece = text[start:end]
     start += len(piece) - len(piece.lstrip())
     return piece.strip(), start, start + len(piece.strip())
 
 
-@lru_cache
-def _segmenter(language: str) -> pysbd.Segmenter:
-    return pysbd.Segmenter(language=language, clean=False)
+def _ends(text: str, start: int, end: int, code: str) -> Iterator[int]:
+    """Yield where each sentence ends between ``start`` and ``end``, reading through a window."""
+    while end - start > WINDOW:
+        window = text[start : start + WINDOW]
+        found = [place for place in _window_ends(window, code) if place <= WINDOW - _LOOKAHEAD]
+        yield from (start + place for place in found)
+        # Go on from the last sentence's end. Where sentences are long, go on within one: no window is read twice.
+        last = found[-1] if found else 0
+        start += last if last > WINDOW // 2 else max(window.rfind(" "), WINDOW // 2)
+    yield from (start + place for place in _window_ends(text[start:end], code))
+    yield end
+
+
+def _window_ends(window: str, code: str) -> list[int]:
+    """Return the places in a window where a sentence ends and another one begins."""
+    plain = _ODD.sub(" ", window)
+    ends, place = {found.end() for found in _MISSED_ENDS.finditer(plain)}, 0
+    for piece in _pieces(plain, code):
+        place += len(piece)
+        ends.add(place)
+    return sorted(ends - {len(window)})
+
+
+def _pieces(plain: str, code: str) -> list[str]:
+    global _fallbacks
+    try:
+        pieces = sentencex.segment(code, plain)
+        if sum(map(len, pieces)) == len(plain):
+            return pieces
+        reason = "sentencex changed the text"
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Rust is not an Exception
+        reason = repr(error)
+    _fallbacks += 1
+    logger.warning(
+        "A text could not be cut into sentences by the rules for %r: %s. It is cut by punctuation.", code, reason
+    )
+    return list(SentenceBreaker(plain.replace("\n", " "), "en"))

@@ -6,8 +6,9 @@ from datasets import Dataset
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors import GuardCandidates, apply
 from davidgen_hf.processors import guard as guard_module
-from davidgen_hf.processors.guard import candidate_text, copied_share, words
+from davidgen_hf.processors.guard import candidate_text, copied_share
 from davidgen_hf.schema import FRAGMENT, empty_candidate
+from davidgen_hf.sources.words import words
 
 OUTPUT = (
     "The bridge over the river was built in 1849 by a Scottish engineer and still carries the traffic of the town."
@@ -113,12 +114,59 @@ def test_copied_share_counts_words_in_runs():
     assert copied_share([], output, 4) == 0.0
 
 
-def test_unspaced_scripts_count_by_the_character():
-    assert words("黑豹队 won 24 games") == ["黑", "豹", "队", "won", "24", "games"]
+def test_copies_are_found_in_scripts_without_spaces():
     assert reasons(
         "黑豹队的防守只丢了三百零八分吗", output="黑豹队的防守只丢了三百零八分。排名第六。", language="zh"
     ) == ["copies_output"]
     assert reasons("黑豹队有几位球员入选职业碗", output="丢分排名联赛第六。", language="zh-Hans") == [None]
+
+
+@pytest.mark.parametrize(
+    ("language", "output", "question"),
+    [
+        ("en", "A library lends books to the people of its town.", "What is a library?"),
+        ("ja", "プログラミングとは、コンピュータに命令を与える作業である。", "プログラミングとは何ですか。"),
+        ("zh", "中国科学技术大学的校园位于合肥，学生来自全国各地。", "中国科学技术大学在哪里？"),
+        ("th", "พิพิธภัณฑ์แห่งชาติเปิดให้เข้าชมทุกวันและมีของเก่ามากมาย", "พิพิธภัณฑ์แห่งชาติมีอะไรบ้าง"),
+        ("km", "សាកលវិទ្យាល័យនេះមាននិស្សិតច្រើន។", "តើសាកលវិទ្យាល័យមានអ្វី?"),
+    ],
+)
+def test_a_question_that_names_its_subject_does_not_copy(language, output, question):
+    assert reasons(question, output=output, language=language) == [None]
+
+
+def test_a_limit_of_words_does_not_count_characters():
+    thai = "จงอธิบายขั้นตอนการปลูกข้าวในนาตั้งแต่การเตรียมดินการหว่านเมล็ดการดูแลน้ำและการเก็บเกี่ยวอย่างละเอียด"
+    assert len(thai) > 80
+    assert reasons(thai, language="th") == [None]
+    assert reasons(thai, language="th", max_words=20) == ["over_long"]
+
+
+GERMAN = "Erkläre bitte, warum der Kuchen im Ofen aufgeht, wenn man Backpulver nimmt."
+
+
+@pytest.mark.parametrize("language", ["de", "DE", "de-AT", "de_CH", "deu", "ger", "deu_Latn", "German", "Deutsch"])
+def test_a_language_is_known_in_any_spelling(language):
+    assert reasons(GERMAN, language=language) == [None]
+    assert reasons("Explain why the cake rises in the oven.", language=language) == ["wrong_language"]
+
+
+@pytest.mark.parametrize("language", ["und", "mul", "Python", "Java", "JavaScript", "C++", "tlh", "??", "\0"])
+def test_a_language_that_the_identifier_does_not_know_is_not_compared(language):
+    assert reasons(GERMAN, language=language) == [None]
+
+
+@pytest.mark.parametrize(
+    ("language", "instruction"),
+    [
+        ("nb", "Forklar hvorfor kaken hever seg i ovnen når man bruker bakepulver."),
+        ("fil", "Ipaliwanag kung bakit umaalsa ang keyk sa loob ng hurno kapag may lebadura."),
+        ("zh_TW", "請解釋為什麼蛋糕在烤箱裡會膨脹起來。"),
+    ],
+)
+def test_a_language_is_compared_by_the_identifiers_name_for_it(language, instruction):
+    assert reasons(instruction, language=language) == [None]
+    assert reasons(GERMAN, language=language) == ["wrong_language"]
 
 
 def test_bounds_are_checked():

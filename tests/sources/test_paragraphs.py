@@ -6,8 +6,9 @@ from itertools import islice, pairwise
 import pytest
 
 from davidgen_hf.errors import SettingError
-from davidgen_hf.sources.paragraphs import Paragraphs, sentence_spans
+from davidgen_hf.sources.paragraphs import Paragraphs
 from davidgen_hf.sources.sentences import sentences
+from davidgen_hf.sources.words import count_words
 
 
 def cut(document: str, min_words: int, max_words: int) -> list[str]:
@@ -45,18 +46,18 @@ def test_real_texts_keep_to_bounds_and_sentences(shared_data, name):
     document, language = "\n\n".join(texts), "en" if "en" in name else name[6:8]
     spans = list(Paragraphs(20, 60).spans(document, language))
     assert len(spans) > 40
-    assert all(20 <= len(document[start:end].split()) <= 60 for start, end in spans)
+    assert all(20 <= count_words(document[start:end]) <= 60 for start, end in spans)
     assert all(one[1] <= two[0] for one, two in pairwise(spans))
     edges = {edge for text in texts for edge in _edges(document, text, language)}
     assert {edge for span in spans for edge in span} <= edges
 
 
-@pytest.mark.parametrize("window", [50, 300, 10_000])
-def test_long_texts_are_read_through_a_window_without_a_trace(shared_data, window):
-    with (shared_data / "passages" / "enwiki.jsonl").open(encoding="utf-8") as lines:
-        text = " ".join(json.loads(line)["text"] for line in islice(lines, 10))
-    whole = [(start, end) for _, start, end in sentences(text, "en")]
-    assert list(sentence_spans(text, "en", window)) == whole
+def test_lengths_are_words_where_a_script_has_no_spaces():
+    document = "我们每天早上在公园散步。孩子们在学校学习数学和历史。老师给学生讲故事。" * 6
+    spans = list(Paragraphs(40, 60).spans(document, "zh"))
+    assert len(spans) >= 2
+    assert all(40 <= count_words(document[start:end]) <= 60 for start, end in spans)
+    assert all(document[end - 1] == "。" for _, end in spans)
 
 
 @pytest.mark.parametrize(("least", "most"), [(0, 9), (9, 8)])

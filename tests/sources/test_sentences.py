@@ -1,12 +1,22 @@
-"""Sentences are cut by the rules of their language, and lie where they say."""
+"""Sentences are cut by the rules of their language, keep every character and their place, and take linear time."""
 
 import json
+import random
+import time
 
 import pytest
+import sentencex
 
-from davidgen_hf.sources.sentences import sentences
+from davidgen_hf.sources import sentences as sentences_module
+from davidgen_hf.sources.sentences import count_fallbacks, iterate_sentences, sentences
 
 TEXT = " Dr. Smith went to Washington D.C. yesterday. He saw 3.5 million people!  Was it fun? \n"
+
+
+def keeps_everything(text: str, language: str) -> bool:
+    found = sentences(text, language)
+    in_place = all(text[start:end] == sentence == sentence.strip() for sentence, start, end in found)
+    return in_place and "".join("".join(sentence.split()) for sentence, _, _ in found) == "".join(text.split())
 
 
 def test_sentences_know_abbreviations_and_numbers():
@@ -17,10 +27,144 @@ def test_sentences_know_abbreviations_and_numbers():
     ]
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "number"),
+    [
+        ("de", "Am 3. Mai kam Dr. Weiß an, z. B. mit dem Zug. Er blieb lange.", 2),
+        ("ru", "Он родился в г. Томске. Потом уехал. Куда?", 3),
+        ("zh", "他说：“走吧。”我点头！真的吗？是的。2010年的事。", 5),
+        ("ja", "彼は頷いた！本当に？はい。2010年の話。", 4),
+        ("hi", "यह एक वाक्य है। यह दूसरा है। क्या यह तीसरा है?", 3),
+        ("ar", "هذه جملة. هل هذا سؤال؟ نعم!", 3),
+        ("hy", "Սա նախադասություն է։ Սա երկրորդն է։", 2),
+        ("km", "នេះជាប្រយោគ។ នេះជាប្រយោគទីពីរ។", 2),
+        ("my", "ဒါက ဝါကျတစ်ခုပါ။ ဒါက ဒုတိယ ဝါကျပါ။", 2),
+        ("am", "ይህ ዓረፍተ ነገር ነው። ይህ ሁለተኛው ነው።", 2),
+        ("Python", "A sentence. Another one.", 2),
+        ("eng_Latn", "See Mr. Low. He left.", 2),
+        ("en", "A heading\n\nA sentence. A second\none.", 3),
+    ],
+)
+def test_sentences_of_many_languages(language, text, number):
+    assert len(sentences(text, language)) == number
+    assert keeps_everything(text, language)
+
+
 @pytest.mark.parametrize("name", ["enwiki", "wikitext2_raw_test", "xquad_de", "xquad_es", "xquad_ru", "xquad_zh"])
-def test_every_sentence_lies_where_it_says(shared_data, name):
+def test_every_sentence_is_where_it_says(shared_data, name):
     lines = (shared_data / "passages" / f"{name}.jsonl").read_text("utf-8").splitlines()[:40]
     for text in (json.loads(line)["text"] for line in lines):
-        found = sentences(text, name[-2:] if "xquad" in name else "en")
-        assert [text[start:end] for _, start, end in found] == [sentence for sentence, _, _ in found]
-        assert "".join("".join(sentence.split()) for sentence, _, _ in found) == "".join(text.split())
+        assert keeps_everything(text, name[-2:] if "xquad" in name else "en")
+
+
+@pytest.mark.parametrize("mark", [*"♭☝∯♨☇ȸ☈☉☄", "\x85", "\x1c", "\0", "\u2028", "\ud800", "\ufeff", "[1][2][3]"])
+def test_no_mark_loses_a_sentence(mark):
+    flat, plain = (f"The sign {sign} is old. Nobody knows it. Why?" for sign in (mark, "x"))
+    assert len(sentences(flat, "en")) == len(sentences(plain, "en")) == 3
+    assert keeps_everything(flat, "en")
+
+
+@pytest.mark.parametrize("unit", ["[12]", "a. ", "“a. ", "(a. ", "你好。", "「あ。", "a\n", "a\n\n", ".", "a", "«A. "])
+def test_time_grows_as_the_length(unit):
+    """Ten times the text takes about ten times as long; a square would be a hundred."""
+
+    def seconds(n_chars: int) -> float:
+        text = unit * (n_chars // len(unit))
+        started = time.perf_counter()
+        assert keeps_everything(text, "zh" if ord(unit[0]) > 0x3000 else "en")
+        return time.perf_counter() - started
+
+    short = min(seconds(20_000) for _ in range(3))
+    assert seconds(200_000) < 40 * max(short, 0.002)
+
+
+def test_what_is_not_drawn_is_not_cut(monkeypatch):
+    read, segment = [], sentencex.segment
+    monkeypatch.setattr(sentencex, "segment", lambda code, text: read.append(len(text)) or segment(code, text))
+    assert next(iterate_sentences("One two. " * 100_000, "en")) == ("One two.", 0, 8)
+    assert len(read) == 1
+    assert read[0] < 10_000
+
+
+SPOKEN = 'A 3" pipe broke. ' + "Then she left the house again. " * 300 + 'A 4" pipe broke.'
+
+
+def test_two_quotation_marks_far_apart_hide_few_sentences():
+    assert len(sentences(SPOKEN, "en")) > 250
+
+
+def test_without_a_window_they_hide_all(monkeypatch):
+    monkeypatch.setattr(sentences_module, "WINDOW", len(SPOKEN))
+    assert len(sentences(SPOKEN, "en")) < 5
+
+
+class Panic(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("broken", ["raises", "loses"])
+def test_a_text_that_cannot_be_cut_is_cut_by_punctuation_and_counted(monkeypatch, caplog, broken):
+    def segment(language, text):
+        if broken == "raises":
+            raise Panic("byte index 9 is not a char boundary")
+        return [text[:-1]]
+
+    before = count_fallbacks()
+    monkeypatch.setattr(sentencex, "segment", segment)
+    assert [one for one, _, _ in sentences("One two\nthree. Four five! Six?", "en")] == [
+        "One two\nthree.",
+        "Four five!",
+        "Six?",
+    ]
+    assert count_fallbacks() == before + 1
+    assert "It is cut by punctuation" in caplog.text
+
+
+def test_an_interrupt_is_not_taken_for_a_panic(monkeypatch):
+    def segment(language, text):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sentencex, "segment", segment)
+    with pytest.raises(KeyboardInterrupt):
+        sentences("One. Two.", "en")
+
+
+def test_random_text_is_cut_without_loss_or_failure():
+    pick, before = random.Random(3), count_fallbacks()
+    parts = [
+        "。",
+        ".",
+        "!",
+        "(",
+        ")",
+        "[",
+        '"',
+        "“",
+        "”",
+        "«",
+        "「",
+        "…",
+        "[12]",
+        "Mr.",
+        "日",
+        "กิ",
+        "́",
+        "\x00",
+        "\u200b",
+        "\ufeff",
+        "😀",
+        "؟",
+        "।",
+        "។",
+        "�",
+        "a@b.c",
+        "é",
+        "İ",
+        "\U0010ffff",
+        "2",
+    ]
+    parts += ["\n", "\n\n", " ", "\r", "\x1f", "\u2028", "\x85", "\xa0", "\u3000"]
+    for _ in range(2000):
+        text = "".join(pick.choices(parts, k=pick.randint(0, 80)))
+        assert keeps_everything(text, pick.choice(["en", "de", "zh", "ja", "th", "km", "fr", "xx"]))
+    assert count_fallbacks() == before

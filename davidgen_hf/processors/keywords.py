@@ -1,0 +1,59 @@
+"""What YAKE needs to find keywords in many languages: its stop words, and words where a script has no spaces."""
+
+import unicodedata
+from functools import lru_cache
+from importlib.resources import files
+from itertools import pairwise
+
+from davidgen_hf.sources.languages import language_code
+from davidgen_hf.sources.words import is_unspaced, word_spans
+
+# YAKE names its files by country in two cases: cz is Czech, and br is Brazilian Portuguese, not Breton.
+_FILE_NAMES = {"cs": "cz", "nb": "no", "nn": "no", "br": "noLang", "cz": "noLang"}
+_ENCODINGS = {"lt": "windows-1257", "sk": "windows-1250"}
+_LETTERS = str.maketrans("0123456789", "bcdfghjklm")
+_PUNCTUATION = str.maketrans("。、・", ".,,")
+
+
+@lru_cache
+def stop_words(language: str) -> frozenset[str]:
+    """Return YAKE's stop words for a language; a set without words where it has none."""
+    code = language_code(language)
+    folder = files("yake") / "core" / "StopwordsList"
+    file = folder / f"stopwords_{_FILE_NAMES.get(code, code)}.txt"
+    if code is None or not file.is_file():
+        file = folder / "stopwords_noLang.txt"
+    text = file.read_text(_ENCODINGS.get(code, "utf-8-sig"))
+    return frozenset(text.lower().split("\n"))
+
+
+def spell_out(text: str, language: str) -> tuple[str, dict[str, str]]:
+    """Return a text without spaces as YAKE can read it, and what each of its words stands for.
+
+    YAKE reads words between spaces with Latin punctuation, and takes what has fewer than three letters for a stop
+    word. So each word becomes a code of Latin letters: five of them, or two for a stop word.
+    """
+    stops = stop_words(language)
+    codes: dict[str, str] = {}
+    spelled, place = [], 0
+    for start, end in word_spans(text):
+        word = text[start:end]
+        if word not in codes:
+            number = f"{len(codes):02}" if word in stops else f"{len(codes):05}"
+            codes[word] = number.translate(_LETTERS)
+        spelled += [_plain(text[place:start]), codes[word]]
+        place = end
+    spelled.append(_plain(text[place:]))
+    return " ".join(spelled), {code: word for word, code in codes.items()}
+
+
+def join_words(words: list[str]) -> str:
+    """Return words as one text, with spaces only where their script has them."""
+    joined = words[0]
+    for before, word in pairwise(words):
+        joined += word if is_unspaced(before) and is_unspaced(word) else f" {word}"
+    return joined
+
+
+def _plain(punctuation: str) -> str:
+    return unicodedata.normalize("NFKC", punctuation).translate(_PUNCTUATION)

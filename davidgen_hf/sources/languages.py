@@ -1,0 +1,39 @@
+"""Language codes as people write them, and the one code that each stands for."""
+
+import re
+from functools import lru_cache
+
+from langcodes import Language, standardize_tag
+from langcodes.tag_parser import LanguageTagError
+
+_NO_LANGUAGE = {"und", "mul", "mis", "zxx"}  # undetermined, several, uncoded, not linguistic
+_LOCALE_SUFFIX = re.compile(r"[.@].*", re.DOTALL)  # de_DE.UTF-8@euro
+
+
+@lru_cache(maxsize=4096)
+def language_code(text: str) -> str | None:
+    """Return the ISO 639 code of a language, two letters where there are two, or None for what is not a language.
+
+    Takes a tag in any spelling (``eng``, ``en_US``, ``eng_Latn``, ``zh-Hant-TW``), and a language's name in English
+    or in the language itself. ``und`` is not a language, and neither is "Python".
+    """
+    tag = _LOCALE_SUFFIX.sub("", text.strip())
+    try:
+        language = Language.get(standardize_tag(tag, macro=True))
+    except (LanguageTagError, ValueError):
+        return _code_of_name(text)
+    if not language.is_valid() or language.language in _NO_LANGUAGE:
+        return _code_of_name(text)
+    return language.language
+
+
+def _code_of_name(text: str) -> str | None:
+    """Return the code of the language that has exactly this name."""
+    name = text.partition("(")[0].strip().casefold()
+    try:
+        language = Language.find(name)
+    except (LookupError, ValueError):
+        return None
+    # Language.find also takes names in third languages, in some of which Javanese is "java".
+    names = {language.display_name("en").casefold(), language.autonym().casefold()}
+    return language.language if name in names else None

@@ -1,0 +1,66 @@
+"""What a word is, in any script: the one definition that lengths, copies, overlaps, duplicates and searches share."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+import regex
+from icu4py.breakers import WordBreaker
+
+# Letters, digits and underscores, with their combining marks and with characters that show nothing, such as soft
+# hyphens and joiners. A word starts with a letter, a digit or an underscore, so that a mark alone is not a word.
+_RUN = regex.compile(r"[\p{L}\p{N}_][\p{L}\p{N}_\p{M}\u00ad\u200c\u200d\u2060]*")
+_ASCII_RUN = re.compile(r"\w+", re.ASCII)
+# Scripts written without spaces between words: Thai, Lao, Khmer, Burmese and their neighbors, Han and kana.
+_UNSPACED = regex.compile(r"[\p{Line_Break=Complex_Context}\p{Han}\p{Hiragana}\p{Katakana}]")
+_INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text without punctuation, folded by ``fold``.
+
+    A word is a run of letters, digits and underscores with their combining marks. In scripts that put no spaces
+    between words, ICU's dictionaries cut such a run into words: 全国人民代表大会 is four words, not eight or one.
+    """
+    if text.isascii():
+        return _ASCII_RUN.findall(text.lower())
+    found = "\n".join(text[start:end] for start, end in word_spans(text))
+    return fold(found).split("\n") if found else []
+
+
+def word_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each word starts and ends, in characters of the text as it is."""
+    if text.isascii():
+        yield from (found.span() for found in _ASCII_RUN.finditer(text))
+        return
+    for found in _RUN.finditer(text):
+        run, start = found.group(), found.start()
+        if not is_unspaced(run):
+            yield found.span()
+            continue
+        for piece in WordBreaker(run, "en"):
+            yield start, start + len(piece)
+            start += len(piece)
+
+
+def count_words(text: str) -> int:
+    """Return the number of words in a text."""
+    return sum(1 for _ in word_spans(text))
+
+
+def fold(text: str) -> str:
+    """Return a text as it is compared: without case, invisible characters or differences of encoding.
+
+    This is Unicode's NFKC_Casefold (UAX #44): composed and decomposed letters become equal, full-width letters and
+    ligatures become plain ones, and soft hyphens and joiners go. Folding comes after cutting into words, because the
+    dictionaries of Thai and Lao know their vowels only as they are usually written.
+    """
+    if text.isascii():
+        return text.lower()
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", plain))
+
+
+def is_unspaced(word: str) -> bool:
+    """Return whether a word holds characters of a script that puts no spaces between words."""
+    return _UNSPACED.search(word) is not None
