@@ -1,7 +1,6 @@
 """How various instructions are: verbs and nouns, n-grams, nearness to each other, and lengths (Figures 5 and 6)."""
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from tqdm.auto import tqdm
 
 from davidgen_hf.evaluation.root_verbs import Pair
 from davidgen_hf.evaluation.superni import instance_scores
+from davidgen_hf.sources.words import count_words, words
 
 TOP_VERBS, TOP_NOUNS = 20, 4
 ORDERS = (1, 2, 3)
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,14 @@ def count_verb_nouns(pairs: Sequence[Pair], top_verbs: int = TOP_VERBS, top_noun
 
 
 def distinct_n(texts: Iterable[str], orders: Sequence[int] = ORDERS) -> dict[str, float | None]:
-    """Return the share of different n-grams among all n-grams of lower-cased words (Li et al., 2016), by order.
+    """Return the share of different n-grams among all n-grams of words without case (Li et al., 2016), by order.
 
     It falls with the amount of text, so only equal amounts compare. ``None`` where no text is that long.
     """
-    words = [_WORD.findall(text.lower()) for text in texts]
+    rows = [words(text) for text in texts]
     shares = {}
     for n in orders:
-        grams = [gram for row in words for gram in zip(*(row[start:] for start in range(n)), strict=False)]
+        grams = [gram for row in rows for gram in zip(*(row[start:] for start in range(n)), strict=False)]
         shares[str(n)] = len(set(grams)) / len(grams) if grams else None
     return shares
 
@@ -118,11 +117,11 @@ def measure_diversity(
     Args:
         rows: The instructions.
         pairs: Verb and noun of each instruction, as ``root_verbs`` returns them.
-        count_lengths: Counts the tokens of texts; ``None`` counts words between white space.
+        count_lengths: Counts the tokens of texts; ``None`` counts words.
         sample_size: How many instructions are drawn for ``sample``, whose figures compare between corpora.
         seed: Seed of the draw.
     """
-    count = count_lengths or (lambda texts: [len(text.split()) for text in texts])
+    count = count_lengths or (lambda texts: [count_words(text) for text in texts])
     whole = [" ".join(filter(None, row)) for row in zip(rows.instructions, rows.inputs, strict=True)]
     drawn = random.Random(seed).sample(rows.instructions, min(sample_size, len(rows.instructions)))
     nearest = self_rouge_l(drawn)

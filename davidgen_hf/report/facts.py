@@ -13,6 +13,7 @@ from davidgen_hf.corpus.build import read_counts
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import SelectInstruction, margin, perplexity
+from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import iterate_shards, shard_paths
 
@@ -118,9 +119,9 @@ def _count(facts: Facts, ranked: list[dict], row: dict) -> None:
     facts.rows += 1
     facts.strategies[row["strategy"]] += 1
     facts.reasons.update(one["reject_reason"] for one in row["candidates"] if one["reject_reason"])
-    facts.lengths["output"][len(row["output"].split()) // OUTPUT_STEP] += 1
+    facts.lengths["output"][count_words(row["output"]) // OUTPUT_STEP] += 1
     if ranked:
-        facts.lengths["instruction"][len(ranked[0]["instruction"].split())] += 1
+        facts.lengths["instruction"][count_words(ranked[0]["instruction"])] += 1
     if len(ranked) < 2:
         return
     facts.margins[int(lead(ranked) / MARGIN_STEP)] += 1

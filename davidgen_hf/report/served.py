@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unicodedata import combining, normalize
 from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow.parquet
@@ -17,10 +18,12 @@ from davidgen_hf.processors.select import SelectInstruction
 from davidgen_hf.report.facts import COLUMNS, ranked_rows, read_facts
 from davidgen_hf.report.page import render
 from davidgen_hf.report.rows import row_of, search_text
+from davidgen_hf.sources.words import is_unspaced, word_runs
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import read_note, shard_paths
 
 INDEX = "report.index"
+INDEX_VERSION = 2  # raise it when an index holds something else for the same rows
 PAGE_ROWS = 25
 # Rows beyond so many are not counted: to count all would take longer than to show a page.
 MOST_COUNTED = 10_000
@@ -34,7 +37,8 @@ SORTS = {
 _TABLES = """
     CREATE TABLE rows (n INTEGER PRIMARY KEY, shard INTEGER, place INTEGER, strategy TEXT, kept INTEGER,
                        perplexity REAL, margin REAL, reasons TEXT);
-    CREATE VIRTUAL TABLE words USING fts5 (text, content='', detail=none, tokenize='unicode61', prefix='2 3');
+    CREATE VIRTUAL TABLE words
+        USING fts5 (text, content='', detail=none, tokenize="ascii tokenchars '_'", prefix='2 3');
 """
 _INDEXES = """
     CREATE INDEX by_perplexity ON rows (perplexity, n);
@@ -73,7 +77,7 @@ class Asked:
 
     def where(self) -> tuple[str, str, list]:
         """Return the tables, the condition and its values."""
-        words = " ".join(f'"{word}"*' for word in _words(self.search))
+        words = " ".join(f'"{term}"*' for term in search_terms(self.search))
         conditions = {
             "words MATCH ?": words,
             "strategy = ?": self.strategy,
@@ -88,7 +92,7 @@ class Asked:
 
     def order(self) -> str:
         """Return what to sort by: found words come in the order of the rows without being sorted."""
-        return "words.rowid" if self.sort == "n" and _words(self.search) else SORTS[self.sort]
+        return "words.rowid" if self.sort == "n" and search_terms(self.search) else SORTS[self.sort]
 
 
 class Rows:
@@ -144,7 +148,7 @@ class Rows:
     def _index(self) -> None:
         """Make the index, unless it is there and of the shards and the selection that there are now."""
         shards = shard_paths(self.run / "scored")
-        state = json.dumps([str(self.select), [read_note(path).identity for path in shards]])
+        state = json.dumps([INDEX_VERSION, str(self.select), [read_note(path).identity for path in shards]])
         if self.path.is_file():
             with self._connect() as database:
                 if database.execute("SELECT state FROM made_of").fetchone() == (state,):
@@ -161,7 +165,10 @@ class Rows:
                 reasons = f" {' '.join(made['reasons'])} "
                 values = (number, *at, made["strategy"], kept, made["perplexity"], made["margin"], reasons)
                 database.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-                database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, search_text(made)))
+                database.execute(
+                    "INSERT INTO words (rowid, text) VALUES (?, ?)",
+                    (number, " ".join(search_terms(search_text(made)))),
+                )
             database.executescript(_INDEXES)
             database.execute("INSERT INTO made_of VALUES (?)", (state,))
         database.close()
@@ -231,6 +238,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-def _words(text: str) -> list[str]:
-    """Return the words of a search as the index parts them: quotes and marks are no part of a word."""
-    return "".join(character if character.isalnum() else " " for character in text).split()
+def search_terms(text: str) -> list[str]:
+    """Return what the index holds of a text, and what a search of it looks for: words without case or accents.
+
+    In scripts without spaces these are pairs of neighboring characters, so that a search finds a word inside a clause
+    however the clause is cut into words. The index also finds what a term starts with, and so single characters.
+    """
+    terms: list[str] = []
+    for run in word_runs(text):
+        plain = "".join(one for one in normalize("NFD", run) if not combining(one))
+        terms += [plain[place : place + 2] for place in range(len(plain))] if is_unspaced(plain) else [plain]
+    return terms

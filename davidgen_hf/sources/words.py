@@ -43,6 +43,11 @@ def word_spans(text: str) -> Iterator[tuple[int, int]]:
             start += len(piece)
 
 
+def word_runs(text: str) -> list[str]:
+    """Return the folded runs of letters and digits in a text; those without spaces are not cut into words."""
+    return list(_RUN.findall(fold(text)))
+
+
 def count_words(text: str) -> int:
     """Return the number of words in a text."""
     return sum(1 for _ in word_spans(text))

@@ -6,6 +6,7 @@ from datasets import Dataset
 
 from davidgen_hf.evaluation.vicuna import load_questions
 from davidgen_hf.prompts import render_follower
+from davidgen_hf.sources.words import count_words
 
 
 def load_docs(vicuna_data: str | Path | None = None, **_metadata: object) -> dict[str, Dataset]:
@@ -21,5 +22,5 @@ def table_7_prompt(doc: dict) -> str:
 
 def measure(doc: dict, results: list[str]) -> dict[str, float]:
     """Return the length of one answer in words, and whether it is empty; what it is worth, a judge says."""
-    words = len(results[0].split())
+    words = count_words(results[0])
     return {"answer_words": float(words), "empty_answers": float(words == 0)}
