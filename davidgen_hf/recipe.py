@@ -29,8 +29,8 @@ from davidgen_hf.processors import (
 from davidgen_hf.processors.near_duplicates import NearDuplicates
 from davidgen_hf.provenance import ProvenanceRules
 from davidgen_hf.secrecy import refuse_secrets
-from davidgen_hf.sources.origins import name_of
 from davidgen_hf.sources.passages import PassageSource
+from davidgen_hf.sources.paths import name_of
 from davidgen_hf.sources.seeds import SeedSource
 from davidgen_hf.sources.source import Source
 from davidgen_hf.training import check_config, read_config

@@ -12,8 +12,9 @@ from davidgen_hf.errors import RunFolderError
 from davidgen_hf.provenance import Part, Provenance, ProvenanceRules, compose, find_provenance, require, with_license
 from davidgen_hf.provenance.verdict import Verdict
 from davidgen_hf.recipe import CorpusSettings, Recipe
-from davidgen_hf.sources.origins import model_part, name_of, source_part
+from davidgen_hf.sources.origins import model_part, source_part
 from davidgen_hf.sources.passages import Skipped, read_passages
+from davidgen_hf.sources.paths import local_path, name_of
 from davidgen_hf.sources.seeds import read_seeds
 from davidgen_hf.sources.source import Source
 from davidgen_hf.storage.record import FILE_NAME, RunRecord, read_record
@@ -210,7 +211,7 @@ def check_inputs(recipe: Recipe, steps: Collection[str]) -> None:
         read_seeds(recipe.seeds.sources, Skipped())
     for source in recipe.corpus.sources if "corpus" in steps else ():
         passages = read_passages(source, Skipped())
-        if Path(source.source).exists():
+        if local_path(source.source) is not None:
             for _ in passages:
                 pass
         else:

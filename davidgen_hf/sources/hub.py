@@ -1,13 +1,25 @@
 """Datasets on the Hub: which commit is read, under which licence, and its rows as a stream."""
 
 import contextlib
-from collections.abc import Iterator
+import lzma
+import zlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+import pyarrow
+from datasets import ClassLabel, IterableDataset, load_dataset
+from datasets.exceptions import DatasetsError
 from huggingface_hub import CardData, HfApi
 from huggingface_hub.errors import HFValidationError, HTTPError
 
 from davidgen_hf.errors import InputError
+from davidgen_hf.sources.values import reads
+
+# What the readers of a dozen formats, decompression and the network raise in the middle of a stream.
+_STREAM_ERRORS = (
+    *(DatasetsError, pyarrow.ArrowException, HTTPError, OSError, EOFError, zlib.error, lzma.LZMAError),
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError),
+)
 
 
 @dataclass(frozen=True)
@@ -54,24 +66,68 @@ def model_cards(model: str, revision: str | None = None, *, longest_line: int = 
     return found
 
 
-def read_dataset(
-    dataset: str, config: str | None, split: str, revision: str | None, shuffle: tuple[int, int] | None = None
+def read_dataset(  # noqa: PLR0913, PLR0917 - which rows; in which order; which columns
+    dataset: str,
+    config: str | None,
+    split: str,
+    revision: str | None,
+    shuffle: tuple[int, int] | None = None,
+    columns: Collection[str] | None = None,
 ) -> Iterator[dict]:
-    """Stream the rows of a split, shuffled by a seed and a buffer of so many rows where these are given.
+    """Stream the rows of a split.
+
+    Sounds and pictures are not decoded, and class labels are read by their names.
+
+    Args:
+        dataset: Id of the dataset.
+        config: Its configuration.
+        split: Its split.
+        revision: Branch, tag or commit.
+        shuffle: Seed, and buffer in rows, with which it is shuffled.
+        columns: Names of the columns to read, where the dataset declares its columns; the others are None. None reads
+            all that may hold text.
 
     Raises:
-        InputError: The Hub cannot be reached, or has no such dataset, configuration, split or revision.
+        InputError: The Hub cannot be reached, has no such dataset, configuration, split or revision, or the stream
+            breaks.
     """
-    from datasets import load_dataset
-
+    done = 0
     try:
-        rows = load_dataset(dataset, config, split=split, revision=revision, streaming=True)
-    except (HTTPError, OSError, ValueError) as error:
-        raise _unopened(dataset, error) from error
-    if shuffle is not None:
-        seed, buffer_size = shuffle
-        rows = rows.shuffle(seed=seed, buffer_size=buffer_size)
-    yield from rows
+        rows, names = _open(dataset, config, split, revision, columns)
+        if shuffle is not None:
+            rows = rows.shuffle(seed=shuffle[0], buffer_size=shuffle[1])
+        labels = {name: one for name, one in (rows.features or {}).items() if isinstance(one, ClassLabel)}
+        for row in rows:
+            named = {name: _label(one, row.get(name)) for name, one in labels.items()}
+            yield dict.fromkeys(names) | row | named
+            done += 1
+    except _STREAM_ERRORS as error:
+        if not done:
+            raise _unopened(dataset, error) from error
+        raise InputError(
+            f"{dataset} could be read up to row {done} of its split {split}, and no further: {error}. All rows must "
+            "be readable. Run the same command again, which keeps what is finished, or take fewer rows with max_rows."
+        ) from error
+
+
+def _open(
+    dataset: str, config: str | None, split: str, revision: str | None, columns: Collection[str] | None
+) -> tuple[IterableDataset, list[str]]:
+    """Return a stream of the columns that are needed, and the names of all columns, as far as they are declared."""
+    asked = {"path": dataset, "name": config, "split": split, "revision": revision, "streaming": True}
+    rows = load_dataset(**asked)
+    if rows.features is None:
+        return rows, []
+    names = list(rows.features)
+    types = rows.features.arrow_schema
+    read = [name for name in names if reads(types.field(name).type, name, columns)]
+    if rows.info.builder_name == "parquet" and read:  # other columns are then not even downloaded
+        rows = load_dataset(**asked, columns=read)
+    return rows.decode(False).select_columns(read), names
+
+
+def _label(feature: ClassLabel, value: object) -> str | None:
+    return feature.int2str(value) if isinstance(value, int) and 0 <= value < feature.num_classes else None
 
 
 def _unopened(dataset: str, error: Exception) -> InputError:

@@ -1,5 +1,6 @@
 """From what a recipe names to what is known of it: the verdict on a source or a model, its commit and its licence."""
 
+import os
 import sys
 from dataclasses import replace
 from itertools import islice
@@ -8,10 +9,12 @@ from pathlib import Path
 from huggingface_hub import CardData, RepoCard
 
 from davidgen_hf.provenance import Part, compose, judge_dataset, judge_file, judge_model, normalise_license
+from davidgen_hf.provenance.judge import WRITER_COLUMNS
 from davidgen_hf.provenance.record import Provenance, find_provenance
 from davidgen_hf.provenance.verdict import Verdict
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME, MODEL_PACKAGE, SEED_PACKAGE
 from davidgen_hf.sources.hub import describe_dataset, model_cards
+from davidgen_hf.sources.paths import explain_unreadable, local_path
 from davidgen_hf.sources.rows import on_hub, read_rows
 from davidgen_hf.sources.source import Source
 
@@ -21,11 +24,6 @@ _EMBEDDED = {
     "seeds": ("chatterbot-corpus", "english", SEED_PACKAGE.partition("==")[2]),
     "passages": ("pydoc_data.topics", None, ".".join(map(str, sys.version_info[:3]))),
 }
-
-
-def name_of(source: str) -> str:
-    """Return the name by which records know a source or model: that of a path without its folders."""
-    return Path(source).name if Path(source).expanduser().exists() else source
 
 
 def source_part(role: str, source: Source) -> Part:
@@ -45,7 +43,7 @@ def source_part(role: str, source: Source) -> Part:
         card = describe_dataset(source.source, source.revision).card
         verdict = judge_dataset(source.source, config=source.config, card=card)
     else:
-        verdict = judge_local(Path(source.source).expanduser(), source.config, source.split)
+        verdict = judge_local(Path(os.path.expanduser(source.source)), source.config, source.split)
     license = source.license or verdict.license
     verdict = replace(verdict, license=normalise_license(license) if license else None)
     return Part.of(role, verdict, config=source.config, revision=source.revision)
@@ -60,16 +58,17 @@ def judge_local(path: Path, config: str | None = None, split: str = "train") -> 
     run = run_of(path)
     if run is not None:
         return _of_run(path.name, run)
-    rows = islice(read_rows(str(path), config=config, split=split), ROWS_LOOKED_AT)
-    return judge_file(path, (row for _, row in rows))
+    rows = islice(read_rows(str(path), config=config, split=split, columns=WRITER_COLUMNS), ROWS_LOOKED_AT)
+    with explain_unreadable(path):
+        return judge_file(path, (row for _, row in rows))
 
 
 def model_part(role: str, name: str, revision: str | None = None) -> Part:
     """Return what is known of a model; ``revision`` is the commit of one of the Hub."""
     if name == EMBEDDED:
         return Part.of(role, replace(judge_model(EMBEDDED), name=MODEL_NAME), revision=MODEL_PACKAGE)
-    path = Path(name).expanduser()
-    if not path.exists():
+    path = local_path(name)
+    if path is None:
         verdict = judge_model(name)
         if verdict.answer == "unknown":
             cards = model_cards(name, revision)

@@ -8,7 +8,7 @@ from davidgen_hf.errors import InputError
 from davidgen_hf.sources import embedded
 from davidgen_hf.sources.paragraphs import Paragraphs
 from davidgen_hf.sources.seeds import KNOWN_COLUMNS
-from davidgen_hf.sources.source import Skipped, Source, no_text, whole_document
+from davidgen_hf.sources.source import ORIGIN_COLUMNS, Skipped, Source, identity_of, no_text, whole_document
 
 __all__ = ["PassageSource", "Skipped", "read_passages"]
 
@@ -27,6 +27,10 @@ class PassageSource(Source):
 
     text_column: str = "text"
     paragraphs: Paragraphs | None = None
+
+    def columns_read(self) -> frozenset[str]:
+        """Return the names of the columns that are needed of each row."""
+        return frozenset((self.text_column, "id", "task_name", *ORIGIN_COLUMNS))
 
 
 def read_passages(wanted: PassageSource | Iterable[PassageSource], skipped: Skipped) -> Iterator[dict]:
@@ -63,7 +67,7 @@ def _embedded() -> Iterator[tuple[str, dict]]:
 
 
 def _documents(wanted: PassageSource, skipped: Skipped) -> Iterator[tuple[str, dict]]:
-    for number, (place, row) in enumerate(wanted.rows()):
+    for number, (place, row) in enumerate(wanted.rows(skipped)):
         if number == 0 and wanted.text_column not in row:
             raise InputError(
                 f"{place} has no column {wanted.text_column!r}; it has {list(row)}. Name the one that holds the text "
@@ -74,7 +78,7 @@ def _documents(wanted: PassageSource, skipped: Skipped) -> Iterator[tuple[str, d
             skipped.add(reason, place)
         else:
             supervised = any(one.output == wanted.text_column and one.fit(row) for one in KNOWN_COLUMNS)
-            identity = str(row.get("id") or place)
+            identity = identity_of(row, place)
             passage = {"id": identity, "text": text, "supervised": supervised}
             yield place, passage | whole_document(identity, text) | wanted.origin(row)
 

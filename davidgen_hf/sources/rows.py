@@ -1,75 +1,79 @@
-"""Files, folders and Hub datasets to numbered rows; what cannot be read is named by its place."""
+"""Files, folders and Hub datasets to numbered rows; an error names the place of what cannot be read."""
 
 import csv
+import functools
 import hashlib
 import json
+import logging
+import os
 import re
-from collections.abc import Iterator
-from io import BufferedReader
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
-
-import pyarrow
-import pyarrow.parquet
 
 from davidgen_hf.errors import InputError
 from davidgen_hf.sources.hub import read_dataset
+from davidgen_hf.sources.lines import parse_json, read_lines
+from davidgen_hf.sources.paths import explain_unreadable, file_name, local_path, readable
 from davidgen_hf.sources.superni import holds_tasks, read_tasks
+from davidgen_hf.sources.values import read_parquet
 
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".txt")
 COMPRESSIONS = (".gz", ".zst")
-READ_BYTES = 2**18  # of decompressed text at once
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+# What macOS adds to archives. Names that begin with a dot are passed over too, as `datasets` does.
+_ADDED_BY_MACOS = "__MACOSX"
+_LINES_OF_DOCUMENTS = 5
 Row = tuple[str, dict]
 
+logger = logging.getLogger(__name__)
 
-def read_rows(
+
+def read_rows(  # noqa: PLR0913 - where from; which rows; which columns
     source: str,
     *,
     config: str | None = None,
     split: str = "train",
     revision: str | None = None,
     shuffle: tuple[int, int] | None = None,
+    columns: Collection[str] | None = None,
 ) -> Iterator[Row]:
     """Yield ``(place, row)`` for each row of a file, a folder of files, or a Hub dataset.
 
     Args:
         source: Path of a ``.jsonl``, ``.csv``, ``.parquet`` or ``.txt`` file (one row, ``text``, for each paragraph
             between blank lines), of one of these compressed (``.jsonl.gz``, ``.json.gz``, ``.csv.zst``; Parquet has
-            compression of its own), a folder of such files, SuperNI's official repository, or ``org/name`` of a Hub
-            dataset, which is streamed.
+            its own compression), a folder of such files, SuperNI's official repository, or ``org/name`` of a Hub
+            dataset, which is streamed. In a folder, hidden files are passed over.
         config: Configuration of a Hub dataset; track of SuperNI's repository.
         split: Split of a Hub dataset or of SuperNI's repository.
         revision: Branch, tag or commit of a Hub dataset.
-        shuffle: Seed and buffer, in rows, by which the order of a Hub dataset is drawn.
+        shuffle: Seed and buffer, in rows, with which a Hub dataset is shuffled.
+        columns: Names of the columns that are needed. In Parquet files and Hub datasets with declared columns, the
+            others are not read and have the value None. None reads every column that may hold text.
 
     Yields:
-        The place, e.g. ``wiki.jsonl:12``, which names the row in messages, and its columns. That of a row in drawn
-        order is a hash of the row, since its number says nothing of where it lies.
+        The place, e.g. ``wiki.jsonl:12``, which names the row in messages, and its columns. Files of one name in
+        several folders have the folder in it: ``en/wiki.jsonl:12``. A shuffled row's place is a hash of the row.
 
     Raises:
         InputError: There is no such file or dataset, it is empty, or a part of it cannot be read.
     """
-    path = Path(source).expanduser()
-    if path.is_dir() and holds_tasks(path):
-        yield from read_tasks(path, track=config or "default", split=split)
-    elif path.exists():
-        files = _files(path)
-        empty = True
-        for file in files:
-            for number, row in _read_file(file):
-                empty = False
-                yield f"{file.name}:{number}", row
-        if empty:
-            raise InputError(
-                f"{source} holds no rows: {len(files)} file(s) were read to the end. Name one that has text."
-            )
+    path = local_path(source)
+    if path is not None:
+        with explain_unreadable(path):
+            if path.is_dir() and holds_tasks(path):
+                yield from read_tasks(path, track=config or "default", split=split)
+            else:
+                yield from _read_files(path, columns)
     elif on_hub(source):
-        for number, row in enumerate(read_dataset(source, config, split, revision, shuffle), start=1):
+        rows = read_dataset(source, config, split, revision, shuffle, columns)
+        for number, row in enumerate(rows, start=1):
             yield f"{source}:{number}" if shuffle is None else f"{source}#{_hash(row)}", row
     else:
         raise InputError(
-            f"There is no file or folder {source!r}. Give the path of a {', '.join(SUFFIXES)} file, of a folder of "
-            "such files, or the id of a Hub dataset, org/name."
+            f"There is no file or folder {readable(source)!r}. Give the path of a {', '.join(SUFFIXES)} file, of a "
+            "folder of such files, or the id of a Hub dataset, org/name."
         )
 
 
@@ -78,109 +82,151 @@ def _hash(row: dict) -> str:
 
 
 def on_hub(source: str) -> bool:
-    """Tell the id of a Hub dataset from a path; what lies on disk comes first."""
-    path = Path(source).expanduser()
-    return bool(HUB_ID.fullmatch(source)) and _form(path) is None and not path.exists()
+    """Return whether a source is the id of a Hub dataset; a path that exists on disk is not."""
+    return bool(HUB_ID.fullmatch(source)) and form_of(Path(source)) is None and local_path(source) is None
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        if _form(path) is None:
-            raise InputError(
-                f"{path} ends in {path.suffix!r}, which is not one of {', '.join(SUFFIXES)}, or of these with "
-                f"{' or '.join(COMPRESSIONS)} behind it (but .parquet)."
-            )
-        return [path]
-    files = sorted(file for file in path.rglob("*") if _form(file) and file.is_file())
-    if not files:
-        raise InputError(f"The folder {path} holds no {', '.join(SUFFIXES)} file.")
-    return files
-
-
-def _form(path: Path) -> str | None:
-    """Return the one of ``SUFFIXES`` that tells how a file is read; None where none does."""
-    if path.suffix not in COMPRESSIONS:
-        return path.suffix if path.suffix in SUFFIXES else None
-    inner = Path(path.stem).suffix
-    if inner == ".json":  # C4 and others name compressed lines of JSON so
+def form_of(path: Path) -> str | None:
+    """Return the one of ``SUFFIXES`` by which a file is read, whatever its case; None if there is none."""
+    suffix = path.suffix.lower()
+    if suffix not in COMPRESSIONS:
+        return suffix if suffix in SUFFIXES else None
+    inner = Path(path.stem).suffix.lower()
+    if inner == ".json":  # C4 and others name compressed JSON Lines so
         return ".jsonl"
     return inner if inner in SUFFIXES and inner != ".parquet" else None
 
 
-def _read_file(path: Path) -> Iterator[tuple[int, dict]]:
-    readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet, ".txt": _read_text}
-    return readers[_form(path)](path)
+def _read_files(path: Path, columns: Collection[str] | None) -> Iterator[Row]:
+    files = _files(path)
+    is_empty = True
+    for file, place in files.items():
+        for number, row in _read_file(file, columns):
+            is_empty = False
+            yield f"{place}:{number}", row
+    if is_empty:
+        raise InputError(
+            f"{readable(str(path))} holds no rows: {len(files)} file(s) were read to the end. Name one that has text."
+        )
+
+
+def _files(path: Path) -> dict[Path, str]:
+    """Return the files to read, in the order of their paths, and the name of each in the places of its rows."""
+    if not path.is_dir():
+        if form_of(path) is None or not path.is_file():
+            what = f"ends in {path.suffix!r}" if path.is_file() else "is neither a file nor a folder"
+            raise InputError(
+                f"{readable(str(path))} {what}, which is not one of {', '.join(SUFFIXES)}, or of these with "
+                f"{' or '.join(COMPRESSIONS)} behind it (but .parquet). Convert it to one of them, or rename it if it "
+                "is one."
+            )
+        return {path: file_name(path)}
+    files = sorted(file for file in _walk(path) if form_of(file) and file.is_file())
+    if not files:
+        raise InputError(
+            f"The folder {readable(str(path))} holds no {', '.join(SUFFIXES)} file. Files and folders whose names "
+            f"begin with a dot, and {_ADDED_BY_MACOS}, are passed over. Name a folder that has such files."
+        )
+    counts = Counter(file.name for file in files)
+    return {
+        file: readable(file.name if counts[file.name] == 1 else file.relative_to(path).as_posix()) for file in files
+    }
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and its folders, without hidden ones; a folder that cannot be read is an error."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != _ADDED_BY_MACOS]
+        yield from (Path(place, name) for name in names if not name.startswith("."))
+
+
+def _read_file(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, dict]]:
+    form = form_of(path)
+    if form == ".parquet":
+        return enumerate(read_parquet(path, columns), start=1)
+    readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".txt": _read_text}
+    return readers[form or ".txt"](path)
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[int, dict]]:
-    for number, line in _lines(path):
+    for number, line in read_lines(path):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path.name}, line {number}: not valid JSON ({error.msg} at character {error.pos + 1}). Mend or "
-                "remove that line; nothing was written."
-            ) from error
+        place = f"{file_name(path)}, line {number}"
+        row = parse_json(line, place)
         if not isinstance(row, dict):
-            raise InputError(f"{path.name}, line {number}: needs a JSON object, found {type(row).__name__}.")
+            raise InputError(
+                f"{place}: needs a JSON object, found {type(row).__name__}. Each line is one row, "
+                '{"column": value}. Convert the file to JSON Lines.'
+            )
         yield number, row
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict]]:
     csv.field_size_limit(2**31 - 1)  # Python's own limit is 131,072 characters a field
-    reader = csv.DictReader((line for _, line in _lines(path)), strict=True)
+    reader = csv.reader((line for _, line in read_lines(path)), strict=True)
+    names: list[str] | None = None
     try:
-        for row in reader:
-            yield reader.line_num, {name: value for name, value in row.items() if name is not None}
+        for fields in reader:
+            place = f"{file_name(path)}, line {reader.line_num}"
+            if not fields:
+                continue
+            if names is None:
+                names = _header(fields, place)
+            elif len(fields) != len(names):
+                raise InputError(
+                    f"{place}: {len(fields)} field(s) where the header has {len(names)}. A field that holds a comma "
+                    "or a line break must stand in double quotes, or its text would be cut. Quote it, or write the "
+                    "file with a CSV library."
+                )
+            else:
+                yield reader.line_num, dict(zip(names, fields, strict=True))
     except csv.Error as error:
+        cause = "a carriage return outside quotes" if "new-line character" in str(error) else str(error)
         raise InputError(
-            f"{path.name}, line {reader.reader.line_num}: not valid CSV ({error}). Mend that line."
+            f"{file_name(path)}, line {reader.line_num}: not valid CSV ({cause}). Fields are separated by commas, and "
+            "those with quotes, commas or line breaks stand in double quotes. Fix that line, or write the file with a "
+            "CSV library."
         ) from error
 
 
-def _read_parquet(path: Path) -> Iterator[tuple[int, dict]]:
-    try:
-        with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BYTES) as file:
-            rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
-            yield from enumerate(rows, start=1)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path.name} is no readable Parquet file: {error}. Copy or write it anew.") from error
+def _header(names: list[str], place: str) -> list[str]:
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise InputError(
+            f"{place}: the header has {repeated} more than once. Each column needs a name of its own, or one would "
+            "hide the other. Rename them."
+        )
+    return names
 
 
 def _read_text(path: Path) -> Iterator[tuple[int, dict]]:
     paragraph: list[str] = []
-    start = 1
-    for number, line in _lines(path):
+    start, n_paragraphs = 1, 0
+    for number, line in read_lines(path):
         if line.strip():
             start = start if paragraph else number
             paragraph.append(line)
         elif paragraph:
+            n_paragraphs += 1
             yield start, {"text": "".join(paragraph).strip()}
             paragraph = []
     if paragraph:
+        if n_paragraphs == 0 and len(paragraph) >= _LINES_OF_DOCUMENTS:
+            _warn_of_one_document(file_name(path), len(paragraph))
         yield start, {"text": "".join(paragraph).strip()}
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(_byte_lines(path), start=1):
-        try:
-            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path.name}, line {number}: byte {error.start + 1} of the line is not UTF-8. Find the file's "
-                "encoding and convert it, e.g. `iconv -f latin1 -t utf-8`."
-            ) from error
-
-
-def _byte_lines(path: Path) -> Iterator[bytes]:
-    if path.suffix not in COMPRESSIONS:
-        with path.open("rb") as file:
-            yield from file
-        return
-    try:
-        with pyarrow.input_stream(path) as stream:  # decompresses by the suffix
-            yield from BufferedReader(stream, READ_BYTES)
-    except OSError as error:
-        raise InputError(f"{path.name} cannot be decompressed: {error}. Copy or write it anew.") from error
+@functools.cache  # a run reads its inputs more than once
+def _warn_of_one_document(name: str, n_lines: int) -> None:
+    logger.warning(
+        "%s has %d lines and no blank one, so it is read as one passage. In a .txt file, blank lines separate "
+        "passages. If each of its lines is a document, put blank lines between them, or set `paragraphs`, which cuts "
+        "such a file at its lines.",
+        name,
+        n_lines,
+    )

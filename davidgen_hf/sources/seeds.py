@@ -9,7 +9,7 @@ from datasets import Dataset
 from davidgen_hf.errors import InputError
 from davidgen_hf.schema import SEED
 from davidgen_hf.sources import embedded
-from davidgen_hf.sources.source import Skipped, Source, no_text
+from davidgen_hf.sources.source import ORIGIN_COLUMNS, Skipped, Source, identity_of, no_text
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,12 @@ class SeedSource(Source):
 
     columns: SeedColumns | None = None
 
+    def columns_read(self) -> frozenset[str]:
+        """Return the names of the columns that are needed of each row."""
+        forms = (self.columns,) if self.columns else KNOWN_COLUMNS
+        texts = {name for one in forms for name in (one.instruction, one.input, one.output) if name}
+        return frozenset((*texts, "instances", "id", "task_name", *ORIGIN_COLUMNS))
+
 
 def read_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -> Dataset:
     """Read seeds, source after source; rows of no use are counted in ``skipped``, not used.
@@ -74,7 +80,7 @@ def read_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -> D
 
 
 def _read(wanted: SeedSource, skipped: Skipped) -> Iterator[dict]:
-    seeds = _embedded() if wanted.source == embedded.EMBEDDED else _seeds(wanted)
+    seeds = _embedded() if wanted.source == embedded.EMBEDDED else _seeds(wanted, skipped)
     for place, seed in seeds:
         if reason := no_text(seed["instruction"]) or no_text(seed["output"]) or wanted.refuses(seed):
             skipped.add(reason, place)
@@ -86,29 +92,38 @@ def _embedded() -> Iterator[tuple[str, dict]]:
     return ((row["id"], row) for row in embedded.seeds())
 
 
-def _seeds(wanted: SeedSource) -> Iterator[tuple[str, dict]]:
-    for place, row in wanted.rows():
+def _seeds(wanted: SeedSource, skipped: Skipped) -> Iterator[tuple[str, dict]]:
+    for place, row in wanted.rows(skipped):
         for number, pair in enumerate(_pairs(place, row, wanted.columns)):
-            identity = f"{row.get('id') or place}" + (f"-{number}" if number else "")
+            if pair["input"] is None:
+                skipped.add("not_text", place)
+                continue
+            identity = identity_of(row, place) + (f"-{number}" if number else "")
             yield place, {"id": identity} | pair | wanted.origin(row)
 
 
 def _pairs(place: str, row: dict, columns: SeedColumns | None) -> list[dict]:
-    instances = [row | one for one in row.get("instances", [{}])]
-    fitting = [one for one in ((columns,) if columns else KNOWN_COLUMNS) if instances and one.fit(instances[0])]
-    if not fitting:
+    """Return instruction, input and output of each seed in a row; an input that is a list or record is None."""
+    instances = row.get("instances")
+    is_nested = isinstance(instances, list) and instances and all(isinstance(one, dict) for one in instances)
+    rows = [row | one for one in instances] if is_nested else [row]
+    names = next((one for one in ((columns,) if columns else KNOWN_COLUMNS) if one.fit(rows[0])), None)
+    if names is None:
         needed = columns or SeedColumns()
         raise InputError(
-            f"{place} is no seed: it has the columns {list(row)}. A seed needs {needed.instruction!r} and "
-            f"{needed.output!r}, and may have {needed.input!r}; rename yours, or say what they are called with the "
-            "setting columns."
+            f"{place} is not a seed: it has the columns {list(row)}. A seed needs {needed.instruction!r} and "
+            f"{needed.output!r}, and may have {needed.input!r}; `instances` would be a list of records that have "
+            "them. Rename yours, or name them with the setting columns."
         )
-    names = fitting[0]
     return [
         {
             "instruction": one.get(names.instruction),
-            "input": one.get(names.input) or "",
+            "input": _input(one.get(names.input) if names.input else None),
             "output": one.get(names.output),
         }
-        for one in instances
+        for one in rows
     ]
+
+
+def _input(value: object) -> str | None:
+    return None if value and isinstance(value, dict | list | tuple) else str(value or "")

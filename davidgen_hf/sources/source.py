@@ -4,17 +4,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Self
 
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.sources import embedded
 from davidgen_hf.sources.hub import describe_dataset
 from davidgen_hf.sources.licenses import refused_license
+from davidgen_hf.sources.lines import LONE_SURROGATE
+from davidgen_hf.sources.paths import name_of
 from davidgen_hf.sources.rows import Row, on_hub, read_rows
 
 COMMIT = re.compile("[0-9a-f]{40}")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+ORIGIN_COLUMNS = ("license", "url", "source", "language", "lang")
+# What the rows of SuperNI's copy on the Hub have; a column of the same name as one of them does not make others such.
+SUPERNI_COLUMNS = frozenset(("task_name", "id", "definition", "inputs", "targets"))
 
 
 @dataclass(frozen=True)
@@ -78,47 +81,70 @@ class Source:
         facts = describe_dataset(self.source, self.revision)
         return replace(self, revision=facts.commit, license=self.license or facts.license)
 
-    def rows(self) -> Iterator[Row]:
-        """Yield ``(place, row)`` for each row of the source, those beyond ``rows_per_task`` left out.
+    def rows(self, skipped: "Skipped | None" = None) -> Iterator[Row]:
+        """Yield ``(place, row)`` for each row of the source; those beyond ``rows_per_task`` are left out.
 
         SuperNI's copy on the Hub has a row for each output of an instance, of which the first is taken.
 
+        Args:
+            skipped: Where rows that are left out are counted.
+
         Raises:
-            InputError: The source cannot be read, or licences are demanded of one that names none.
+            InputError: The source cannot be read, or it names no licence and ``allowed_licenses`` requires one.
         """
+        skipped = Skipped() if skipped is None else skipped
         taken: Counter[str] = Counter()
-        last_instance, seen = None, set()
+        seen: set[str] = set()
         shuffle = None if self.shuffle_seed is None else (self.shuffle_seed, self.shuffle_buffer)
-        rows = read_rows(self.source, config=self.config, split=self.split, revision=self.revision, shuffle=shuffle)
+        rows = read_rows(
+            self.source,
+            config=self.config,
+            split=self.split,
+            revision=self.revision,
+            shuffle=shuffle,
+            columns=self.columns_read(),
+        )
         for number, (place, row) in enumerate(rows):
             if number == 0:
                 self._check_license(row)
-            if "task_name" in row:
-                task, instance = row["task_name"], row.get("id") or place
-                if taken[task] == self.rows_per_task or instance == last_instance or instance in seen:
+            task, instance = row.get("task_name"), row.get("id")
+            if isinstance(task, str):
+                if instance in seen:
+                    skipped.add("further_output", place)
                     continue
-                if shuffle is not None:
+                if taken[task] == self.rows_per_task:
+                    skipped.add("beyond_rows_per_task", place)
+                    continue
+                if isinstance(instance, str) and row.keys() >= SUPERNI_COLUMNS:
+                    # The outputs of an instance follow each other, unless the rows are shuffled.
+                    seen = seen if shuffle else set()
                     seen.add(instance)
                 taken[task] += 1
-                last_instance = instance
             yield place, row
 
+    def columns_read(self) -> frozenset[str] | None:
+        """Return the names of the columns that are needed of each row; None stands for all that may hold text."""
+        return None
+
     def origin(self, row: dict) -> dict[str, str]:
-        """Return where a row comes from, and its language: its own columns where it has them, else the source's."""
+        """Return where a row comes from, and its language: its own columns where they hold text, else the source's."""
         page = f"https://huggingface.co/datasets/{self.source}" if on_hub(self.source) else ""
-        known = {
-            "source": Path(self.source).name if Path(self.source).exists() else self.source,
+        texts = {name: value for name in ORIGIN_COLUMNS if isinstance(value := row.get(name), str)}
+        address = texts.get("source", "")
+        return {
+            "language": texts.get("language") or texts.get("lang") or self.language,
+            "source": name_of(self.source),
             "config": self.config or "",
             "revision": self.revision or "",
-            "license": self.license or "",
-            "url": row.get("source") if str(row.get("source")).startswith("https://") else page,
+            "license": texts.get("license", self.license or ""),
+            "url": texts.get("url", address if address.startswith("https://") else page),
         }
-        own = {column: row[column] for column in ("license", "url") if isinstance(row.get(column), str)}
-        return {"language": str(row.get("language") or row.get("lang") or self.language)} | known | own
 
-    def refuses(self, origin: dict[str, str]) -> str | None:
-        """Return why a row of this origin is left out, or None where its licence is allowed."""
-        return refused_license(origin["license"], self.allowed_licenses)
+    def refuses(self, row: dict) -> str | None:
+        """Return why a finished row is left out: half a character in any text of it, or its licence; or None."""
+        if any(isinstance(value, str) and LONE_SURROGATE.search(value) for value in row.values()):
+            return "lone_surrogate"
+        return refused_license(row["license"], self.allowed_licenses)
 
     def _check_license(self, row: dict) -> None:
         if self.allowed_licenses and not self.license and "license" not in row:
@@ -148,12 +174,18 @@ def whole_document(identity: str, text: str) -> dict[str, str | int]:
     return {"document": identity, "document_start": 0, "document_end": len(text)}
 
 
+def identity_of(row: dict, place: str) -> str:
+    """Return a row's own id, or its place if it has none that a row could be known by."""
+    identity = row.get("id")
+    return str(identity) if identity and not isinstance(identity, dict | list | tuple) else place
+
+
 def no_text(value: object) -> str | None:
     """Return why a value is no text: ``null``, ``not_text``, ``empty`` or ``lone_surrogate``; None where it is one."""
     if value is None:
         return "null"
     if not isinstance(value, str):
         return "not_text"
-    if _LONE_SURROGATE.search(value):
-        return "lone_surrogate"  # half a character, which JSON can hold and UTF-8 cannot
+    if LONE_SURROGATE.search(value):
+        return "lone_surrogate"  # half a character, which JSON can hold and UTF-8 cannot; or bytes that are not UTF-8
     return None if value.strip() else "empty"

@@ -4,12 +4,17 @@ The columns are those of the copy on the Hub (``Muennighoff/natural-instructions
 address that the task file gives; the copy leaves these out.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import MinLen
+from pydantic import BaseModel, Field
 
 from davidgen_hf.errors import InputError
+from davidgen_hf.sources.lines import parse_json, read_lines
+from davidgen_hf.storage.validation import validate
 
 # ISO 639-1 of the names in the task files; any other is "und", ISO's own word for undetermined.
 LANGUAGES = dict(
@@ -26,8 +31,22 @@ LANGUAGES = dict(
 )
 
 
+class _Instance(BaseModel):
+    id: str | int
+    input: object
+    output: Annotated[list[object], MinLen(1)]
+
+
+class _Task(BaseModel):
+    definition: Annotated[list[str], MinLen(1)] = Field(alias="Definition")
+    url: list[str] = Field(alias="URL")
+    instance_license: list[str] = Field(alias="Instance License")
+    output_language: Annotated[list[str], MinLen(1)] = Field(alias="Output_language")
+    instances: list[_Instance] = Field(alias="Instances")
+
+
 def holds_tasks(folder: Path) -> bool:
-    """Tell the official repository, or its folder ``tasks``, from any other folder."""
+    """Return whether a folder is the official repository, or its folder ``tasks``."""
     return any(any(place.glob("task*.json")) for place in (folder, folder / "tasks"))
 
 
@@ -42,7 +61,7 @@ def read_tasks(folder: Path, *, track: str = "default", split: str = "train") ->
         split: ``train`` or ``test``.
 
     Raises:
-        InputError: The lists of the split's tasks are not there, none of its tasks is, or a task file is damaged.
+        InputError: The lists of the split's tasks are missing, all of its tasks are, or a task file is damaged.
     """
     listed = folder / "splits" / track / f"{split}_tasks.txt"
     if not listed.is_file():
@@ -52,27 +71,31 @@ def read_tasks(folder: Path, *, track: str = "default", split: str = "train") ->
             + (f"; it has {found}. Set config to a track and split to a split" if found else "")
             + ". Name the folder of the whole repository, with tasks/ and splits/, so that test tasks stay out."
         )
-    paths = [folder / "tasks" / f"{name}.json" for name in sorted(listed.read_text("utf-8").split())]
-    paths = [path for path in paths if path.is_file()]
+    names = sorted(name for _, line in read_lines(listed) for name in line.split())
+    paths = [path for name in names if (path := folder / "tasks" / f"{name}.json").is_file()]
     if not paths:
-        raise InputError(f"{folder / 'tasks'} has no task of {listed.name}. Take the repository anew.")
+        raise InputError(
+            f"{folder / 'tasks'} has no task of {listed.name}. The folder must hold the repository's task files. "
+            "Download the repository again."
+        )
     for path in paths:
         yield from _read_task(path)
 
 
 def _read_task(path: Path) -> Iterator[tuple[str, dict]]:
-    try:
-        task = json.loads(path.read_text("utf-8"))
-        origin = {
-            "license": ", ".join(task["Instance License"]),
-            "language": LANGUAGES.get(task["Output_language"][0], "und"),
-            "url": next(iter(task["URL"]), ""),
-        }
-        for number, one in enumerate(task["Instances"], start=1):
-            row = {"id": one["id"], "task_name": path.stem, "definition": task["Definition"][0].strip()}
-            yield f"{path.name}:{number}", row | {"inputs": one["input"], "targets": one["output"][0]} | origin
-    except (json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path.name} is no SuperNI task file: {error!r}. It needs Definition, URL, Instance License, "
-            "Output_language, and Instances with id, input and output. Take it anew from the official repository."
-        ) from error
+    place = f"{path.name} is not a SuperNI task file"
+    task = validate(
+        _Task,
+        parse_json("".join(line for _, line in read_lines(path)), place),
+        place,
+        "It needs Definition, URL, Instance License, Output_language, and Instances with id, input and output. "
+        "Download it again from the official repository.",
+    )
+    origin = {
+        "license": ", ".join(task.instance_license),
+        "language": LANGUAGES.get(task.output_language[0], "und"),
+        "url": next(iter(task.url), ""),
+    }
+    for number, one in enumerate(task.instances, start=1):
+        row = {"id": one.id, "task_name": path.stem, "definition": task.definition[0].strip()}
+        yield f"{path.name}:{number}", row | {"inputs": one.input, "targets": one.output[0]} | origin

@@ -80,7 +80,7 @@ def test_a_compressed_file_that_is_cut_off(write, name):
     compress = gzip.compress if name.endswith("gz") else partial(pyarrow.compress, codec="zstd", asbytes=True)
     lines = b"".join(b'{"text": "%d"}\n' % (n * 7919) for n in range(20_000))
     path = write(name, compress(lines)[:-50])
-    with pytest.raises(InputError, match=rf"{name} cannot be decompressed: .*Copy or write it anew"):
+    with pytest.raises(InputError, match=rf"{name} cannot be decompressed: .*Download or copy the file again"):
         list(read_rows(path))
 
 
@@ -116,8 +116,8 @@ def test_a_folder_is_read_in_the_order_of_its_names(write, tmp_path):
             r"a\.jsonl, line 2: byte 11 of the line is not UTF-8\. .*iconv",
         ),
         ("a.txt", b"caf\xe9", r"a\.txt, line 1: byte 4 of the line is not UTF-8"),
-        ("a.csv", 'id,text\n1,"a"b\n', r"a\.csv, line 2: not valid CSV \(.*\)\. Mend that line"),
-        ("a.parquet", "PAR1 no", r"a\.parquet is no readable Parquet file: .*Copy or write it anew"),
+        ("a.csv", 'id,text\n1,"a"b\n', r"a\.csv, line 2: not valid CSV \(.*\)\. .* Fix that line"),
+        ("a.parquet", "PAR1 no", r"a\.parquet is not a readable Parquet file: .*Download or write the file again"),
         ("a.md", "text", r"a\.md ends in '\.md', which is not one of \.jsonl, \.csv, \.parquet, \.txt"),
     ],
 )
