@@ -20,11 +20,11 @@ os.environ |= hub.environment | {"HF_HOME": tempfile.mkdtemp(), "HF_HUB_DISABLE_
 import datasets  # noqa: E402  (after the environment)
 
 from davidgen_hf.errors import HubError  # noqa: E402
-from davidgen_hf.publish import hub as hub_module  # noqa: E402
+from davidgen_hf.publish import calls  # noqa: E402
 from davidgen_hf.publish.hub import Push, push  # noqa: E402
 
 datasets.disable_progress_bars()
-hub_module._TRIES = 1  # the upload is to die
+calls.TRIES = 1  # the upload is to die
 REPOS = (("dataset", "org/corpus"), ("model", "org/corpus-generator"), ("model", "org/corpus-follower"))
 
 

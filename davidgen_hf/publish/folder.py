@@ -50,6 +50,8 @@ def build_folder(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunFolderError(f"{output} is there already. Name a new folder, or remove it.")
     kinds = kinds_of(runs)
+    if unfinished := [str(run) for run in runs if "corpus" not in read_record(run)["steps"]]:
+        raise RunFolderError(f"{', '.join(unfinished)} has no finished corpus yet. Finish it with `davidgen run`.")
     if not kinds:
         raise RunFolderError(
             f"{', '.join(map(str, runs)) or 'No run'} has no rows yet. Finish it with `davidgen run`."

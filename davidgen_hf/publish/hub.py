@@ -1,66 +1,52 @@
-"""A run to the Hub and back: its corpus as a dataset, generator and follower as models, each with its card.
+"""A run to the Hub: its corpus as a dataset, generator and follower as models, each with its card.
 
-The dataset's repository also holds the run itself, under ``run/``: what ``pull`` makes a run folder of that goes on.
+The dataset's repository also holds the run itself, under ``run/``, from which ``pull`` restores a run folder.
 """
 
-import json
-import os
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from huggingface_hub import CommitInfo, HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
+from huggingface_hub import CommitInfo, HfApi, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, RevisionNotFoundError
+from huggingface_hub.utils import validate_repo_id
 
-from davidgen_hf.corpus.build import STAGES
-from davidgen_hf.errors import HubError, ProvenanceError, RunFolderError
+from davidgen_hf.errors import ProvenanceError, RunFolderError, SettingError
 from davidgen_hf.provenance.record import read_provenance, require_publishable
-from davidgen_hf.publish.cards import model_card, read_notes
+from davidgen_hf.publish.calls import call_hub
+from davidgen_hf.publish.cards import model_card
+from davidgen_hf.publish.cards.notes import merge_notes, notes_of_other, read_notes, replace_notes, split_card
 from davidgen_hf.publish.folder import build_folder
-from davidgen_hf.secrecy import hide
+from davidgen_hf.publish.layout import README, RUN, lay_out_model, lay_out_run, workspace
+from davidgen_hf.publish.pull import pull
 from davidgen_hf.storage.files import write_whole
-from davidgen_hf.storage.record import FILE_NAME, RunRecord, read_record
+from davidgen_hf.storage.record import RunRecord, read_record
 
-Answer = TypeVar("Answer")
-MODELS = ("generator", "follower")
-PARTS = ("corpus", *MODELS)
-RUN = "run"
-RUN_FILES = ("seeds/*", "evaluation/*", *(f"{stage}/*" for stage in STAGES))
-# What a model needs, and its card. Checkpoints, optimizer states and the trainer's own files stay at home.
-MODEL_FILES = ("*.safetensors", "*.jinja", "*.model", "*.json", "merges.txt", "vocab.txt", "loss.png", "README.md")
-KEPT_HOME = ("trainer_state.json",)
-# Files of an earlier push that are no longer there go from the repository too; what people added beside them stays.
+__all__ = ["PARTS", "Published", "Push", "check_publishable", "list_files", "pull", "push", "push_while_it_runs"]
+
+PARTS = ("corpus", "generator", "follower")
+# Files of an earlier push that no longer exist are deleted from the repository too; what people added stays.
 REPLACED = {
     "corpus": ["data/*", "recipes/*", "pictures/*", f"{RUN}/*"],
     "generator": ["*.safetensors"],
     "follower": ["*.safetensors"],
 }
 FOLLOW_SECONDS = 60
-_TRIES, _LONGEST_WAIT = 4, 60.0
-_WORDS = {
-    401: "the Hub does not know the token. Set HF_TOKEN, or call `hf auth login`.",
-    403: "the token may not write there. Take one with the right to write, or another --private or organisation.",
-    404: "there is no such repository, or the token may not see it. Check the name, org/name.",
-    409: "something of that name is there that this cannot become. Name another repository.",
-    412: "someone else has changed the repository meanwhile. Give the same command again; what is there stays.",
-    429: "the Hub asks for a pause: too many requests. Give the same command again in a few minutes.",
-}
 
 
 @dataclass(frozen=True)
 class Push:
-    """What is asked for.
+    """What to publish, and how.
 
     Args:
         repo: Id of the dataset, ``org/name``; the models go to ``org/name-generator`` and ``org/name-follower``.
         parts: Which of ``PARTS`` to publish.
-        private: Make new repositories private; those that are there stay what they are.
+        private: Make new repositories private; existing ones stay what they are.
         create_pr: Open pull requests instead.
         publish_restricted: Publish what is restricted or a demo, which the recipe has to allow too.
+
+    Raises:
+        SettingError: ``repo`` is not an id that the Hub would take.
     """
 
     repo: str
@@ -68,6 +54,16 @@ class Push:
     private: bool = False
     create_pr: bool = False
     publish_restricted: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            validate_repo_id(f"{self.repo}-generator")
+        except HFValidationError as error:
+            raise SettingError(
+                f"{self.repo!r} is not the id of a repository: {error}. Write it as org/name."
+            ) from error
+        if "/" not in self.repo:
+            raise SettingError(f"{self.repo!r} names no organization or user. Write the id as org/name.")
 
     def repo_of(self, part: str) -> str:
         """Return the id of a part's repository."""
@@ -85,110 +81,87 @@ class Published:
     commit: str
 
 
-def push(run: Path, asked: Push, announce: Callable[[str], None]) -> list[Published]:
-    """Publish a run; a second call with nothing new commits nothing, one after an interruption ends with the same.
+def push(run: Path, request: Push, announce: Callable[[str], None]) -> list[Published]:
+    """Publish a run; a second call with nothing new commits nothing, and one after an interruption ends the same.
+
+    Text below a card's line that people wrote on the Hub is kept.
 
     Args:
         run: Folder of a finished run.
-        asked: What to publish, and where.
-        announce: Is told what is being done.
+        request: What to publish, and where.
+        announce: Called with a line about each thing that is done.
 
     Returns:
         What was published, one commit each, which ``run.json`` records too.
 
     Raises:
         ProvenanceError: The run may not be published; see ``check_publishable``.
-        RunFolderError: It is no run's folder, or a part that was asked for is absent.
-        HubError: The Hub cannot be reached or refuses; the same call goes on from there.
+        RunFolderError: It is not a run folder, or a requested part is absent.
+        HubError: The Hub cannot be reached or refuses; the same call resumes.
     """
-    check_publishable(run, asked)
+    check_publishable(run, request)
+    earlier = {one["repo"]: one for one in read_record(run).get("published") or []}
     done = []
-    with tempfile.TemporaryDirectory(prefix=".push_", dir=run) as work:
-        for part, folder in _folders(run, asked, Path(work)):
-            announce(f"{part}: {asked.repo_of(part)}")
-            done.append(_upload(part, folder, asked, REPLACED[part]))
+    with workspace(run) as work:
+        for part, folder in _folders(run, request, work):
+            repo = request.repo_of(part)
+            announce(f"{part}: {repo}")
+            published, replaces_edit = _upload(
+                part, folder, request, REPLACED[part], earlier.get(repo, {}).get("commit")
+            )
+            done.append(published)
+            if replaces_edit:
+                announce(
+                    f"{repo}: someone edited the card above its line since the last push. It was written again from "
+                    "the run; the edit is in the repository's history. Text below the line is kept."
+                )
     record = RunRecord(run, read_record(run))
-    record.content["published"] = [asdict(one) for one in done]
+    record.content["published"] = [*(earlier | {one.repo: asdict(one) for one in done}).values()]
     record.save()
     return done
 
 
 def push_while_it_runs(
-    run: Path, asked: Push, announce: Callable[[str], None], sleep: Callable[[float], None]
+    run: Path, request: Push, announce: Callable[[str], None], sleep: Callable[[float], None]
 ) -> None:
-    """Keep the shards of a run on the Hub while it makes them, so that a lost machine loses nothing.
+    """Keep the shards of a run on the Hub while it writes them, so that a lost machine loses nothing.
 
-    Ends with the corpus; ``push`` then publishes it. ``pull`` gives the run back on another machine.
+    Ends with the corpus; ``push`` then publishes it. ``pull`` restores the run on another machine.
 
     Raises:
-        ProvenanceError, RunFolderError, HubError: As for ``push``; the recipe's licence may still be open.
+        ProvenanceError, RunFolderError, HubError: As for ``push``; the recipe's license may still be open.
     """
-    check_publishable(run, asked, finished=False)
+    check_publishable(run, request, finished=False)
     while True:
         is_done = "corpus" in read_record(run)["steps"]
-        with tempfile.TemporaryDirectory(prefix=".push_", dir=run) as work:
-            shards = _run_folder(run, Path(work))
-            announce(f"{sum(1 for _ in shards.rglob('*.parquet'))} shards: {asked.repo}")
-            _upload("corpus", Path(work), asked, [])
+        with workspace(run) as work:
+            shards = lay_out_run(run, work)
+            announce(f"{sum(1 for _ in shards.rglob('*.parquet'))} shards: {request.repo}")
+            _upload("corpus", work, request, [])
         if is_done:
             return
         sleep(FOLLOW_SECONDS)
 
 
-def list_files(run: Path, asked: Push) -> dict[str, dict[str, int]]:
+def list_files(run: Path, request: Push) -> dict[str, dict[str, int]]:
     """Return what ``push`` would publish: by repository, the files and their sizes in bytes.
 
     Raises:
         ProvenanceError, RunFolderError: As for ``push``.
     """
-    check_publishable(run, asked)
-    with tempfile.TemporaryDirectory(prefix=".push_", dir=run) as work:
+    check_publishable(run, request)
+    with workspace(run) as work:
         return {
-            asked.repo_of(part): {
+            request.repo_of(part): {
                 str(file.relative_to(folder)): file.stat().st_size
                 for file in sorted(folder.rglob("*"))
                 if file.is_file()
             }
-            for part, folder in _folders(run, asked, Path(work))
+            for part, folder in _folders(run, request, work)
         }
 
 
-def pull(repo: str, run: Path, revision: str | None = None) -> Path:
-    """Make the folder of a run that was pushed, so that ``davidgen run`` goes on where it stopped.
-
-    Args:
-        repo: Id of its dataset, ``org/name``.
-        run: New folder.
-        revision: Branch, tag or commit of the dataset.
-
-    Raises:
-        RunFolderError: The folder is there already and not empty.
-        HubError: The Hub cannot be reached, or has no such run.
-    """
-    if run.exists() and any(run.iterdir()):
-        raise RunFolderError(f"{run} is there already. Name a new folder.")
-    draft = run.with_name(f".{run.name}.part")
-
-    def download() -> None:
-        options = {"repo_type": "dataset", "revision": revision, "allow_patterns": f"{RUN}/*"}
-        snapshot_download(repo, local_dir=draft, **options)
-        for part in MODELS:
-            if HfApi().repo_exists(f"{repo}-{part}"):
-                snapshot_download(f"{repo}-{part}", local_dir=draft / RUN / part)
-
-    _asked(repo, download)
-    if not (draft / RUN / FILE_NAME).is_file():
-        raise HubError(f"{repo} holds no run: it lacks {RUN}/{FILE_NAME}. Name a dataset that davidgen push made.")
-    for cache in list(draft.rglob(".cache")):
-        shutil.rmtree(cache)
-    if run.exists():
-        run.rmdir()
-    os.replace(draft / RUN, run)
-    shutil.rmtree(draft)
-    return run
-
-
-def check_publishable(run: Path, asked: Push, *, finished: bool = True) -> None:
+def check_publishable(run: Path, request: Push, *, finished: bool = True) -> None:
     """Stop what must not be published.
 
     Raises:
@@ -205,7 +178,7 @@ def check_publishable(run: Path, asked: Push, *, finished: bool = True) -> None:
     if finished:
         require_publishable(provenance)
     demo = record.get("demo", False)
-    if (demo or provenance.restricted) and not asked.publish_restricted:
+    if (demo or provenance.restricted) and not request.publish_restricted:
         what = "is a demo: its model was tuned on data that closed models partly wrote" if demo else "is restricted"
         raise ProvenanceError(
             f"{run} {what}. The recipe allows that for the run; to publish it all the same, marked as what it is on "
@@ -213,88 +186,59 @@ def check_publishable(run: Path, asked: Push, *, finished: bool = True) -> None:
         )
 
 
-def _folders(run: Path, asked: Push, work: Path) -> Iterator[tuple[str, Path]]:
-    for part in asked.parts:
+def _folders(run: Path, request: Push, work: Path) -> Iterator[tuple[str, Path]]:
+    for part in request.parts:
         if part == "corpus":
-            folder = build_folder([run], work / part, repo=asked.repo)
-            _run_folder(run, folder)
-            yield part, folder
+            folder = build_folder([run], work / part, repo=request.repo)
+            lay_out_run(run, folder)
         else:
-            yield part, _model_folder(run, part, asked.repo, work / part)
+            card = model_card(run, part, repo=request.repo, notes=read_notes(run / part / README))
+            folder = lay_out_model(run, part, work / part)
+            write_whole(folder / README, str(card))
+        yield part, folder
 
 
-def _run_folder(run: Path, folder: Path) -> Path:
-    """Lay out the run itself, by links; its record without what was published, which a push writes down."""
-    for pattern in RUN_FILES:
-        for file in run.glob(pattern):
-            if file.is_file() and file.suffix != ".part":
-                _link(file, folder / RUN / file.relative_to(run))
-    record = {name: value for name, value in read_record(run).items() if name != "published"}
-    write_whole(folder / RUN / FILE_NAME, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-    return folder / RUN
+def _upload(
+    part: str, folder: Path, request: Push, replaced: list[str], earlier: str | None = None
+) -> tuple[Published, bool]:
+    """Commit a folder, and return what was published and whether that replaces an edit above the card's line.
 
-
-def _model_folder(run: Path, part: str, repo: str, folder: Path) -> Path:
-    """Lay out what a model's repository holds, by links."""
-    card = model_card(run, part, repo=repo, notes=read_notes(run / part / "README.md"))
-    for pattern in MODEL_FILES:
-        for file in (run / part).glob(pattern):
-            if file.name not in KEPT_HOME:
-                _link(file, folder / file.name)
-    (folder / "README.md").unlink(missing_ok=True)
-    card.save(folder / "README.md")
-    return folder
-
-
-def _link(file: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(file, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(file, target)
-
-
-def _upload(part: str, folder: Path, asked: Push, replaced: list[str]) -> Published:
-    repo, repo_type = asked.repo_of(part), "dataset" if part == "corpus" else "model"
+    ``earlier`` is the commit of the last push.
+    """
+    repo, repo_type = request.repo_of(part), "dataset" if part == "corpus" else "model"
     api = HfApi()
+    card = folder / README
+    written = card.read_text("utf-8") if card.is_file() else None
 
-    def upload() -> tuple[str, CommitInfo]:
-        url = api.create_repo(repo, repo_type=repo_type, private=asked.private or None, exist_ok=True)
+    def upload() -> tuple[str, CommitInfo, bool]:
+        url = api.create_repo(repo, repo_type=repo_type, private=request.private or None, exist_ok=True)
+        head = str(api.repo_info(repo, repo_type=repo_type).sha)
+        replaces_edit = False
+        if written is not None:
+            theirs = _card_at(repo, repo_type, head)
+            before = _card_at(repo, repo_type, earlier) if earlier else ""
+            merged = merge_notes(split_card(written)[1], notes_of_other(theirs), split_card(before)[1])
+            write_whole(card, replace_notes(written, merged))
+            replaces_edit = bool(before) and split_card(theirs)[0] != split_card(before)[0]
         commit = api.upload_folder(
             folder_path=folder,
             repo_id=repo,
             repo_type=repo_type,
-            create_pr=asked.create_pr,
+            create_pr=request.create_pr,
             commit_message=f"Publish the {part} of a davidgen run",
             delete_patterns=replaced,
+            parent_commit=head,
         )
-        return str(url), commit
+        return str(url), commit, replaces_edit
 
-    url, commit = _asked(repo, upload)
-    return Published(part, repo, repo_type, str(commit.pr_url or url), commit.oid)
-
-
-def _asked(repo: str, ask: Callable[[], Answer]) -> Answer:
-    """Call the Hub, and again after a pause where it is a fault of the network or a conflict.
-
-    Raises:
-        HubError: It refuses, or the fault stays.
-    """
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            return ask()
-        except (HTTPError, OSError, HFValidationError) as error:
-            response = error.response if isinstance(error, HfHubHTTPError) else None
-            status = response.status_code if response is not None else None
-            passing = status is None or status in (412, 429) or status >= 500
-            if not passing or isinstance(error, HFValidationError) or attempt == _TRIES:
-                said = _WORDS.get(status) or f"{hide(str(error)).strip()} Give the same command again to go on."
-                raise HubError(f"{repo}: {said}") from error
-            time.sleep(min(_LONGEST_WAIT, _pause(response, attempt)))
+    url, commit, replaces_edit = call_hub(repo, upload, writing=True)
+    return Published(part, repo, repo_type, str(commit.pr_url or url), commit.oid), replaces_edit
 
 
-def _pause(response: object, attempt: int) -> float:
-    asked = response.headers.get("Retry-After", "") if response is not None else ""
-    return float(asked) if asked.isdecimal() else 0.5 * 2**attempt
+def _card_at(repo: str, repo_type: str, commit: str) -> str:
+    """Return the card of a repository at a commit; nothing if there is none."""
+    try:
+        path = hf_hub_download(repo, README, repo_type=repo_type, revision=commit)
+    except (EntryNotFoundError, RevisionNotFoundError):
+        return ""
+    return Path(path).read_text("utf-8", "replace")

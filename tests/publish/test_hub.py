@@ -11,13 +11,13 @@ import pytest
 from hub_double import TOKEN, HubDouble
 
 from davidgen_hf.errors import HubError, ProvenanceError, SettingError
-from davidgen_hf.publish import hub as hub_module
+from davidgen_hf.publish import calls
 from davidgen_hf.publish.hub import Push, check_publishable, list_files
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import run_recipe
 from davidgen_hf.storage.shards import read_shards
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 TREE = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])}
 NEWCOMER = """
 import datasets, sys
@@ -173,7 +173,7 @@ def test_each_refusal_has_its_own_words(status, words, monkeypatch):
     from httpx2 import Request, Response
     from huggingface_hub.errors import HfHubHTTPError
 
-    monkeypatch.setattr(hub_module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(calls.time, "sleep", lambda _: None)
     response = Response(status, request=Request("GET", "https://hub.example"))
     asked = []
 
@@ -182,7 +182,7 @@ def test_each_refusal_has_its_own_words(status, words, monkeypatch):
         raise HfHubHTTPError("no", response=response)
 
     with pytest.raises(HubError, match=words):
-        hub_module._asked("org/name", refuse)
+        calls.call_hub("org/name", refuse, writing=True)
     assert len(asked) == (4 if status in (412, 429) else 1)
 
 

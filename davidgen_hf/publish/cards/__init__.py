@@ -2,6 +2,7 @@
 
 from davidgen_hf.publish.cards.corpus import Beside, Config, corpus_card
 from davidgen_hf.publish.cards.model import model_card
-from davidgen_hf.publish.cards.writing import README, read_notes, refresh_cards, write_cards
+from davidgen_hf.publish.cards.notes import read_notes
+from davidgen_hf.publish.cards.writing import README, refresh_cards, write_cards
 
 __all__ = ["README", "Beside", "Config", "corpus_card", "model_card", "read_notes", "refresh_cards", "write_cards"]

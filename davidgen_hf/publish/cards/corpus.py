@@ -16,9 +16,10 @@ from davidgen_hf.publish.builder import KINDS
 from davidgen_hf.publish.cards.columns import columns_of
 from davidgen_hf.publish.cards.facts import CITATION, attrition, folder_names, told
 from davidgen_hf.publish.cards.license import license_metadata
+from davidgen_hf.publish.cards.notes import NOTES
 from davidgen_hf.publish.cards.origin import Origin, origin_of
 from davidgen_hf.publish.cards.rows import RowFacts, count_rows, mean_perplexities
-from davidgen_hf.publish.cards.text import NOTES, render
+from davidgen_hf.publish.cards.text import render
 from davidgen_hf.sources.rows import on_hub
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import read_table, shard_paths

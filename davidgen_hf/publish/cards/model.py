@@ -17,9 +17,11 @@ from davidgen_hf.evaluation.table import compare, to_markdown
 from davidgen_hf.provenance import judge_model
 from davidgen_hf.publish.cards.facts import CITATION, flatten, model_name, told, versions_of
 from davidgen_hf.publish.cards.license import license_metadata
+from davidgen_hf.publish.cards.notes import NOTES
 from davidgen_hf.publish.cards.origin import Origin, origin_of
 from davidgen_hf.publish.cards.rows import count_rows
-from davidgen_hf.publish.cards.text import NOTES, literal, plain, render
+from davidgen_hf.publish.cards.text import literal, plain, render
+from davidgen_hf.recipe import parse_recipe
 from davidgen_hf.sources.rows import on_hub
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.training.curve import FILE_NAME as CURVE
@@ -81,12 +83,12 @@ def model_card(run: Path, role: Role, *, repo: str | None = None, notes: str = "
 
 def _metadata(record: dict, role: Role, base: str, origin: Origin, repo: str | None) -> dict[str, Any]:
     """Return what both kinds of model have in common; what is no id of the Hub is left to the text."""
-    seeds = record["recipe"]["seeds"].get("source", {}).get("source", "")
-    data = repo if role == "follower" else seeds if on_hub(seeds) else None
+    seeds = parse_recipe(record["name"], record["recipe"]).seeds.sources if role == "generator" else ()
+    data = [repo] if role == "follower" else [one.source for one in seeds if on_hub(one.source)]
     return {
         **license_metadata(_license(role, base, origin)),
         "pipeline_tag": "text-generation",
-        "datasets": [data] if data else None,
+        "datasets": list(dict.fromkeys(filter(None, data))) or None,
         "tags": ["davidgen", "trl", "sft", ABOUT[role], *origin.marks],
     }
 

@@ -8,7 +8,6 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-NOTES = "<!-- What stands below this line is kept when the card is written anew. -->"
 UNKNOWN = Markup("*not recorded*")
 # Characters that show nothing, or turn the direction of what follows.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u200b-\u200f\u2066-\u2069\ufeff]")

@@ -5,10 +5,11 @@ from pathlib import Path
 from davidgen_hf.publish.builder import KINDS, shards_by_split
 from davidgen_hf.publish.cards.corpus import Beside, Config, corpus_card
 from davidgen_hf.publish.cards.model import model_card
+from davidgen_hf.publish.cards.notes import read_notes
 from davidgen_hf.publish.cards.pictures import pictures_of
-from davidgen_hf.publish.cards.text import NOTES
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.record import FILE_NAME as RECORD
+from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import read_table
 from davidgen_hf.training.summary import FILE_NAME
 
@@ -32,7 +33,7 @@ def write_cards(run: Path, *, repo: str | None = None) -> list[Path]:
         RunFolderError: It is no run's folder, or a file of it is damaged.
     """
     cards = {}
-    configs = folder_configs(run)
+    configs = folder_configs(run) if "corpus" in read_record(run)["steps"] else {}
     if configs:
         path = run / README
         beside = Beside(run.resolve().name, pictures=pictures_of(run), notes=read_notes(path))
@@ -55,11 +56,6 @@ def refresh_cards(folder: Path) -> None:
     """
     if (folder / RECORD).is_file():
         write_cards(folder)
-
-
-def read_notes(path: Path) -> str:
-    """Return what someone wrote below the card at ``path``; nothing where there is none."""
-    return path.read_text("utf-8").partition(NOTES)[2].strip() if path.is_file() else ""
 
 
 def folder_configs(run: Path) -> dict[str, Config]:

@@ -16,7 +16,7 @@ from davidgen_hf.errors import RunFolderError
 from davidgen_hf.publish.builder import PAIRS, SCORED, SEEDS
 from davidgen_hf.publish.cards import README, read_notes, refresh_cards, write_cards
 from davidgen_hf.publish.cards.license import license_metadata
-from davidgen_hf.publish.cards.text import NOTES
+from davidgen_hf.publish.cards.notes import NOTES
 from davidgen_hf.recipe import FILES
 from davidgen_hf.storage.shards import read_shards
 from davidgen_hf.training import train
