@@ -116,6 +116,7 @@ def judge(
     """Compare two models' answers to the Vicuna questions: scores from 1 to 10 by an open judge, in both orders."""
     from davidgen_hf.engines.base import EngineSettings, Sampling
     from davidgen_hf.evaluation.comparison import Comparison, review_table, summarize_files
+    from davidgen_hf.evaluation.reviews import explain_failures
 
     if outputs:
         summary = summarize_files(outputs, output, all_questions)
@@ -136,6 +137,8 @@ def judge(
             review_sampling=Sampling(max_new_tokens=max_review_tokens, temperature=0.0),
         ).run(output)
     Terminal().print(review_table(summary))
+    for line in explain_failures(summary):
+        say(line)
 
 
 def diversity(

@@ -1,10 +1,12 @@
 """What ``davidgen eval`` does: find the models, run their benchmarks, write down the figures."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.evaluation.data import describe_source
@@ -14,6 +16,8 @@ from davidgen_hf.evaluation.results import FILE_NAME, FOLDER, summarize, write_r
 from davidgen_hf.evaluation.tasks import BENCHMARKS, DEFAULT_TASKS, PREFIX, local_tasks
 from davidgen_hf.provenance import find_provenance
 from davidgen_hf.storage.record import FILE_NAME as RUN_FILE
+from davidgen_hf.storage.record import is_run, read_record
+from davidgen_hf.storage.validation import Text, validate
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def evaluate_model(target: str, evaluation: Evaluation, settings: HarnessSetting
         DavidgenError: Of the kind of what is wrong with model, data or folder.
     """
     folder = _output(target, evaluation)
-    run = Path(target) if (Path(target) / RUN_FILE).is_file() else None
+    run = Path(target) if is_run(Path(target)) else None
     tasks, left_out = local_tasks(evaluation.data, evaluation.tasks, evaluation.partial)
     lm, model = open_model(str(run / "follower") if run else target, settings)
     kept = ("backend", "dtype", "limit", "max_gen_toks", "chat_template")  # what changes the figures
@@ -98,30 +102,59 @@ def evaluate_predictions(path: Path, evaluation: Evaluation) -> Path:
 
 
 def _output(target: str, evaluation: Evaluation) -> Path:
-    """Return the folder to write into, before anything dear is done."""
+    """Return the folder to write into, before anything expensive is done."""
     folder = Path(target)
-    if (folder / RUN_FILE).is_file():
+    if is_run(folder):
         if not (folder / "follower").is_dir():
             raise RunFolderError(f"{folder} has no follower yet. Finish it with `davidgen run`, then evaluate it.")
         return evaluation.output or folder
     if evaluation.output is None:
-        raise RunFolderError(f"{target} is no run's folder. Say with --output where {FOLDER}/{FILE_NAME} is to go.")
+        raise RunFolderError(f"{target} is not a run folder. Say with --output where {FOLDER}/{FILE_NAME} is to go.")
     return evaluation.output
 
 
-def _facts(evaluation: Evaluation, run: Path | None, name: str) -> dict:
-    """Return what the table says of a method beside its scores; what is not given comes from ``run.json``."""
-    record = json.loads((run / RUN_FILE).read_text("utf-8")) if run else {}
-    counts = record.get("steps", {}).get("corpus", {}).get("counts", {})
-    size = counts.get("corpus", {}).get("pairs")
+class _Pairs(BaseModel):
+    pairs: int | None = None
+
+
+class _Counts(BaseModel):
+    corpus: _Pairs = _Pairs()
+
+
+class _CorpusStep(BaseModel):
+    counts: _Counts = _Counts()
+
+
+class _Steps(BaseModel):
+    corpus: _CorpusStep = _CorpusStep()
+
+
+class _Record(BaseModel):
+    """The parts of a run's record that the table shows."""
+
+    name: Text | None = None
+    steps: _Steps = _Steps()
+
+
+def _facts(evaluation: Evaluation, run: Path | None, name: str) -> dict[str, Any]:
+    """Return what the table shows of a method besides its scores; ``run.json`` fills in what is not given."""
+    record = _Record()
+    if run:
+        record = validate(
+            _Record,
+            read_record(run),
+            str(run / RUN_FILE),
+            "The file is damaged: it needs the name of the recipe and its steps. Put back a copy of it.",
+            error=RunFolderError,
+        )
     found = find_provenance(run) if run else None
     known = {"restricted": True, "clean": False}.get(found.answer) if found else None
     asked = evaluation.potential_risks
     return {
         "model": {"name": name},
-        "method": evaluation.method or record.get("name") or name,
+        "method": evaluation.method or record.name or name,
         "potential_risks": known if asked is None else asked,
-        "size": evaluation.size if evaluation.size is not None else size,
+        "size": evaluation.size if evaluation.size is not None else record.steps.corpus.counts.corpus.pairs,
     }
 
 

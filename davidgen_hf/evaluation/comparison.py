@@ -9,7 +9,7 @@ from rich.table import Table
 
 from davidgen_hf.engines import load_engine
 from davidgen_hf.engines.base import EngineSettings, Sampling
-from davidgen_hf.errors import SettingError
+from davidgen_hf.errors import EvaluationError, SettingError
 from davidgen_hf.evaluation.judge import ANSWER_SAMPLING, REVIEW_SAMPLING, Judge, answer_questions, chat_renderer
 from davidgen_hf.evaluation.reviews import ORDERS, read_reviews, summarize_reviews, write_reviews
 from davidgen_hf.evaluation.vicuna import (
@@ -19,6 +19,7 @@ from davidgen_hf.evaluation.vicuna import (
     load_questions,
     write_answers,
 )
+from davidgen_hf.storage.record import is_run
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Comparison:
         evaluated = folder / "evaluation" / "vicuna.jsonl"
         if evaluated.is_file():
             source = str(evaluated)
-        elif (folder / "run.json").is_file():
+        elif is_run(folder):
             source = str(folder / "follower")
         if source.endswith(".jsonl") or Path(source).is_file():
             return load_answers(source, questions, self.limit), None
@@ -108,10 +109,20 @@ def summarize_files(paths: list[Path], output: Path, keep_code_and_math: bool = 
         paths: One or two files; see ``read_reviews``.
         output: Folder of ``judge.json``.
         keep_code_and_math: Keep the ten questions that the paper leaves out.
+
+    Raises:
+        EvaluationError: No review is left.
     """
     output.mkdir(parents=True, exist_ok=True)
     dropped = frozenset() if keep_code_and_math else CODE_AND_MATH_IDS
-    reviews = [review for review in read_reviews(*paths) if review.question_id not in dropped]
+    read = read_reviews(*paths)
+    reviews = [review for review in read if review.question_id not in dropped]
+    if not reviews:
+        raise EvaluationError(
+            f"{' and '.join(path.name for path in paths)}: all {len(read)} reviews are of questions on code and "
+            "mathematics, which the paper leaves out. Add reviews of other questions, or keep these with "
+            "--all-questions."
+        )
     return _write_summary(output, {"outputs": [path.name for path in paths]}, reviews)
 
 

@@ -14,6 +14,7 @@ from davidgen_hf.evaluation.diversity import Instructions, measure_diversity
 from davidgen_hf.evaluation.rings import draw_rings
 from davidgen_hf.evaluation.root_verbs import root_verbs
 from davidgen_hf.evaluation.tasks import tasks_path
+from davidgen_hf.storage.record import is_run
 
 # Read from the Hub where no path has that name.
 HUB_BENCHMARKS = ("superni", "longform")
@@ -89,7 +90,7 @@ def read_instructions(source: str) -> Instructions:
             [row["input"] for row in rows],
             [row["references"][0] for row in rows],
         )
-    if (path / "run.json").is_file():
+    if is_run(path):
         source = str(path / "corpus")
     docs = longform_docs(None if source == "longform" and _is_hub(source) else source)
     return Instructions(list(docs["instruction"]), list(docs["input"]), list(docs["reference"]))

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from davidgen_hf.engines.base import Engine, Sampling
 from davidgen_hf.errors import EvaluationError, ModelError
-from davidgen_hf.evaluation.reviews import ORDERS, Review
+from davidgen_hf.evaluation.reviews import ORDERS, Review, thoughts_are_open
 from davidgen_hf.prompts import render_follower
 from davidgen_hf.sources.embedded import EMBEDDED, model_folder
 
@@ -87,9 +87,15 @@ class Judge:
         fits = [room >= self.sampling.max_new_tokens for room in self.engine.tokens_left(prompts)]
         asked = (prompt for prompt, fit in zip(prompts, fits, strict=True) if fit)
         written = _generate(self.engine, list(asked), self.sampling, "reviews")
-        for case, fit in zip(cases, fits, strict=True):
+        for case, prompt, fit in zip(cases, prompts, fits, strict=True):
             text = next(written) if fit else None
-            yield Review.from_text(*case, text or "", _failure(text, fit))
+            if not fit:
+                failure = "prompt_too_long"
+            elif text is None:
+                failure = "no_answer"
+            else:  # a chat template may open the thoughts at the end of its prompt
+                failure = "unfinished_thoughts" if thoughts_are_open(prompt[-100:] + text) else "no_scores"
+            yield Review.from_text(*case, text or "", failure)
 
     def _prompt(self, question: str, model: str, reference: str, order: str) -> str:
         shown = (model, reference) if order == ORDERS[0] else (reference, model)
@@ -97,17 +103,11 @@ class Judge:
         return self.render_chat(prompt) if self.render_chat else prompt
 
 
-def _failure(text: str | None, fit: bool) -> str:
-    """Return the reason that a review gives no scores, if it does not."""
-    if not fit:
-        return "prompt_too_long"
-    return "no_answer" if text is None else "no_scores"
-
-
 def chat_renderer(name: str, revision: str | None = None) -> Callable[[str], str] | None:
-    """Return what puts a prompt into the chat format of the tokenizer ``name``; ``None`` where it has none.
+    """Return the function that puts a prompt into the chat format of the tokenizer ``name``; ``None`` if it has none.
 
     Control tokens in the prompt's own text are read as text.
+    Where the template of a hybrid reasoning model can switch thinking off, it is off: a review begins with scores.
 
     Raises:
         ModelError: There is no such tokenizer.
@@ -125,7 +125,8 @@ def chat_renderer(name: str, revision: str | None = None) -> Callable[[str], str
         ) from error
     if not tokenizer.chat_template:
         return None
-    return partial(chat_prompt, tokenizer)
+    # Qwen, SmolLM3 and GLM read the one name, DeepSeek the other; a template ignores what it does not know.
+    return partial(chat_prompt, tokenizer, enable_thinking=False, thinking=False)
 
 
 def _generate(engine: Engine, prompts: list[str], sampling: Sampling, what: str) -> Iterator[str | None]:

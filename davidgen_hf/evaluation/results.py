@@ -17,11 +17,14 @@ Beside it lies the answer to every instance, with its scores, in one ``.jsonl`` 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.storage.files import write_whole
+from davidgen_hf.storage.validation import Text, read_json
 
 FOLDER, FILE_NAME = "evaluation", "results.json"
 # The figure that stands for a benchmark, by the metrics that it has.
@@ -39,6 +42,57 @@ EXACT_MATCH_CATEGORIES = frozenset(
 )
 N_RESAMPLES = 2000
 _DECIMALS = 6
+_STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+
+class _Score(BaseModel):
+    model_config = _STRICT
+
+    value: float
+    stderr: float
+    interval: list[float]
+
+    @field_validator("interval")
+    @classmethod
+    def _has_two_ends(cls, ends: list[float]) -> list[float]:
+        if len(ends) != 2:
+            raise ValueError(f"must have two ends, got {ends}")
+        return ends
+
+
+class _Benchmark(BaseModel):
+    model_config = _STRICT
+
+    metric: Text
+    n: int
+    scores: dict[str, _Score]
+
+    @field_validator("scores")
+    @classmethod
+    def _has_the_headline(cls, scores: dict[str, _Score], info: ValidationInfo) -> dict[str, _Score]:
+        metric = info.data.get("metric")
+        if metric is not None and metric not in scores:
+            raise ValueError(f"must have the metric {metric!r}, got {sorted(scores)}")
+        return scores
+
+
+class _Model(BaseModel):
+    model_config = _STRICT
+
+    name: Text
+    commit: Text | None = None
+
+
+class _Results(BaseModel):
+    model_config = _STRICT
+
+    model: _Model
+    method: Text | None = None
+    potential_risks: bool | None = None
+    size: int | None = None
+    benchmarks: dict[str, _Benchmark]
+
+
 _NO_SCORES = frozenset(("task", "category", "id", "prompt", "answer", "references"))
 
 
@@ -115,7 +169,7 @@ def write_results(
     return path
 
 
-def read_results(folder: Path) -> dict:
+def read_results(folder: Path) -> dict[str, Any]:
     """Return the content of a folder's ``results.json``.
 
     Raises:
@@ -124,11 +178,8 @@ def read_results(folder: Path) -> dict:
     path = folder / FOLDER / FILE_NAME
     if not path.is_file():
         raise RunFolderError(f"{folder} holds no {FOLDER}/{FILE_NAME}. Run `davidgen eval {folder}` first.")
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        return content | {"model": dict(content["model"]), "benchmarks": dict(content["benchmarks"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{path} is damaged ({error!r}). Delete it and run `davidgen eval` again.") from error
+    advice = "The file is damaged: it needs what `davidgen eval` writes. Delete it and run `davidgen eval` again."
+    return read_json(path, _Results, advice, error=RunFolderError).model_dump(exclude_unset=True)
 
 
 def _scores(rows: list[dict], metrics: list[str]) -> dict[str, dict]:

@@ -5,20 +5,42 @@ A review that gives no two scores is a failure. It is counted and shown, and no 
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel
 
-from davidgen_hf.errors import InputError
+from davidgen_hf.errors import EvaluationError, InputError
 from davidgen_hf.sources.rows import read_rows
+from davidgen_hf.storage.validation import Number, Text, validate
 
 # In which order the judge saw the two answers: the model's before the reference's, or after it.
 ORDERS = ("model_first", "reference_first")
 
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _SCORES = re.compile(rf"{_NUMBER}[ \t]+{_NUMBER}")
+# How models that think aloud mark their thoughts: Qwen, DeepSeek, SmolLM and others; Magistral; OpenThinker.
+_THOUGHTS_BEGIN = re.compile(
+    r"<(?:seed:)?think(?:ing)?>|<(?:thought|reasoning)>|\[THINK\]|<\|begin_of_thought\|>", re.I
+)
+_THOUGHTS_END = re.compile(
+    r"</(?:seed:)?think(?:ing)?>|</(?:thought|reasoning)>|\[/THINK\]|<\|end_of_thought\|>", re.I
+)
+
+# Why a review has no scores, and what helps.
+FAILURES = {
+    "prompt_too_long": "Question, answers and review do not fit the judge's context. Take a judge with a longer one.",
+    "no_answer": "The judge's engine returned nothing. Look at its server or its memory, and run the command again.",
+    "unfinished_thoughts": (
+        "The judge thinks aloud and reached the limit before its scores. Raise --max-review-tokens, or switch the "
+        "judge's thinking off in its chat template."
+    ),
+    "no_scores": "The judge's review does not begin with two numbers. Take another judge, or one that is larger.",
+}
 
 
 @dataclass(frozen=True)
@@ -28,9 +50,8 @@ class Review:
     Args:
         question_id: Number of the question.
         order: One of ``ORDERS``.
-        text: What the judge wrote; empty where it was not asked or did not answer.
-        failure: Why the judge wrote nothing (``prompt_too_long``, ``no_answer``), or that it gave no scores
-            (``no_scores``); ``None`` where the scores can be read.
+        text: What the judge wrote, its thoughts included; empty where it did not answer.
+        failure: One of ``FAILURES``; ``None`` where the scores can be read.
     """
 
     question_id: int
@@ -41,7 +62,10 @@ class Review:
     @classmethod
     def from_text(cls, question_id: int, order: str, text: str, failure: str = "no_scores") -> "Review":
         """Return a review of ``text``, marked with ``failure`` where no scores can be read from it."""
-        return cls(question_id, order, text, None if parse_scores(text) else failure)
+        if parse_scores(text):
+            return cls(question_id, order, text)
+        unfinished = failure == "no_scores" and thoughts_are_open(text)
+        return cls(question_id, order, text, "unfinished_thoughts" if unfinished else failure)
 
     @property
     def scores(self) -> tuple[float, float] | None:
@@ -55,13 +79,19 @@ def parse_scores(review: str) -> tuple[float, float] | None:
 
     The format is that of the Vicuna evaluation: the first line holds two numbers up to 10 and nothing else, separated
     by a space; a comma counts as a space. The scale begins at 1, yet its judges gave 0 to an empty answer: that is
-    read as it stands. Blank lines before the scores are passed over (our own rule: a model that continues a prompt
-    often begins with one).
+    read unchanged. Our own rules: blank lines before the scores are skipped, since a model that continues a prompt
+    often begins with one; and so are thoughts, up to the last mark that ends them.
     """
-    first_line = review.strip().split("\n", 1)[0]
+    after_thoughts = _THOUGHTS_END.split(review)[-1]
+    first_line = after_thoughts.strip().split("\n", 1)[0]
     match = _SCORES.fullmatch(first_line.replace(",", " ").strip())
     scores = tuple(float(number) for number in match.groups()) if match else ()
     return scores if scores and all(score <= 10 for score in scores) else None
+
+
+def thoughts_are_open(text: str) -> bool:
+    """Return whether a text ends within a model's thoughts: they begin in it, and do not end."""
+    return bool(_THOUGHTS_BEGIN.search(_THOUGHTS_END.split(text)[-1]))
 
 
 def read_reviews(*paths: str | Path) -> list[Review]:
@@ -91,14 +121,19 @@ def read_reviews(*paths: str | Path) -> list[Review]:
     return list(reviews.values())
 
 
-def _review_of(row: dict, order: str, place: str) -> Review:
-    missing = [name for name in ("question_id", "text") if name not in row]
-    if missing:
-        raise InputError(f"{place} lacks {missing}; it has {sorted(row)}.")
-    order = row.get("order", order)
-    if order not in ORDERS:
-        raise InputError(f"{place}: order must be one of {ORDERS}, got {order!r}.")
-    return Review.from_text(row["question_id"], order, row["text"] or "", row.get("failure") or "no_scores")
+class _Row(BaseModel):
+    """A line of reviews, ours or FastChat's of 2023; a null text is a review that never came."""
+
+    question_id: Number
+    text: Text | None
+    order: Literal["model_first", "reference_first"] | None = None
+    failure: Text | None = None
+
+
+def _review_of(row: dict[str, Any], order: str, place: str) -> Review:
+    advice = "A review has the number of its question as question_id, and a text. Fix that line."
+    read = validate(_Row, row, place, advice)
+    return Review.from_text(read.question_id, read.order or order, read.text or "", read.failure or "no_scores")
 
 
 def write_reviews(path: str | Path, reviews: Iterable[Review]) -> list[Review]:
@@ -114,7 +149,7 @@ def write_reviews(path: str | Path, reviews: Iterable[Review]) -> list[Review]:
 
 def summarize_reviews(
     reviews: list[Review], n_resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
-) -> dict:
+) -> dict[str, Any]:
     """Return what the reviews say, ready for JSON.
 
     Relative quality is the sum of the model's scores over the sum of the reference's, over every review that could be
@@ -146,6 +181,24 @@ def summarize_reviews(
     }
 
 
+def explain_failures(summary: dict[str, Any]) -> list[str]:
+    """Return a line for each reason that reviews have no scores: how many, why, and what to do.
+
+    Args:
+        summary: What ``summarize_reviews`` returned.
+
+    Raises:
+        EvaluationError: No review has scores, so that there is nothing to compare.
+    """
+    counts = Counter(failure["failure"] for failure in summary["failures"])
+    lines = [
+        f"{count} reviews ({name}): {FAILURES.get(name, FAILURES['no_scores'])}" for name, count in counts.items()
+    ]
+    if summary["n_failures"] == summary["n_reviews"]:
+        raise EvaluationError("\n  ".join([f"None of the {summary['n_reviews']} reviews has scores.", *lines]))
+    return lines
+
+
 def _sums_by_question(reviews: list[Review]) -> np.ndarray:
     """Return the scores of model and reference, summed over a question's readable reviews, ``(n_questions, 2)``."""
     sums: dict[int, np.ndarray] = {}
@@ -170,7 +223,7 @@ def _bootstrap(sums: np.ndarray, n_resamples: int, confidence: float, seed: int)
     return [float(bound) for bound in np.quantile(model[defined] / reference[defined], [tail, 1 - tail])]
 
 
-def _summarize_order(reviews: list[Review], order: str) -> dict:
+def _summarize_order(reviews: list[Review], order: str) -> dict[str, Any]:
     shown = [review for review in reviews if review.order == order]
     scores = [review.scores for review in shown if review.scores]
     model, reference = np.array(scores).reshape(-1, 2).sum(axis=0)
@@ -184,7 +237,7 @@ def _summarize_order(reviews: list[Review], order: str) -> dict:
     }
 
 
-def _agreement(reviews: list[Review]) -> dict:
+def _agreement(reviews: list[Review]) -> dict[str, Any]:
     """Return in how many of the questions read in both orders the two readings prefer the same answer."""
     verdicts: dict[int, list[float]] = {}
     for review in reviews:

@@ -1,5 +1,6 @@
 """Several runs side by side, as the paper's Table 2 puts them: Markdown for people, JSON for programs."""
 
+import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,14 +57,19 @@ def compare(folders: Sequence[Path]) -> dict:
 
 def to_markdown(comparison: dict) -> str:
     """Return the comparison as a Markdown table: best bold, second underlined, 95 % intervals in brackets."""
-    titles = ["Method", "Potential risks", "Size", *(TITLES.get(name, name) for name in comparison["columns"])]
+    titles = ["Method", "Potential risks", "Size", *(_plain(TITLES.get(name, name)) for name in comparison["columns"])]
     lines = [titles, ["---", "---", *["---:"] * (len(titles) - 2)]]
     for row in comparison["rows"]:
         size = _NOTHING if row["size"] is None else f"{row['size']:,}"
         cells = [_cell(row["scores"].get(name)) for name in comparison["columns"]]
-        lines.append([row["method"].replace("|", "\\|"), _RISKS[row["potential_risks"]], size, *cells])
+        lines.append([_plain(row["method"]), _RISKS[row["potential_risks"]], size, *cells])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return "\n\n".join([table, *comparison["notes"]]) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Return a text as a cell that shows it and does nothing else."""
+    return html.escape(" ".join(text.split()), quote=False).replace("\\", "&#92;").replace("|", "\\|")
 
 
 def _row(run: dict, folder: Path, columns: list[str]) -> dict:

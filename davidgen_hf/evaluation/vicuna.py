@@ -1,13 +1,18 @@
 """The 80 Vicuna questions, less the ten that the paper leaves out, and the answers that models gave them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import MinLen
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
+from pydantic import BaseModel
 
 from davidgen_hf.errors import EvaluationError, InputError
 from davidgen_hf.sources.rows import read_rows
+from davidgen_hf.storage.validation import Number, Text, read_json, validate
 
 # The questions are the ``vicuna`` part of AlpacaEval's set, in FastChat's order but without its numbers.
 HUB_REPOSITORY, HUB_FILE = "tatsu-lab/alpaca_eval", "alpaca_eval.json"
@@ -15,6 +20,83 @@ N_QUESTIONS = 80
 
 # Code (61-67) and mathematics (68-70), which the paper leaves out (section 4.2).
 CODE_AND_MATH_IDS = frozenset(range(61, 71))
+
+
+class _Question(BaseModel):
+    """A line of FastChat's ``question.jsonl``; its form since 2023 has ``turns``."""
+
+    question_id: Number
+    text: Text | None = None
+    turns: list[Text] | None = None
+
+
+class _HubQuestion(BaseModel):
+    """A row of AlpacaEval's set, which holds several sets of questions."""
+
+    instruction: Text
+    dataset: str
+
+
+class _Answer(BaseModel):
+    def read(self) -> tuple[int, str]:
+        """Return ``(question_id, text)``."""
+        raise NotImplementedError
+
+
+class _TextAnswer(_Answer):
+    """An answer as FastChat wrote it until 2023."""
+
+    question_id: Number
+    text: Text
+
+    def read(self) -> tuple[int, str]:
+        return self.question_id, self.text
+
+
+class _Choice(BaseModel):
+    turns: Annotated[list[Text], MinLen(1)]
+
+
+class _ChatAnswer(_Answer):
+    """An answer as FastChat has written it since; the first turn of the first choice counts."""
+
+    question_id: Number
+    choices: Annotated[list[_Choice], MinLen(1)]
+
+    def read(self) -> tuple[int, str]:
+        return self.question_id, self.choices[0].turns[0]
+
+
+class _EvaluatedAnswer(_Answer):
+    """An answer as ``davidgen eval`` writes it."""
+
+    id: Number
+    answer: Text
+
+    def read(self) -> tuple[int, str]:
+        return self.id, self.answer
+
+
+class _Document(BaseModel):
+    question_id: Number
+
+
+class _LoggedAnswer(_Answer):
+    """A sample as ``lm_eval run --log_samples`` writes it."""
+
+    doc: _Document
+    filtered_resps: Annotated[list[Text], MinLen(1)]
+
+    def read(self) -> tuple[int, str]:
+        return self.doc.question_id, self.filtered_resps[0]
+
+
+_ANSWERS: dict[tuple[str, ...], type[_Answer]] = {
+    ("doc", "filtered_resps"): _LoggedAnswer,
+    ("question_id", "text"): _TextAnswer,
+    ("question_id", "choices"): _ChatAnswer,
+    ("id", "answer"): _EvaluatedAnswer,
+}
 
 
 def load_questions(source: str | Path | None = None, keep_code_and_math: bool = False) -> dict[int, str]:
@@ -26,11 +108,18 @@ def load_questions(source: str | Path | None = None, keep_code_and_math: bool = 
         keep_code_and_math: Keep numbers 61 to 70, which the paper leaves out.
 
     Raises:
-        InputError: The file lacks a field or numbers a question twice, or the Hub does not hold 80 questions.
+        InputError: The file lacks a field, numbers a question twice or has no question that is kept, or the Hub does
+            not hold 80 questions.
     """
     questions = _hub_questions() if source is None else _file_questions(source)
     dropped = frozenset() if keep_code_and_math else CODE_AND_MATH_IDS
-    return {number: text for number, text in questions.items() if number not in dropped}
+    kept = {number: text for number, text in questions.items() if number not in dropped}
+    if not kept:
+        raise InputError(
+            f"{source} holds only the questions {min(questions)} to {max(questions)}, on code and mathematics, which "
+            "the paper leaves out. Add other questions, or keep these with --all-questions."
+        )
+    return kept
 
 
 def load_answers(path: str | Path, questions: dict[int, str], limit: int | None = None) -> dict[int, str]:
@@ -41,15 +130,15 @@ def load_answers(path: str | Path, questions: dict[int, str], limit: int | None 
     Answers to the questions on code and mathematics are passed over where those are left out.
 
     Raises:
-        InputError: A line has none of these shapes.
+        InputError: A line has none of these forms.
         EvaluationError: Answers are missing, doubled, or belong to no question.
     """
     answers: dict[int, str] = {}
-    doubled = []
+    doubled = set()
     for place, row in read_rows(str(path)):
         question_id, text = _answer_of(row, place)
         if question_id in answers:
-            doubled.append(question_id)
+            doubled.add(question_id)
         answers[question_id] = text
     asked = list(questions)[:limit]
     missing = sorted(set(asked) - set(answers))
@@ -57,7 +146,7 @@ def load_answers(path: str | Path, questions: dict[int, str], limit: int | None 
     if missing or doubled or foreign:
         raise EvaluationError(
             f"{path} does not answer the {len(asked)} questions once each. Missing: {missing}; more than once: "
-            f"{sorted(set(doubled))}; of no question: {foreign}. Mend the file, or name the questions it belongs to."
+            f"{sorted(doubled)}; of no question: {foreign}. Fix the file, or pass the questions it belongs to."
         )
     return {number: answers[number] for number in asked}
 
@@ -74,19 +163,20 @@ def describe_questions(source: str | Path | None = None) -> str:
 
 
 def _hub_file() -> Path:
-    """Return the cached file, which lies in a folder named by its commit."""
+    """Return the cached file; the name of its folder is the commit."""
     try:
         return Path(hf_hub_download(HUB_REPOSITORY, HUB_FILE, repo_type="dataset"))
     except (OSError, HfHubHTTPError) as error:
         raise InputError(
-            f"The Vicuna questions could not be read from {HUB_REPOSITORY} on the Hub ({type(error).__name__}). Name "
+            f"The Vicuna questions could not be read from {HUB_REPOSITORY} on the Hub ({type(error).__name__}). Pass "
             "a local copy of FastChat's question.jsonl as the questions."
         ) from error
 
 
 def _hub_questions() -> dict[int, str]:
-    rows = json.loads(_hub_file().read_text(encoding="utf-8"))
-    texts = [row["instruction"] for row in rows if row["dataset"] == "vicuna"]
+    advice = "Pass a local copy of FastChat's question.jsonl as the questions."
+    rows = read_json(_hub_file(), list[_HubQuestion], advice)
+    texts = [row.instruction for row in rows if row.dataset == "vicuna"]
     if len(texts) != N_QUESTIONS:
         raise InputError(
             f"{HUB_REPOSITORY} holds {len(texts)} Vicuna questions instead of {N_QUESTIONS}. Name a local copy of "
@@ -98,26 +188,27 @@ def _hub_questions() -> dict[int, str]:
 def _file_questions(path: str | Path) -> dict[int, str]:
     questions: dict[int, str] = {}
     for place, row in read_rows(str(path)):
-        text = row.get("text") or next(iter(row.get("turns", ())), None)
-        if "question_id" not in row or not text:
-            raise InputError(f"{place} needs question_id and text (or turns); it has {sorted(row)}.")
-        if row["question_id"] in questions:
-            raise InputError(f"{place} is the second question {row['question_id']}. Give each its own question_id.")
-        questions[row["question_id"]] = text
+        advice = "A question has a number as question_id, and text or turns. Fix that line."
+        question = validate(_Question, row, place, advice)
+        text = question.text or next(iter(question.turns or ()), None)
+        if not text:
+            raise InputError(f"{place} needs question_id and text (or turns); it has {sorted(row)}. Fix that line.")
+        number = question.question_id
+        if number in questions:
+            raise InputError(f"{place} is the second question {number}. Give each its own question_id.")
+        questions[number] = text
     return questions
 
 
-def _answer_of(row: dict, place: str) -> tuple[int, str]:
-    """Return ``(question_id, text)`` of an answer in any of the four shapes."""
-    if "doc" in row and "filtered_resps" in row:
-        return row["doc"]["question_id"], row["filtered_resps"][0]
-    if "question_id" in row and "text" in row:
-        return row["question_id"], row["text"]
-    if "question_id" in row and "choices" in row:
-        return row["question_id"], row["choices"][0]["turns"][0]
-    if "id" in row and "answer" in row:
-        return int(row["id"]), row["answer"]
+def _answer_of(row: Mapping[str, object], place: str) -> tuple[int, str]:
+    """Return ``(question_id, text)`` of an answer in any of the four forms."""
+    for names, form in _ANSWERS.items():
+        if all(name in row for name in names):
+            advice = (
+                f"An answer has the number of its question and a text, here in {' and '.join(names)}. Fix that line."
+            )
+            return validate(form, row, place, advice).read()
     raise InputError(
         f"{place} needs question_id with text or with choices, id with answer, or doc with filtered_resps; it has "
-        f"{sorted(row)}."
+        f"{sorted(row)}. Fix that line, or pass another file."
     )

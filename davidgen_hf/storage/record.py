@@ -45,6 +45,12 @@ class RunRecord:
             ) from error
 
 
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is a run's, and not that of a trained model, which has a ``run.json`` of its own."""
+    names = ("config.json", "adapter_config.json")
+    return (folder / FILE_NAME).is_file() and not any((folder / name).is_file() for name in names)
+
+
 def read_record(folder: Path) -> dict:
     """Return the content of a folder's ``run.json``.
 

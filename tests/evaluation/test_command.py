@@ -30,7 +30,7 @@ def run_folder(tmp_path, tiny_llama):
     """A finished run's folder, as far as an evaluation looks at it."""
     folder = tmp_path / "run"
     shutil.copytree(tiny_llama, folder / "follower")
-    content = {"name": "my_recipe", "steps": {"corpus": {"counts": {"corpus": {"pairs": 120}}}}}
+    content = {"name": "my_recipe", "recipe": {}, "steps": {"corpus": {"counts": {"corpus": {"pairs": 120}}}}}
     (folder / "run.json").write_text(json.dumps(content), "utf-8")
     return folder
 
@@ -108,7 +108,7 @@ def test_what_was_asked_amiss_is_named(targets, predictions, asked, text):
 
 
 def test_an_unfinished_run_and_a_bare_model_say_what_to_do(run_folder, tiny_llama):
-    with pytest.raises(RunFolderError, match=r"is no run's folder\. Say with --output where"):
+    with pytest.raises(RunFolderError, match=r"is not a run folder\. Say with --output where"):
         list(evaluate_all([str(tiny_llama)], None, Evaluation(), SETTINGS))
     shutil.rmtree(run_folder / "follower")
     with pytest.raises(RunFolderError, match=r"has no follower yet\. Finish it with `davidgen run`"):

@@ -71,9 +71,10 @@ def test_results_are_written_with_the_answers_beside_them(tmp_path):
 
 
 def test_another_benchmark_of_the_same_model_is_added(tmp_path):
-    write_results(tmp_path, FACTS, {"superni": {"n": 1}}, {})
-    write_results(tmp_path, FACTS, {"longform": {"n": 2}}, {})
-    assert read_results(tmp_path)["benchmarks"] == {"superni": {"n": 1}, "longform": {"n": 2}}
+    superni, longform = summarize(ROWS), summarize([row("task3", None, 5.0)])
+    write_results(tmp_path, FACTS, {"superni": superni}, {})
+    write_results(tmp_path, FACTS, {"longform": longform}, {})
+    assert read_results(tmp_path)["benchmarks"] == {"superni": superni, "longform": longform}
 
 
 def test_results_of_another_model_are_not_overwritten(tmp_path):
