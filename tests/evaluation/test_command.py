@@ -113,3 +113,23 @@ def test_an_unfinished_run_and_a_bare_model_say_what_to_do(run_folder, tiny_llam
     shutil.rmtree(run_folder / "follower")
     with pytest.raises(RunFolderError, match=r"has no follower yet\. Finish it with `davidgen run`"):
         list(evaluate_all([str(run_folder)], None, Evaluation(), SETTINGS))
+
+
+def test_a_trained_model_is_evaluated_as_a_model(tiny_llama, data, tmp_path):
+    shutil.copytree(tiny_llama, tmp_path / "trained")
+    (tmp_path / "trained" / "run.json").write_text('{"finished": true}')
+    asked = Evaluation((GROUP,), data, output=tmp_path / "out")
+    list(
+        evaluate_all([str(tmp_path / "trained")], None, asked, HarnessSettings(device="cpu", max_gen_toks=1, limit=1))
+    )
+    assert read_results(tmp_path / "out")["model"]["name"] == "trained"
+
+
+def test_a_damaged_record_is_named(run_folder, data):
+    content = json.loads((run_folder / "run.json").read_text("utf-8"))
+    content["steps"]["corpus"]["counts"]["corpus"]["pairs"] = "many"
+    (run_folder / "run.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(
+        RunFolderError, match=r"run\.json: steps\.corpus\.counts\.corpus\.pairs: Input should be a valid"
+    ):
+        list(evaluate_all([str(run_folder)], None, Evaluation((GROUP,), data), SETTINGS))

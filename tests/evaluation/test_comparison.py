@@ -1,7 +1,10 @@
 import io
 import json
+import re
+import shutil
 
 import pytest
+from fuzzing import run_command
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -134,3 +137,35 @@ def test_the_embedded_model_fails_as_a_judge_and_is_shown_to(vicuna, tmp_path, e
     assert all(written)
     assert summary["n_failures"] == sum(review.scores is None for review in read_reviews(tmp_path / "reviews.jsonl"))
     assert summary["n_failures"] > 0
+
+
+def test_a_trained_model_is_a_model_and_is_asked(vicuna, tmp_path, tiny_llama):
+    shutil.copytree(tiny_llama, tmp_path / "trained")
+    (tmp_path / "trained" / "run.json").write_text('{"finished": true}')
+
+    Comparison(
+        model=str(tmp_path / "trained"),
+        reference=str(tmp_path / "trained"),
+        judge=EngineSettings("echo", "echo"),
+        questions=str(vicuna / "question.jsonl"),
+        limit=1,
+        answer_sampling=Sampling(max_new_tokens=4),
+    ).run(tmp_path / "out")
+
+    assert (tmp_path / "out" / "answers_model.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"question_id": 1, "text": "Both are fine."}', r"None of the 1 reviews has scores.*no_scores"),
+        ('{"question_id": 65, "text": "8 9"}', r"r\.jsonl: all 1 reviews are of questions on code and mathematics"),
+    ],
+)
+def test_the_command_fails_where_no_review_counts(tmp_path, text, words):
+    (tmp_path / "r.jsonl").write_text(text + "\n")
+
+    code, printed = run_command("judge", "--outputs", tmp_path / "r.jsonl", "--output", tmp_path / "out")
+
+    assert code == 2
+    assert re.search(words, printed, re.DOTALL)

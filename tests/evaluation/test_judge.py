@@ -96,3 +96,22 @@ def test_the_chat_format_opens_with_the_token_once(tiny_llama, tmp_path):
 def test_an_absent_tokenizer_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"(?s)No tokenizer could be loaded from .*chat format the judge was"):
         chat_renderer(str(tmp_path))
+
+
+def test_a_hybrid_judge_is_asked_without_thinking(tiny_llama, tmp_path):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}"
+        "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+    )
+    tokenizer.save_pretrained(tmp_path)
+    assert chat_renderer(str(tmp_path))("Judge!").endswith("Judge!<think></think>")
+
+
+@pytest.mark.parametrize("opening", ["", "<think>\n"])
+def test_thoughts_that_the_prompt_opened_and_nothing_ended_are_told_apart(opening):
+    judge = Judge(BiasedJudge("First, 9 3"), render_chat=lambda prompt: f"{prompt}\n{opening}")
+    failures = {review.failure for review in judge.review({1: "Why?"}, MODEL, REFERENCE)}
+    assert failures == {"unfinished_thoughts" if opening else "no_scores"}

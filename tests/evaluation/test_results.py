@@ -90,3 +90,43 @@ def test_absent_and_damaged_results_say_what_to_run(tmp_path):
     path.write_text("{", "utf-8")
     with pytest.raises(RunFolderError, match="is damaged"):
         read_results(tmp_path)
+
+
+GOOD = {"metric": "rougeL", "n": 3, "scores": {"rougeL": {"value": 1.0, "stderr": 0.1, "interval": [0.5, 1.5]}}}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"method": 5}, "method: Input should be a valid string, got 5"),
+        ({"size": "many"}, "size: Input should be a valid integer, got 'many'"),
+        ({"potential_risks": "no"}, "potential_risks: Input should be a valid boolean, got 'no'"),
+        ({"model": ["m"]}, r"model: .*got \['m'\]"),
+        ({"benchmarks": {"superni": {}}}, r"benchmarks\.superni\.metric: Field required"),
+        (
+            {"benchmarks": {"superni": GOOD | {"metric": "bleu"}}},
+            r"scores: must have the metric 'bleu', got \['rougeL'\]",
+        ),
+        ({"benchmarks": {"superni": GOOD | {"n": 2.5}}}, r"benchmarks\.superni\.n: Input should be a valid integer"),
+        (
+            {"benchmarks": {"superni": GOOD | {"scores": {"rougeL": {"value": 1, "stderr": 0, "interval": [1]}}}}},
+            r"interval: must have two ends, got \[1",
+        ),
+        (
+            {
+                "benchmarks": {
+                    "superni": GOOD | {"scores": {"rougeL": GOOD["scores"]["rougeL"] | {"value": float("nan")}}}
+                }
+            },
+            "value: Input should be a finite number, got nan",
+        ),
+    ],
+)
+def test_the_damaged_field_is_named_and_what_to_do(tmp_path, change, problem):
+    path = tmp_path / "evaluation" / "results.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(FACTS | {"benchmarks": {"superni": GOOD}} | change), "utf-8")
+    with pytest.raises(
+        RunFolderError, match=rf"results\.json: .*{problem}.* Delete it and run `davidgen eval` again\."
+    ):
+        read_results(tmp_path)

@@ -2,10 +2,11 @@ import json
 
 import pytest
 
-from davidgen_hf.errors import InputError
+from davidgen_hf.errors import EvaluationError, InputError
 from davidgen_hf.evaluation.reviews import (
     ORDERS,
     Review,
+    explain_failures,
     parse_scores,
     read_reviews,
     summarize_reviews,
@@ -210,3 +211,63 @@ def test_orders_agree_where_both_prefer_the_same_answer():
         "opposite_preference": 1,
         "share": 0.5,
     }
+
+
+@pytest.mark.parametrize(
+    "thoughts",
+    [
+        "<think>\nThe first is 3 4.\n</think>\n\n",
+        "The template opened them.</think>",
+        "<think></think>\n",
+        "<think>a</think><think>b</think>\n",
+        "<thinking>1 2</thinking> ",
+        "<seed:think>1 2</seed:think>",
+        "[THINK]1 2[/THINK]",
+        "<|begin_of_thought|>1 2<|end_of_thought|>\n",
+    ],
+)
+def test_scores_are_read_behind_thoughts(thoughts):
+    review = Review.from_text(1, "reference_first", f"{thoughts}8 7\nThe first is better.")
+    assert (review.scores, review.failure) == ((7.0, 8.0), None)
+
+
+def test_thoughts_without_an_end_are_a_failure_of_their_own():
+    assert Review.from_text(1, "model_first", "<think>\n8 7\nor rather").failure == "unfinished_thoughts"
+    assert Review.from_text(1, "model_first", "<think>Hm.</think>\nBoth are fine.").failure == "no_scores"
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"question_id": 1, "text": 5}, "text: Input should be a valid string, got 5"),
+        ({"question_id": [1], "text": "8 9"}, r"question_id: Input should be a valid integer, got \[1\]"),
+        ({"question_id": 1, "text": "8 9", "failure": 3}, "failure: Input should be a valid string, got 3"),
+    ],
+)
+def test_the_line_and_the_field_of_an_odd_review_are_named(tmp_path, row, problem):
+    (tmp_path / "r.jsonl").write_text(json.dumps(row))
+    with pytest.raises(InputError, match=rf"^r\.jsonl:1: {problem}.* Fix that line\.$"):
+        read_reviews(tmp_path / "r.jsonl")
+
+
+def test_ids_as_text_belong_to_the_same_question(tmp_path):
+    rows = [{"question_id": "3", "text": "8 9"}, {"question_id": 3, "text": "7 6", "order": "reference_first"}]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert summarize_reviews(read_reviews(tmp_path / "r.jsonl"))["n_questions"] == 1
+
+
+def test_each_reason_that_reviews_fail_is_explained():
+    texts = ["8 7", "<think>Hm.", "<think>Hm.", "Both."]
+    summary = summarize_reviews([Review.from_text(number, "model_first", text) for number, text in enumerate(texts)])
+    first, second = explain_failures(summary)
+    assert first.startswith("2 reviews (unfinished_thoughts): The judge thinks aloud")
+    assert "Raise --max-review-tokens" in first
+    assert second.startswith("1 reviews (no_scores): ")
+
+
+def test_reviews_without_any_scores_end_in_an_error_that_says_why():
+    summary = summarize_reviews([Review.from_text(1, order, "<think>Hm.") for order in ORDERS])
+    with pytest.raises(
+        EvaluationError, match=r"None of the 2 reviews has scores\.\n  2 reviews \(unfinished_thoughts\)"
+    ):
+        explain_failures(summary)

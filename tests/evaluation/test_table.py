@@ -70,3 +70,11 @@ def test_markdown_and_json_are_written_where_asked(run, tmp_path):
 def test_nothing_to_compare_says_what_to_name():
     with pytest.raises(SettingError, match=r"nothing to compare\. Name the folders"):
         write_comparison([])
+
+
+def test_a_method_with_marks_and_line_ends_stays_in_its_cell(run):
+    folder = run("a", superni=1.0)
+    path = folder / "evaluation" / "results.json"
+    content = json.loads(path.read_text("utf-8")) | {"method": "x|y\\|z\n# h <script>"}
+    path.write_text(json.dumps(content), "utf-8")
+    assert write_comparison([folder]).splitlines()[2].startswith("| x\\|y&#92;\\|z # h &lt;script&gt; | unknown |")

@@ -126,3 +126,52 @@ def test_missing_doubled_and_foreign_answers_are_named(tmp_path):
 def test_a_line_of_another_form_is_named(tmp_path):
     with pytest.raises(InputError, match=r"a.jsonl:1 needs question_id with text .*it has \['answer'\]"):
         load_answers(write(tmp_path / "a.jsonl", [{"answer": "x"}]), QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"question_id": 1, "text": None}, "text: Input should be a valid string, got None"),
+        ({"question_id": 1, "text": "half \ud83d"}, "text: character 6 is half of a surrogate pair"),
+        ({"question_id": 1, "choices": []}, "choices: List should have at least 1 item"),
+        ({"question_id": 1, "choices": [{"turns": 3}]}, r"choices\.0\.turns: Input should be a valid list, got 3"),
+        ({"question_id": 1, "choices": [{"turns": [None]}]}, r"choices\.0\.turns\.0: Input should be a valid string"),
+        ({"question_id": [1], "text": "x"}, r"question_id: Input should be a valid integer, got \[1\]"),
+        ({"question_id": True, "text": "x"}, "question_id: must be a number, got True"),
+        ({"id": "first", "answer": "x"}, "id: Input should be a valid integer, .* got 'first'"),
+        ({"id": None, "answer": "x"}, "id: Input should be a valid integer, got None"),
+        ({"doc": {"id": 1}, "filtered_resps": ["x"]}, r"doc\.question_id: Field required"),
+        ({"doc": {"question_id": 1}, "filtered_resps": []}, "filtered_resps: List should have at least 1 item"),
+    ],
+)
+def test_the_line_and_the_field_of_an_odd_answer_are_named(tmp_path, row, problem):
+    with pytest.raises(InputError, match=rf"^a\.jsonl:1: {problem}.* Fix that line\.$"):
+        load_answers(write(tmp_path / "a.jsonl", [row]), {1: "Why?"})
+
+
+def test_ids_are_the_same_as_text_and_as_numbers(tmp_path):
+    path = write(tmp_path / "a.jsonl", [{"question_id": "2", "text": "b"}, {"question_id": 1, "text": "a"}])
+    questions = load_questions(
+        write(tmp_path / "q.jsonl", [{"question_id": "1", "text": "?"}, {"question_id": 2, "text": "!"}])
+    )
+    assert load_answers(path, questions) == {1: "a", 2: "b"}
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"question_id": "one", "text": "Why?"}, "question_id: Input should be a valid integer"),
+        ({"question_id": 1, "turns": 5}, "turns: Input should be a valid list, got 5"),
+        ({"question_id": 1, "turns": [5]}, r"turns\.0: Input should be a valid string, got 5"),
+    ],
+)
+def test_the_line_and_the_field_of_an_odd_question_are_named(tmp_path, row, problem):
+    with pytest.raises(InputError, match=rf"^q\.jsonl:1: {problem}.* Fix that line\.$"):
+        load_questions(write(tmp_path / "q.jsonl", [row]))
+
+
+def test_questions_that_are_all_left_out_are_named(tmp_path):
+    path = write(tmp_path / "q.jsonl", [{"question_id": 61, "text": "Sort it."}])
+    with pytest.raises(InputError, match=r"q\.jsonl holds only the questions 61 to 61, on code and mathematics"):
+        load_questions(path)
+    assert load_questions(path, keep_code_and_math=True) == {61: "Sort it."}
