@@ -13,10 +13,10 @@ from pathlib import Path
 
 from datasets import disable_progress_bars
 
-from davidgen_hf.corpus.build import build_corpus, read_counts, stages
+from davidgen_hf.corpus.build import build_corpus, read_counts
 from davidgen_hf.engines import Engine, EngineSettings, Sampling, load_engine
+from davidgen_hf.methods import BackTranslation
 from davidgen_hf.processors import GenerateInstructions, GuardCandidates, LimitPassages, ScoreCandidates
-from davidgen_hf.recipe import CorpusSettings
 from davidgen_hf.sources.passages import PassageSource, Skipped, read_passages
 
 METHODS = ("generate", "score", "tokens_left", "count_tokens", "token_ends")
@@ -38,7 +38,7 @@ def main() -> None:
     args = parse()
     disable_progress_bars()
     model = EngineSettings(model=args.model)
-    settings = CorpusSettings(
+    settings = BackTranslation(
         passages=PassageSource(source=args.passages, max_rows=args.count),
         limit=LimitPassages(model, max_tokens=256),
         generate=GenerateInstructions(model, sampling=Sampling(max_new_tokens=48)),
@@ -57,7 +57,7 @@ def main() -> None:
         started, used = time.perf_counter(), time.process_time()
         build_corpus(read_passages(settings.passages, skipped), skipped, settings, Path(folder))
         wall, cpu = time.perf_counter() - started, time.process_time() - used
-        counts, seconds = read_counts(Path(folder))
+        counts, seconds = read_counts(Path(folder), settings.stages())
     found = {
         "passages": args.count,
         "shard_rows": args.shard_rows,
@@ -69,7 +69,7 @@ def main() -> None:
         "cpu_seconds": round(cpu, 2),
         "engine_cpu_seconds": round(inside["cpu"], 2),
         "cpu_share_besides_engine": round(1 - inside["cpu"] / cpu, 4),
-        "stage_seconds": {stage: seconds[stage] for stage in stages(settings)},
+        "stage_seconds": seconds,
     }
     args.output.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
     print(json.dumps(found, indent=2))

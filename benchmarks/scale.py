@@ -19,8 +19,8 @@ import psutil
 from benchmarks.workload import read_texts
 from davidgen_hf.corpus.build import build_corpus, read_counts
 from davidgen_hf.engines import EngineSettings
+from davidgen_hf.methods.back_translation import BackTranslation, GuardSettings
 from davidgen_hf.processors import GenerateInstructions, LimitPassages, ScoreCandidates
-from davidgen_hf.recipe import CorpusSettings, GuardSettings
 from davidgen_hf.sources.passages import PassageSource, Skipped, read_passages
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -71,7 +71,7 @@ def run(path: Path, near_duplicates: bool) -> dict:
     """Go through all stages; return seconds, processor seconds and seconds of each stage."""
     datasets.disable_progress_bars()
     echo = EngineSettings(kind="echo", model="echo")
-    settings = CorpusSettings(
+    settings = BackTranslation(
         passages=PassageSource(source=str(path)),
         limit=LimitPassages(echo),
         generate=GenerateInstructions(echo),
@@ -86,7 +86,7 @@ def run(path: Path, near_duplicates: bool) -> dict:
     started, used = time.perf_counter(), time.process_time()
     build_corpus(read_passages(settings.passages, skipped), skipped, settings, folder)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - used
-    counts, stage_seconds = read_counts(folder)
+    counts, stage_seconds = read_counts(folder, settings.stages())
     disk = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return {
         "passages": counts["fragments"]["passages"],

@@ -95,7 +95,7 @@ def make_run(texts: list[str], rows: int, folder: Path) -> Path:
 
 def repeat(run: Path, rows: int) -> None:
     """Link the shards of each stage under further numbers, until there are ``rows`` scored rows."""
-    counts, _ = read_counts(run)
+    counts, _ = read_counts(run, load_recipe("demo", []).corpus.stages())
     there = sum(number for what, number in counts["fragments"].items() if what.startswith("fragments."))
     for stage in STAGES:
         shards = shard_paths(run / stage)

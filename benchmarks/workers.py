@@ -15,11 +15,11 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from davidgen_hf.corpus.build import STAGES
+from davidgen_hf.corpus.build import run_stage
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.engines import EngineSettings
+from davidgen_hf.methods import Stage
 from davidgen_hf.processors import GenerateInstructions
-from davidgen_hf.recipe import CorpusSettings
 from davidgen_hf.sources.passages import PassageSource, Skipped, read_passages
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     server.start()
     address = f"http://127.0.0.1:{ports.get()}/v1"
     engine = EngineSettings("server", "embedded", base_url=address, concurrency=args.concurrency)
-    settings = CorpusSettings(generate=GenerateInstructions(engine))
+    settings = Stage("candidates", (GenerateInstructions(engine),))
     passages = read_passages(PassageSource(source=args.passages), Skipped())
     rows = [{"output": row["text"]} for row in islice(passages, args.shard_rows * (args.shards + 2))]
     found = vars(args) | {"output": None, "wait_at_least": args.shards * args.shard_rows * args.seconds}
@@ -52,10 +52,10 @@ def main() -> None:
         with open_executor(ExecutorSettings("ray", workers=workers, gpus_per_worker=0)) as executor:
             cut = [rows[start : start + args.shard_rows] for start in range(0, len(rows), args.shard_rows)]
             work = [(Path(f"{number:05d}.parquet"), Dataset.from_list(one)) for number, one in enumerate(cut)]
-            for _ in executor.map(STAGES["candidates"], settings, work[-2:]):
+            for _ in executor.map(run_stage, settings, work[-2:]):
                 pass
             started = time.perf_counter()
-            done = list(executor.map(STAGES["candidates"], settings, work[: args.shards]))
+            done = list(executor.map(run_stage, settings, work[: args.shards]))
             found[f"seconds_{workers}"] = round(time.perf_counter() - started, 2)
             made[workers] = {one.path: one.rows["candidates"][:] for one in done}
     server.terminate()

@@ -1,49 +1,30 @@
 """A folder of numbered YAML files to settings: nothing unknown gets through, and all faults are shown at once."""
 
 import json
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic import Tag, TypeAdapter, ValidationError
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import InputError, SettingError
-from davidgen_hf.processors import (
-    Decontaminate,
-    ExtractKeywords,
-    ExtractSentence,
-    ExtractWithModel,
-    GenerateInstructions,
-    GuardCandidates,
-    KeepWhole,
-    LimitPassages,
-    Processor,
-    ReverseSeeds,
-    ScoreCandidates,
-    SelectInstruction,
-)
-from davidgen_hf.processors.near_duplicates import NearDuplicates
+from davidgen_hf.methods import METHODS, Method, Stage
+from davidgen_hf.methods.base import ONE_OR_MORE
+from davidgen_hf.processors import ReverseSeeds
+from davidgen_hf.processors.own import describe, load_class
 from davidgen_hf.provenance import ProvenanceRules
 from davidgen_hf.secrecy import refuse_secrets
-from davidgen_hf.sources.passages import PassageSource
-from davidgen_hf.sources.paths import name_of
 from davidgen_hf.sources.seeds import SeedSource
-from davidgen_hf.sources.source import Source
+from davidgen_hf.sources.source import check_names
 from davidgen_hf.training import check_config, read_config
 
-# One source or a list; told apart before they are read, so that what is wrong is said of the one that was meant.
-_ONE_OR_MORE = Discriminator(lambda given: "More" if isinstance(given, list | tuple) else "One")
 Seeds = Annotated[
     Annotated[SeedSource, Tag("One")] | Annotated[tuple[SeedSource, ...], Tag("More")],
-    _ONE_OR_MORE,
-]
-Passages = Annotated[
-    Annotated[PassageSource, Tag("One")] | Annotated[tuple[PassageSource, ...], Tag("More")],
-    _ONE_OR_MORE,
+    ONE_OR_MORE,
 ]
 
 
@@ -58,85 +39,12 @@ class SeedSettings:
     def __post_init__(self) -> None:
         if self.held_out < 0:
             raise SettingError(f"held_out must be at least 0, got {self.held_out}.")
-        _check_names("source", self.sources)
+        check_names("source", self.sources)
 
     @property
     def sources(self) -> tuple[SeedSource, ...]:
         """The sources of the seeds, one or more."""
         return (self.source,) if isinstance(self.source, SeedSource) else self.source
-
-
-@dataclass(frozen=True)
-class ExtractSettings:
-    """The strategies of section 3.2; each one that is named yields a fragment of each passage."""
-
-    whole: KeepWhole | None = None
-    keywords: ExtractKeywords | None = None
-    sentence: ExtractSentence | None = None
-    model: ExtractWithModel | None = None
-
-    def __post_init__(self) -> None:
-        if not self.strategies():
-            known = ", ".join(one.name for one in fields(self))
-            raise SettingError(f"extract names no strategy. Name one or more of {known}.")
-
-    def strategies(self) -> list[Processor]:
-        """Return the processors that are named, in the order above."""
-        named = (getattr(self, one.name) for one in fields(self))
-        return [one for one in named if one is not None]
-
-
-@dataclass(frozen=True)
-class GuardSettings:
-    """What marks candidates before they are scored: rules on each row, evaluation sets, and the rest of the corpus."""
-
-    rules: GuardCandidates = field(default_factory=GuardCandidates)
-    decontaminate: Decontaminate | None = None
-    near_duplicates: NearDuplicates | Literal["none"] = field(default_factory=NearDuplicates)
-
-
-@dataclass(frozen=True)
-class CorpusSettings:
-    """3_corpus.yaml: the steps from passages to pairs.
-
-    ``passages`` is one source or a list of them, which are read one after another, each up to its own ``max_rows``.
-    An engine whose ``model`` is left empty is the run's own: the generator that it trained where candidates are
-    written, the base model everywhere else. ``guards: none`` lets every candidate through, as the paper does.
-    """
-
-    passages: Passages = field(default_factory=PassageSource)
-    limit: LimitPassages = field(default_factory=LimitPassages)
-    extract: ExtractSettings = field(default_factory=lambda: ExtractSettings(whole=KeepWhole()))
-    generate: GenerateInstructions = field(default_factory=GenerateInstructions)
-    guards: GuardSettings | Literal["none"] = field(default_factory=GuardSettings)
-    score: ScoreCandidates = field(default_factory=ScoreCandidates)
-    select: SelectInstruction = field(default_factory=SelectInstruction)
-    shard_rows: int = 256
-
-    def __post_init__(self) -> None:
-        if self.shard_rows < 1:
-            raise SettingError(f"shard_rows must be at least 1, got {self.shard_rows}.")
-        _check_names("passages", self.sources)
-        missing = [f"score.{name}: true" for name in self.select.needs.values() if not getattr(self.score, name)]
-        if missing:
-            raise SettingError(f"select asks for what the scores will not have. Set {' and '.join(missing)}.")
-
-    @property
-    def sources(self) -> tuple[PassageSource, ...]:
-        """The sources of the passages, one or more."""
-        return (self.passages,) if isinstance(self.passages, PassageSource) else self.passages
-
-    def with_models(self, base_model: str, generator: str, base_revision: str | None = None) -> "CorpusSettings":
-        """Return these settings with the engines that name no model filled in."""
-        model, base = self.extract.model, (base_model, base_revision)
-        extract = self.extract if model is None else replace(self.extract, model=_fill(model, *base))
-        return replace(
-            self,
-            limit=_fill(self.limit, *base),
-            extract=extract,
-            generate=_fill(self.generate, generator),
-            score=_fill(self.score, *base),
-        )
 
 
 @dataclass(frozen=True)
@@ -165,7 +73,7 @@ class Recipe:
     name: str
     seeds: SeedSettings
     generator: dict[str, Any]
-    corpus: CorpusSettings
+    corpus: Method
     follower: dict[str, Any]
     evaluation: EvaluationSettings
     provenance: ProvenanceRules
@@ -186,9 +94,9 @@ FILES = {
     "provenance": "provenance.yaml",
 }
 OPTIONAL = ("provenance",)
+TRAININGS = ("generator", "follower")
 SETTINGS = {
     "seeds": SeedSettings,
-    "corpus": CorpusSettings,
     "evaluation": EvaluationSettings,
     "provenance": ProvenanceRules,
 }
@@ -233,6 +141,15 @@ def parse_recipe(name: str, text: dict[str, dict]) -> Recipe:
     if problems:
         raise SettingError("\n".join(problems))
     return Recipe(name=name, text=text, **made)
+
+
+def stages_of(record: dict) -> tuple[Stage, ...]:
+    """Return the stages of the corpus of a run, from the content of its ``run.json``.
+
+    Raises:
+        SettingError: The recipe in the record is not one that this version reads.
+    """
+    return parse_recipe(record["name"], record["recipe"]).corpus.stages()
 
 
 def recipe_files(text: dict[str, dict]) -> list[tuple[str, str]]:
@@ -291,39 +208,28 @@ def _check_number(key: str, found: list, override: str) -> None:
 
 
 def _build(section: str, values: dict, name: str) -> Any:
-    if section not in SETTINGS:
+    if section in TRAININGS:
         if not values.get("model_name_or_path"):
             raise SettingError(f"{name}: model_name_or_path: needed, a folder, a Hub id, or `embedded`")
         return check_config(values, name)
+    settings = _method(values, name) if section == "corpus" else SETTINGS[section]
     try:
         # From JSON, so that strictness lets a list be a tuple and 1 a float, and nothing else be what it is not.
-        return TypeAdapter(SETTINGS[section]).validate_json(
-            json.dumps(values, default=str), strict=True, extra="forbid"
-        )
+        return TypeAdapter(settings).validate_json(json.dumps(values, default=str), strict=True, extra="forbid")
     except ValidationError as error:
-        problems = [_problem(one) for one in error.errors() if one["loc"][-1:] != ("literal['none']",)]
+        problems = [describe(one) for one in error.errors() if one["loc"][-1:] != ("literal['none']",)]
         raise SettingError(f"{name}: {len(problems)} problem(s).\n  " + "\n  ".join(problems)) from error
 
 
-def _problem(problem: dict) -> str:
-    key = ".".join(str(part) for part in problem["loc"] if not str(part)[:1].isupper())
-    if problem["type"] == "unexpected_keyword_argument":
-        return f"{key}: unknown key"
-    if problem["type"] == "value_error":
-        return f"{key}: {problem['ctx']['error']}"
-    return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
-
-
-def _check_names(setting: str, sources: tuple[Source, ...]) -> None:
-    names = [(name_of(one.source), one.config) for one in sources]
-    if not names or len(set(names)) < len(names):
+def _method(values: dict, name: str) -> type[Method]:
+    """Return the settings of the method that a recipe names, ours or a user's own."""
+    method = values.get("method", "back_translation")
+    if isinstance(method, str) and method in METHODS:
+        return METHODS[method]
+    found = load_class(method) if isinstance(method, str) and ":" in method else None
+    if found is None or not issubclass(found, Method):
         raise SettingError(
-            f"{setting} needs one or more sources of different names, got {[name for name, _ in names]}; rows and "
-            "records know a file by its name without its folder. Rename one."
+            f"{name}: method: got {method!r}. Name one of {', '.join(METHODS)}, or a subclass of "
+            "davidgen_hf.methods.Method of your own as package.module:Class."
         )
-
-
-def _fill(step: Any, model: str, revision: str | None = None) -> Any:
-    if step.engine.model:
-        return step
-    return replace(step, engine=replace(step.engine, model=model, revision=step.engine.revision or revision))
+    return found

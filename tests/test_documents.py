@@ -98,7 +98,7 @@ def test_a_strategy_is_added_as_the_page_says(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "recipes", tmp_path / "davidgen_hf" / "recipes")
     (tmp_path / "davidgen_hf" / "processors" / "last_sentence.py").write_text(file, "utf-8")
-    recipe = tmp_path / "davidgen_hf" / "recipe.py"
+    recipe = tmp_path / "davidgen_hf" / "methods" / "back_translation.py"
     table = "    model: ExtractWithModel | None = None\n"
     text = recipe.read_text("utf-8")
     assert text.count(table) == 1

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from davidgen_hf.errors import InputError, SettingError
+from davidgen_hf.methods.back_translation import GuardSettings
 from davidgen_hf.processors import ExtractSentence, KeepWhole
-from davidgen_hf.recipe import FILES, GuardSettings, load_recipe, shipped_recipes
+from davidgen_hf.recipe import FILES, load_recipe, shipped_recipes
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -109,7 +110,7 @@ def test_what_is_no_override(override):
 def test_a_recipe_needs_a_strategy_and_a_model(folder):
     with pytest.raises(SettingError) as refused:
         load_recipe(folder, ["corpus.extract={}", "generator.model_name_or_path=null"])
-    assert "extract: extract names no strategy. Name one or more of whole" in str(refused.value)
+    assert "extract names no strategy. Name one or more of whole" in str(refused.value)
     assert "2_generator.yaml: model_name_or_path: needed" in str(refused.value)
 
 

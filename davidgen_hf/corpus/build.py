@@ -1,12 +1,13 @@
-"""Passages to pairs, shard by shard: each stage reads the folder before its own and writes one file a shard.
+"""Passages to pairs, shard by shard: each stage reads the folder of the one before it and writes one file per shard.
 
-A file that is there is finished, and bears the hash of what it was made of: a second call does what is missing, and
-makes anew what is damaged or was made of something else. Stage by stage rather than shard by shard through all of
-them, so that generator and scorer need not be in memory together.
+Files are written atomically, so an existing file is complete. Each stores a hash of its inputs: a second call builds
+what is missing, and rebuilds what is damaged or was built from something else. Stage by stage rather than shard by
+shard through all of them, so that generator and scorer need not be in memory together.
 """
 
 import json
 import logging
+import re
 import shutil
 import time
 from collections import Counter
@@ -15,17 +16,14 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from datasets import Dataset, Features, concatenate_datasets
+from datasets import Dataset, Features
 from tqdm.auto import tqdm
 
-from davidgen_hf.corpus.executors import Executor, LocalExecutor, Step
+from davidgen_hf.corpus.executors import Executor, LocalExecutor
 from davidgen_hf.corpus.identity import rows_identity, shard_identity, stage_identity
-from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import FolderBusyError, RunFolderError
-from davidgen_hf.processors import Processor, SelectInstruction
-from davidgen_hf.processors.guard import candidate_text
-from davidgen_hf.processors.near_duplicates import NearDuplicates
-from davidgen_hf.recipe import CorpusSettings
+from davidgen_hf.methods import Method, Stage
+from davidgen_hf.processors.counting import TOKENS, count
 from davidgen_hf.schema import MADE_WITH, PASSAGE
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.files import write_whole
@@ -36,23 +34,21 @@ logger = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
 MARKED = Features(PASSAGE | MADE_WITH)
-TOKENS = "tokens."  # begins the counts of what is no row
-# The guards that come last: what they reject, all others had let through.
-LAST_GUARDS = ("near_duplicate", "overlaps_evaluation")
+SHARD = re.compile(r"\d{5,}\.parquet")
 LOCAL, WHOLE = LocalExecutor(), Part()
 
 
 def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
     passages: Iterable[dict],
     skipped: Skipped,
-    settings: CorpusSettings,
+    settings: Method,
     folder: Path,
     *,
     restart: bool = False,
     executor: Executor = LOCAL,
     part: Part = WHOLE,
 ) -> dict[str, int]:
-    """Run the stages over all passages, into one folder for each of ``STAGES``.
+    """Run the stages of a method over all passages, each into a folder of its own.
 
     Args:
         passages: Rows of ``schema.PASSAGE``, in a run with ``schema.MADE_WITH``; read once, and only if shards of the
@@ -60,51 +56,61 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
         skipped: Where the reader of the passages counts the rows that it leaves out.
         settings: The recipe's, with every engine's model named.
         folder: The run's folder.
-        restart: Make shards anew that were made of other settings, models or passages, and take away those of stages
-            that are no longer asked for. Otherwise they are an error.
-        executor: Where shards are made.
-        part: Which of them are made. The stage that compares all shards is for the call that finds all of them there;
-            without them, a call ends before it.
+        restart: Rebuild shards that were built from other settings, models or passages, and delete those of stages
+            that are no longer part of the method. Otherwise they are an error.
+        executor: Where shards are built.
+        part: Which of them are built. A stage that needs the whole corpus is for the call that finds all shards
+            there; without them, a call ends before it.
 
     Returns:
         How many shards are missing of the stage that could not be finished, by its name; empty when all is done.
 
     Raises:
-        RunFolderError: A shard was made of something else, and ``restart`` does not say to make it anew.
-        DavidgenError: Of the kind of what went wrong; finished shards stay.
+        RunFolderError: A shard was built from something else, and ``restart`` does not say to rebuild it.
+        DavidgenError: Depending on what went wrong; finished shards stay.
     """
-    asked = stages(settings)
+    stages = settings.stages()
     if restart:
-        for stage in STAGES.keys() - set(asked):
-            shutil.rmtree(folder / stage, ignore_errors=True)
+        _remove_other_stages(folder, {stage.name for stage in stages})
     names: list[str] = []
     source = folder
-    for stage in asked:
-        made_of = Finished(folder / stage, stage_identity(stage, settings), restart)
-        if stage == "fragments":
-            names = _extract_all(passages, skipped, settings, made_of, executor, part)
-        elif stage == "unique":
-            if missing := _missing(source, names) or _compare(source, names, settings, made_of):
+    for stage in stages:
+        target = StageFolder(folder / stage.name, stage_identity(stage), restart)
+        if source == folder:
+            names = _build_first(passages, skipped, stage, settings.shard_rows, target, executor, part)
+        elif stage.whole_corpus:
+            if missing := _missing(source, names) or _build_whole(source, names, stage, target):
                 return {source.name: missing}
         else:
-            made_of.keep_only(set(names))
-            own = [source / name for number, name in enumerate(names) if number in part]
-            _run_stage(own, settings, made_of, executor)
-        source = made_of.folder
+            target.keep_only(set(names))
+            _build([source / name for number, name in enumerate(names) if number in part], stage, target, executor)
+        source = target.folder
     missing = _missing(source, names)
     return {source.name: missing} if missing else {}
 
 
-def _missing(folder: Path, names: list[str]) -> int:
-    return len(set(names) - {path.name for path in shard_paths(folder)})
+def run_stage(rows: Dataset, stage: Stage) -> tuple[Dataset, Counter]:
+    """Run the steps of a stage over a shard at once, so that an engine sees all of it when it sorts by length.
+
+    Returns:
+        The rows, and what the steps counted; a later step's count replaces an earlier one's of the same name.
+    """
+    columns, features, counts = rows[:], rows.features, Counter()
+    for step in stage.steps:
+        result = step(columns)
+        if not step.changes_row_count:
+            result = columns | result
+        counts = Counter(dict(counts) | dict(count(step, columns, result)))
+        columns, features = result, Features(features | step.writes)
+    return make_rows(columns, features), counts
 
 
 @dataclass(frozen=True)
-class Finished:
+class StageFolder:
     """The finished shards of one stage, and which of them may stay.
 
     Args:
-        folder: Where they lie.
+        folder: The stage's folder.
         stage: Hash of the stage's settings, models and versions.
         restart: As in ``build_corpus``.
     """
@@ -114,59 +120,52 @@ class Finished:
     restart: bool
 
     def identity(self, inputs: Iterable[str]) -> str:
-        """Return what a shard has to bear that is made of ``inputs``."""
+        """Return the identity that a shard must have that is built from ``inputs``."""
         return shard_identity(self.stage, inputs)
 
     def has(self, path: Path, identity: str) -> bool:
-        """Whether a shard is there, whole, and made of what it has to be made of; if damaged, it is taken away.
+        """Whether a shard exists, is complete, and was built from the right inputs; a damaged one is deleted.
 
         Raises:
-            RunFolderError: It is whole and was made of something else, and ``restart`` is not set.
+            RunFolderError: It is complete but was built from something else, and ``restart`` is not set.
         """
         if not path.exists():
             return False
         try:
             found = read_note(path).identity
         except RunFolderError:
-            logger.warning("%s is damaged; it is made anew.", path)
+            logger.warning("%s is damaged; it will be rebuilt.", path)
             path.unlink()
             return False
         if found == identity or self.restart:
             return found == identity
         raise RunFolderError(
-            f"{path} was made of other settings, models or passages than this run's, or by another version of its "
+            f"{path} was built from other settings, models or passages than this run's, or by another version of its "
             "step. Nothing was changed. Name another folder with --output, or add --restart, which keeps the shards "
-            "that fit and makes the others anew."
+            "that fit and rebuilds the others."
         )
 
     def keep_only(self, names: set[str]) -> None:
-        """Take away the shards of other names, left from more passages than there are now."""
+        """Delete the shards of other names, left from more passages than there are now."""
         for path in shard_paths(self.folder):
             if path.name not in names:
                 path.unlink()
 
 
-def stages(settings: CorpusSettings) -> list[str]:
-    """Return the names of the stages that a recipe asks for, in their order."""
-    guards = settings.guards
-    left_out = {"guarded", "unique"} if guards == "none" else {"unique"} if guards.near_duplicates == "none" else set()
-    return [stage for stage in STAGES if stage not in left_out]
-
-
-def read_counts(folder: Path) -> tuple[dict[str, Counter], dict[str, float]]:
+def read_counts(folder: Path, stages: Iterable[Stage]) -> tuple[dict[str, Counter], dict[str, float]]:
     """Return the counts and the seconds of each stage, summed over its finished shards."""
     counts, seconds = {}, {}
-    for stage in STAGES:
-        notes = [read_note(path) for path in shard_paths(folder / stage)]
-        counts[stage] = sum((note.counts for note in notes), Counter())
-        seconds[stage] = round(sum(note.seconds for note in notes), 1)
+    for stage in stages:
+        notes = [read_note(path) for path in shard_paths(folder / stage.name)]
+        counts[stage.name] = sum((note.counts for note in notes), Counter())
+        seconds[stage.name] = round(sum(note.seconds for note in notes), 1)
     return counts, seconds
 
 
 def take_tokens(counts: dict[str, Counter]) -> dict[str, dict[str, int]]:
-    """Take the tokens out of the counts of each stage, and return them for those stages where a model was at work.
+    """Move the counts of tokens out of the counts of each stage, and return them for the stages that ran a model.
 
-    They are those of the prompts for the generator, of the candidates it wrote, and of the outputs that were scored,
+    They are the tokens of the generator's prompts, of the candidates it wrote, and of the outputs that were scored,
     once for each candidate.
     """
     found = {
@@ -176,49 +175,62 @@ def take_tokens(counts: dict[str, Counter]) -> dict[str, dict[str, int]]:
     return {stage: tokens for stage, tokens in found.items() if tokens}
 
 
-def read_skipped(folder: Path) -> dict:
+def read_skipped(folder: Path, stages: tuple[Stage, ...]) -> dict:
     """Return which rows of the source held no text, as ``Skipped`` counted them."""
-    return json.loads((folder / "fragments" / FINISHED).read_text("utf-8"))["skipped"]
+    return json.loads((folder / stages[0].name / FINISHED).read_text("utf-8"))["skipped"]
 
 
-def _extract_all(  # noqa: PLR0913, PLR0917 - as build_corpus
+def _missing(folder: Path, names: list[str]) -> int:
+    return len(set(names) - {path.name for path in shard_paths(folder)})
+
+
+def _remove_other_stages(folder: Path, names: set[str]) -> None:
+    """Delete the folders of shards whose names are not those of stages."""
+    for other in folder.glob("*/"):
+        if other.name not in names and any(SHARD.fullmatch(path.name) for path in other.glob("*.parquet")):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _build_first(  # noqa: PLR0913, PLR0917 - as build_corpus
     passages: Iterable[dict],
     skipped: Skipped,
-    settings: CorpusSettings,
-    made_of: Finished,
+    stage: Stage,
+    shard_rows: int,
+    target: StageFolder,
     executor: Executor,
     part: Part,
 ) -> list[str]:
-    """Cut the passages into shards as they come, and return all names; a mark says that the last one has come."""
-    finished = made_of.folder / FINISHED
-    known = _read_mark(finished, made_of, part)
+    """Build the first stage's shards as the passages come, and return all names; a mark records that all have come."""
+    finished = target.folder / FINISHED
+    known = _read_mark(finished, target, part)
     if known is not None:
         return known
     if part == WHOLE:
         finished.unlink(missing_ok=True)
     names: dict[str, str] = {}
-    with tqdm(desc=made_of.folder.name, unit=" passages") as bar:
+    with tqdm(desc=stage.name, unit=" passages") as bar:
 
         def work() -> Iterator[tuple[Path, Dataset]]:
-            for number, rows in enumerate(_chunks(passages, settings.shard_rows)):
-                given = make_rows({name: [row.get(name) for row in rows] for name in MARKED}, MARKED)
-                path = made_of.folder / f"{number:05d}.parquet"
-                names[path.name] = made_of.identity([rows_identity(given)])
-                if number in part and not made_of.has(path, names[path.name]):
+            rows = iter(passages)
+            for number, chunk in enumerate(iter(lambda: list(islice(rows, shard_rows)), [])):
+                given = make_rows({name: [row.get(name) for row in chunk] for name in MARKED}, MARKED)
+                path = target.folder / f"{number:05d}.parquet"
+                names[path.name] = target.identity([rows_identity(given)])
+                if number in part and not target.has(path, names[path.name]):
                     yield path, given
-                bar.update(len(rows))
+                bar.update(len(chunk))
 
-        for made in executor.map(STAGES["fragments"], settings, work()):
+        for made in executor.map(run_stage, stage, work()):
             write_shard(made.rows, made.path, made.counts, made.seconds, names[made.path.name])
-    made_of.keep_only(set(names))
-    mark = {"stage": made_of.stage, "shards": names, "skipped": asdict(skipped)}
+    target.keep_only(set(names))
+    mark = {"stage": target.stage, "shards": names, "skipped": asdict(skipped)}
     write_whole(finished, json.dumps(mark, indent=1) + "\n")
     return list(names)
 
 
-def _read_mark(mark: Path, made_of: Finished, part: Part) -> list[str] | None:
-    """Return the names of all shards if the passages were cut by the same settings, and the part's own are whole."""
-    if made_of.restart:  # the passages may be others
+def _read_mark(mark: Path, target: StageFolder, part: Part) -> list[str] | None:
+    """Return the names of all shards if the settings are the same and the part's own shards are there."""
+    if target.restart:  # the passages may be others
         return None
     try:
         content = json.loads(mark.read_text("utf-8"))
@@ -229,148 +241,64 @@ def _read_mark(mark: Path, made_of: Finished, part: Part) -> list[str] | None:
         logger.warning("%s is damaged; the passages are read again.", mark)
         return None
     own = [name for number, name in enumerate(shards) if number in part]
-    if stage != made_of.stage or not all(made_of.has(made_of.folder / name, shards[name]) for name in own):
+    if stage != target.stage or not all(target.has(target.folder / name, shards[name]) for name in own):
         return None
     return list(shards)
 
 
-def _run_stage(sources: list[Path], settings: CorpusSettings, made_of: Finished, executor: Executor) -> None:
-    folder = made_of.folder
-    identities = {folder / source.name: made_of.identity([read_note(source).identity]) for source in sources}
-    missing = [source for source in sources if not made_of.has(path := folder / source.name, identities[path])]
-    work = ((folder / source.name, read_shard(source)) for source in missing)
-    with tqdm(total=len(sources), initial=len(sources) - len(missing), desc=folder.name, unit=" shards") as bar:
-        for made in executor.map(STAGES[folder.name], settings, work):
+def _build(sources: list[Path], stage: Stage, target: StageFolder, executor: Executor) -> None:
+    identities = {target.folder / source.name: target.identity([read_note(source).identity]) for source in sources}
+    missing = [source for source in sources if not target.has(path := target.folder / source.name, identities[path])]
+    work = ((target.folder / source.name, read_shard(source)) for source in missing)
+    with tqdm(total=len(sources), initial=len(sources) - len(missing), desc=stage.name, unit=" shards") as bar:
+        for made in executor.map(run_stage, stage, work):
             write_shard(made.rows, made.path, made.counts, made.seconds, identities[made.path])
             bar.update()
 
 
-def _compare(source: Path, names: list[str], settings: CorpusSettings, made_of: Finished) -> int:
-    """Mark near-duplicates, unless another part of the run is at it; return how many shards are then missing."""
+def _build_whole(source: Path, names: list[str], stage: Stage, target: StageFolder) -> int:
+    """Build a stage that needs the whole corpus, unless another part of the run does; return what is then missing."""
     try:
-        with hold(made_of.folder):
-            made_of.keep_only(set(names))
-            _mark_near_duplicates([source / name for name in names], settings.guards.near_duplicates, made_of)
+        with hold(target.folder):
+            target.keep_only(set(names))
+            _compare([source / name for name in names], stage, target)
     except FolderBusyError:
         return len(names)
     return 0
 
 
-def _mark_near_duplicates(sources: list[Path], settings: NearDuplicates, made_of: Finished) -> None:
-    """Compare the accepted candidates of all shards, in their order, and mark those that come too late.
+def _compare(sources: list[Path], stage: Stage, target: StageFolder) -> None:
+    """Run the one step of a whole-corpus stage over all shards, and write those that are missing.
 
-    What is marked depends on all shards before it, so an interrupted call compares anew and writes what is missing.
+    What becomes of a row depends on all shards before it, so an interrupted call compares again.
     """
-    folder = made_of.folder
+    (step,) = stage.steps
     identities: list[str] = []
-    for source in sources:  # what a shard is made of holds what the one before it was made of
-        identities.append(made_of.identity([*identities[-1:], read_note(source).identity]))
-    missing = [
-        not made_of.has(folder / source.name, identity) for source, identity in zip(sources, identities, strict=True)
-    ]
+    for source in sources:  # a shard's inputs include those of the shard before it
+        identities.append(target.identity([*identities[-1:], read_note(source).identity]))
+    places = [target.folder / source.name for source in sources]
+    missing = [not target.has(path, identity) for path, identity in zip(places, identities, strict=True)]
     if not any(missing):
         return
     started = time.perf_counter()
-    texts = (
-        (f"{row['source']} {row['id']}", candidate_text(one))
-        for source in sources
-        for row in read_table(source, ["source", "id", "candidates"]).to_pylist()
-        for one in _accepted(row["candidates"])
-    )
-    repeated = iter(settings.find(texts, folder).tolist())
-    for source, is_missing, identity in zip(sources, missing, identities, strict=True):
-        rows = read_shard(source)
-        candidates = rows["candidates"][:]
-        for one in (one for many in candidates for one in _accepted(many)):
-            if next(repeated):
-                one["reject_reason"] = "near_duplicate"
+    results = step.over_corpus(_Columns(sources, list(step.reads)), target.folder)
+    for source, path, identity, is_missing, result in zip(sources, places, identities, missing, results, strict=True):
         if is_missing:
-            marked = make_rows(rows[:] | {"candidates": candidates}, rows.features)
-            seconds = time.perf_counter() - started
-            write_shard(marked, folder / source.name, _count_reasons(marked), seconds, identity)
+            rows = read_shard(source)
+            columns = rows[:] | result
+            counts = count(step, rows[:], columns)
+            made = make_rows(columns, Features(rows.features | step.writes))
+            write_shard(made, path, counts, time.perf_counter() - started, identity)
             started = time.perf_counter()
 
 
-def _accepted(candidates: list[dict]) -> list[dict]:
-    return [one for one in candidates if one["reject_reason"] is None]
+@dataclass(frozen=True)
+class _Columns:
+    """Some columns of each of several shards, read again in every iteration: one shard is in memory at a time."""
 
+    paths: list[Path]
+    names: list[str]
 
-def _extract(passages: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
-    limited = _apply(settings.limit, passages)
-    counts = Counter(passages=len(passages), over_long_skipped=len(passages) - len(limited))
-    whole = dict(zip(passages["id"], passages["text"], strict=True))
-    counts["over_long_cut"] = sum(whole[row["id"]] != row["text"] for row in limited)
-    made = [_apply(strategy, limited) for strategy in settings.extract.strategies()]
-    rows = concatenate_datasets(made)
-    counts.update(f"fragments.{strategy}" for strategy in rows["strategy"])
-    counts["without_fragment"] = len(limited) * len(made) - len(rows)
-    return rows, counts
-
-
-def _generate(fragments: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
-    rows = _apply(settings.generate, fragments)
-    engine = load_engine(settings.generate.engine)
-    written = [one[part] for many in rows["candidates"][:] for one in many for part in ("instruction", "input")]
-    counts = _count_reasons(rows)
-    counts[f"{TOKENS}prompts"] = sum(engine.count_tokens(settings.generate.prompts(rows["output"][:])))
-    counts[f"{TOKENS}candidates"] = sum(engine.count_tokens([text for text in written if text]))
-    return rows, counts
-
-
-def _guard(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
-    rows = _apply(settings.guards.rules, candidates)
-    if settings.guards.decontaminate is not None:
-        rows = _apply(settings.guards.decontaminate, rows)
-    return rows, _count_reasons(rows)
-
-
-def _score(candidates: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
-    rows = _apply(settings.score, candidates)
-    counts = _count_reasons(rows)
-    counts[f"{TOKENS}scored"] = sum(one["n_tokens"] or 0 for many in rows["candidates"][:] for one in many)
-    return rows, counts
-
-
-def _why_dropped(row: dict, select: SelectInstruction) -> str | None:
-    """Return why a row yields no pair, with the guard that took its last candidate, if that was a late one."""
-    reason = select.drop_reason(row)
-    if reason == "none_left":
-        found = {one["reject_reason"] for one in row["candidates"]}
-        return next((f"{reason}.{last}" for last in LAST_GUARDS if last in found), reason)
-    return reason
-
-
-def _select(scored: Dataset, settings: CorpusSettings) -> tuple[Dataset, Counter]:
-    pairs = _apply(settings.select, scored)
-    dropped = Counter(_why_dropped(row, settings.select) for row in scored)
-    return pairs, Counter(pairs=len(pairs)) + Counter({why: rows for why, rows in dropped.items() if why is not None})
-
-
-# All stages, in their order. ``unique`` compares the rows of all shards, and so has no step of its own for one shard.
-STAGES: dict[str, Step | None] = {
-    "fragments": _extract,
-    "candidates": _generate,
-    "guarded": _guard,
-    "unique": None,
-    "scored": _score,
-    "corpus": _select,
-}
-
-
-def _apply(step: Processor, rows: Dataset) -> Dataset:
-    """Run one step over a shard at once, so that an engine sees all of it when it sorts by length."""
-    given = rows[:]
-    columns = step(given) if step.changes_row_count else given | step(given)
-    return make_rows(columns, Features(rows.features | step.writes))
-
-
-def _count_reasons(rows: Dataset) -> Counter:
-    reasons = Counter(one["reject_reason"] for candidates in rows["candidates"][:] for one in candidates)
-    rejected = {f"rejected.{reason}": number for reason, number in reasons.items() if reason is not None}
-    return Counter(candidates=reasons.total(), accepted=reasons[None], **rejected)
-
-
-def _chunks(rows: Iterable[dict], size: int) -> Iterator[list[dict]]:
-    rows = iter(rows)
-    while chunk := list(islice(rows, size)):
-        yield chunk
+    def __iter__(self) -> Iterator[dict[str, list]]:
+        for path in self.paths:
+            yield read_table(path, self.names).to_pydict()

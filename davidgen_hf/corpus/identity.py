@@ -1,61 +1,54 @@
-"""What a shard was made of, as a hash: its stage's settings and models, the versions of the steps, and its input."""
+"""What a shard was built from, as a hash: its stage's settings, models and versions, and its input."""
 
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
-from davidgen_hf.recipe import CorpusSettings
+from davidgen_hf.engines import EngineSettings
+from davidgen_hf.methods import Stage
+from davidgen_hf.sources.paths import local_path
+from davidgen_hf.sources.source import Source
 from davidgen_hf.storage.digests import data_digest, folder_digest
 
 
-def stage_identity(stage: str, settings: CorpusSettings) -> str:
-    """Return the hash of all that decides what a stage makes of a row, besides the row.
+def stage_identity(stage: Stage) -> str:
+    """Return the hash of everything that decides what a stage makes of a row, apart from the row.
 
-    A model in a folder and a local evaluation set count by their files, not by where they lie; any other by its name
-    and revision. The package's own version does not count: a processor's ``version`` rises when the same settings
-    give other rows.
+    A model in a folder and a local evaluation set count by their files, not by their path; any other by its name and
+    revision. Settings declared with ``affects_rows: False`` do not count. Nor does the package's own version: a
+    processor's ``version`` rises when the same settings give other rows.
     """
-    guards = settings.guards
-    parts: dict[str, tuple] = {
-        "fragments": (settings.limit, *settings.extract.strategies()),
-        "candidates": (settings.generate,),
-        "guarded": () if guards == "none" else (guards.rules, guards.decontaminate),
-        "unique": () if guards == "none" else (guards.near_duplicates,),
-        "scored": (settings.score,),
-        "corpus": (settings.select,),
-    }
-    made = [part if part is None or isinstance(part, str) else asdict(part) for part in parts[stage]]
-    names = [type(part).__name__ for part in parts[stage]]
-    return _hash([stage, names, _by_content(made)])
+    return _hash([stage.name, [row_settings(step) for step in stage.steps]])
+
+
+def row_settings(value: Any) -> Any:
+    """Return settings as plain values, with the class of each step, without those that change no row."""
+    if is_dataclass(value) and not isinstance(value, type):
+        counting = [one.name for one in fields(value) if one.metadata.get("affects_rows", True)]
+        plain = {"": type(value).__qualname__} | {name: row_settings(getattr(value, name)) for name in counting}
+        if isinstance(value, EngineSettings) and Path(value.model).is_dir():
+            plain["model"] = folder_digest(Path(value.model))
+        if isinstance(value, Source) and (path := local_path(value.source)):
+            plain["source"] = data_digest(path)
+        return plain
+    if isinstance(value, list | tuple):
+        return [row_settings(one) for one in value]
+    return value
 
 
 def shard_identity(stage: str, inputs: Iterable[str]) -> str:
-    """Return the hash of a stage and of the shards, or rows, that one of its shards is made from."""
+    """Return the hash of a stage and of the shards, or rows, that one of its shards is built from."""
     return _hash([stage, *inputs])
 
 
 def rows_identity(rows: Dataset) -> str:
     """Return the hash of the rows of a shard."""
     return _hash(rows[:])
-
-
-def _by_content(value: object) -> object:
-    """Return settings with each local model, and each local set of data, as a hash of what it holds."""
-    if isinstance(value, dict):
-        made = {key: _by_content(one) for key, one in value.items()}
-        model, source = (Path(value[key]) if isinstance(value.get(key), str) else None for key in ("model", "source"))
-        if model and model.is_dir():
-            made["model"] = folder_digest(model)
-        if source and source.exists():
-            made["source"] = data_digest(source)
-        return made
-    if isinstance(value, list | tuple):
-        return [_by_content(one) for one in value]
-    return value
 
 
 def _hash(value: object) -> str:

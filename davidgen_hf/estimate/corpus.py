@@ -2,21 +2,25 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from datasets import Dataset
 
-from davidgen_hf.corpus.build import STAGES, stages
+from davidgen_hf.corpus.build import run_stage
 from davidgen_hf.engines import Engine, load_engine
+from davidgen_hf.engines.roles import engines_in
 from davidgen_hf.estimate.figures import Measured, Part, measured
 from davidgen_hf.estimate.sampling import Population
+from davidgen_hf.methods import Stage
+from davidgen_hf.processors import GenerateInstructions, GuardCandidates, ScoreCandidates
 from davidgen_hf.processors.guard import candidate_text
-from davidgen_hf.prompts import render_follower, render_generator
+from davidgen_hf.processors.near_duplicates import NearDuplicates
+from davidgen_hf.prompts import render_follower
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.schema import PASSAGE
-from davidgen_hf.storage.shards import write_shard
+from davidgen_hf.storage.shards import make_rows, write_shard
 
 # So many texts are compared to time the search for near-duplicates.
 COMPARED_TEXTS = 2000
@@ -26,7 +30,7 @@ class CorpusSample:
     """Runs each stage on the sample, and scales what it took.
 
     Args:
-        recipe: The recipe; a generator that it trains lies in ``folder``.
+        recipe: The recipe; a generator that it trains is in ``folder``.
         population: All passages, and the sample of them.
         seed_instructions: What the generator learns to write like.
         accepted_share: Share of candidates that pass the guards; replaced by the sample's own where the recipe names a
@@ -37,69 +41,69 @@ class CorpusSample:
     def __init__(
         self, recipe: Recipe, population: Population, seed_instructions: list[str], accepted_share: float, folder: Path
     ) -> None:
-        self.settings = recipe.corpus.with_models(recipe.base_model, str(folder / "generator"))
-        self.is_untrained = not recipe.corpus.generate.engine.model
-        self.accepted_share = accepted_share if self.settings.guards != "none" else 1.0
+        settings = recipe.corpus.with_models(recipe.base_model, str(folder / "generator"))
+        self.stages = settings.stages()
+        self.is_untrained = any(role == "generator" and not one.model for role, one in recipe.corpus.engines())
+        steps = [step for stage in self.stages for step in stage.steps]
+        self.n = max((step.n for step in steps if isinstance(step, GenerateInstructions)), default=1)
+        rejects = any(isinstance(step, GuardCandidates | NearDuplicates) for step in steps)
+        self.accepted_share = accepted_share if rejects else 1.0
         self.scale = population.count / len(population.sample)
         self.rows = Dataset.from_list(population.sample, features=PASSAGE)
         self._seed_instructions, self._folder = seed_instructions, folder
-        self._written = self._expected = 0.0  # tokens of a candidate, in the sample and in the run
+        self._written = self._expected = 1.0  # tokens per candidate, in the sample and in the run
 
     @property
     def pairs(self) -> int:
         """Pairs to be expected: one for each fragment with a candidate that passes the guards."""
-        left = 1 - (1 - self.accepted_share) ** self.settings.generate.n
+        left = 1 - (1 - self.accepted_share) ** self.n
         return max(1, round(len(self.rows) * self.scale * left))
 
     def parts(self) -> Iterator[Part]:
-        """Run the stages in their order."""
-        run = {
-            "fragments": self._fragments,
-            "candidates": self._candidates,
-            "guarded": self._guarded,
-            "unique": self._unique,
-            "scored": self._scored,
-            "corpus": self._corpus,
+        """Run the stages in order."""
+        ways: dict[type, Callable[[Stage], Part]] = {
+            GenerateInstructions: self._generate,
+            ScoreCandidates: self._score,
+            NearDuplicates: self._compare,
         }
-        for stage in stages(self.settings):
-            yield run[stage]()
+        for stage in self.stages:
+            yield ways.get(type(stage.steps[-1]), self._run_plainly)(stage)
         load_engine.cache_clear()
 
-    def _fragments(self) -> Part:
+    def _run_plainly(self, stage: Stage) -> Part:
+        """Run one row alone first: it loads models, the language identifier, and evaluation sets to keep clear of."""
         with measured() as load:
-            load_engine(self.settings.limit.engine)
-        return self._part("fragments", self._run("fragments"), load)
+            for _, engine in engines_in(stage.steps):
+                load_engine(engine)
+            run_stage(self.rows.select([0]), stage)
+        spent = self._run(stage)
+        if not self.is_untrained and isinstance(stage.steps[0], GuardCandidates):
+            accepted = sum(one["reject_reason"] is None for one in self._all())
+            self.accepted_share = max(accepted, 1) / len(self._all())
+        return self._part(stage, spent, load)
 
-    def _candidates(self) -> Part:
+    def _generate(self, stage: Stage) -> Part:
         """Take prefill and decoding apart: a trained generator ends earlier, and has as much to read."""
-        step, fragments = self.settings.generate, self.rows
+        step, fragments = stage.steps[-1], self.rows
         with measured() as load:
             engine = load_engine(step.engine)
         with measured() as prefill:
             replace(step, sampling=replace(step.sampling, max_new_tokens=1))(fragments[:])
-        spent = self._run("candidates")
+        spent = self._run(stage)
         longest = step.sampling.max_new_tokens
         written = [candidate_text(one) for one in self._all()]
         self._written = self._expected = self._mean_tokens(engine, written, longest)
         if self.is_untrained:
             self._expected = self._mean_tokens(engine, self._seed_instructions, longest)
         decoding = max(0.0, spent.seconds - prefill.seconds) * self._expected / self._written
-        asked = [render_generator(output, step.styles[0]) for output in fragments["output"]]
-        tokens = sum(engine.count_tokens(asked)) + self._expected * step.n * len(fragments)
-        part = self._part("candidates", spent, load, tokens)
+        tokens = sum(engine.count_tokens(step.prompts(fragments["output"][:])))
+        tokens += self._expected * step.n * len(fragments)
+        part = self._part(stage, spent, load, tokens)
         return replace(part, seconds=self.scale * (min(prefill.seconds, spent.seconds) + decoding))
 
-    def _guarded(self) -> Part:
-        with measured() as load:  # the language identifier, and evaluation sets to keep clear of
-            STAGES["guarded"](self.rows.select([0]), self.settings)
-        spent = self._run("guarded")
-        if not self.is_untrained:
-            accepted = sum(one["reject_reason"] is None for one in self._all())
-            self.accepted_share = max(accepted, 1) / len(self._all())
-        return self._part("guarded", spent, load)
-
-    def _unique(self) -> Part:
-        """Time the comparison on the candidates' words in other orders: it costs what the number of texts says."""
+    def _compare(self, stage: Stage) -> Part:
+        """Time the comparison on the candidates' words in other orders: its cost depends on the number of texts."""
+        (step,) = stage.steps
         words = [candidate_text(one).split() or [""] for one in self._all()]
         turns = [
             " ".join(one[turn % len(one) :] + one[: turn % len(one)])
@@ -107,50 +111,46 @@ class CorpusSample:
             for one in words
         ]
         with measured() as spent:
-            self.settings.guards.near_duplicates.find(((str(n), text) for n, text in enumerate(turns)), self._folder)
+            step.find(((str(n), text) for n, text in enumerate(turns)), self._folder)
         spent.seconds *= self.accepted_share * len(words) / len(turns)
         write = time.perf_counter()
-        self._write("unique", self.rows)
+        self._write(stage)
         spent.seconds += time.perf_counter() - write
-        return replace(self._part("unique", spent, Measured()), shared=False)
+        return self._part(stage, spent, Measured())
 
-    def _scored(self) -> Part:
+    def _score(self, stage: Stage) -> Part:
         """Score all candidates of the sample, whatever a guard says of them, and scale to those that will pass."""
-        step = self.settings.score
+        step = stage.steps[-1]
         cleared = [[one | {"reject_reason": None} for one in many] for many in self.rows["candidates"]]
-        self.rows = Dataset.from_dict(self.rows[:] | {"candidates": cleared}, features=self.rows.features)
+        self.rows = make_rows(self.rows[:] | {"candidates": cleared}, self.rows.features)
         with measured() as load:
             engine = load_engine(step.engine)
-        spent = self._run("scored")
+        spent = self._run(stage)
         contexts = [render_follower(one["instruction"], one["input"] or "") for one in self._all()]
         of_contexts = sum(engine.count_tokens(contexts))
-        of_targets = sum(engine.count_tokens(self.rows["output"][:])) * self.settings.generate.n
+        of_targets = sum(engine.count_tokens(self.rows["output"][:])) * self.n
         expected = of_targets + of_contexts - (self._written - self._expected) * len(contexts)
-        share = self.accepted_share * expected / (of_targets + of_contexts)
-        spent.seconds *= share
-        return self._part("scored", spent, load, self.accepted_share * expected)
+        spent.seconds *= self.accepted_share * expected / (of_targets + of_contexts)
+        return self._part(stage, spent, load, self.accepted_share * expected)
 
-    def _corpus(self) -> Part:
-        return self._part("corpus", self._run("corpus"), Measured())
-
-    def _run(self, stage: str) -> Measured:
+    def _run(self, stage: Stage) -> Measured:
         with measured() as spent:
-            self.rows, _ = STAGES[stage](self.rows, self.settings)
-            self._write(stage, self.rows)
+            self.rows, _ = run_stage(self.rows, stage)
+            self._write(stage)
         return spent
 
-    def _write(self, stage: str, rows: Dataset) -> None:
-        write_shard(rows, self._folder / f"{stage}.parquet", {}, 0.0)
+    def _write(self, stage: Stage) -> None:
+        write_shard(self.rows, self._folder / f"{stage.name}.parquet", {}, 0.0)
 
-    def _part(self, stage: str, spent: Measured, load: Measured, tokens: float = 0.0) -> Part:
+    def _part(self, stage: Stage, spent: Measured, load: Measured, tokens: float = 0.0) -> Part:
         return Part(
-            stage,
+            stage.name,
             seconds=spent.seconds * self.scale,
             fixed_seconds=load.seconds,
             tokens=tokens * self.scale,
-            disk_bytes=(self._folder / f"{stage}.parquet").stat().st_size * self.scale,
+            disk_bytes=(self._folder / f"{stage.name}.parquet").stat().st_size * self.scale,
             memory_bytes=max(load.memory_bytes, spent.memory_bytes),
-            shared=True,
+            shared=not stage.whole_corpus,
         )
 
     def _all(self) -> list[dict]:

@@ -1,6 +1,8 @@
 """The one contract that every data step follows, and the one function that runs a step."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from datasets import Dataset, Features, IterableDataset
@@ -17,6 +19,9 @@ class Processor(Protocol):
 
     ``writes`` holds the columns that the step adds or replaces. A step that ``changes_row_count`` returns all columns
     of the rows that it keeps; map it with ``remove_columns=dataset.column_names``, as ``apply`` does.
+
+    A step may have ``counts(given, made)``, which returns a ``Counter`` of what it made of one shard's columns; a run
+    records it, and shows it in cards and report.
     """
 
     reads: ClassVar[tuple[str, ...]]
@@ -25,6 +30,26 @@ class Processor(Protocol):
     version: int
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]: ...
+
+
+class CorpusProcessor(Protocol):
+    """A frozen dataclass that needs all shards of a corpus at once, such as the search for near-duplicates.
+
+    ``reads``, ``writes`` and ``version`` are as in ``Processor``. The number of rows stays the same.
+    """
+
+    reads: ClassVar[tuple[str, ...]]
+    writes: ClassVar[Features]
+    version: int
+
+    def over_corpus(self, shards: Iterable[dict[str, list]], workspace: Path) -> Iterator[dict[str, list]]:
+        """Yield the columns in ``writes`` of each shard, in order.
+
+        Args:
+            shards: The columns in ``reads`` of each shard; may be iterated over more than once.
+            workspace: Folder for temporary files.
+        """
+        ...
 
 
 def apply(

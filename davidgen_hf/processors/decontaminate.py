@@ -1,5 +1,6 @@
 """Marked candidates to marked candidates: what overlaps an evaluation set is not to be trained on."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +10,7 @@ import numpy
 from tqdm.auto import tqdm
 
 from davidgen_hf.errors import SettingError
+from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.source import Source
@@ -63,6 +65,10 @@ class Decontaminate:
         known = evaluation_runs(self.sources, self.ngram_words, self.min_words)
         rows = zip(batch["output"], batch["candidates"], strict=True)
         return {"candidates": [self._mark(known, *row) for row in rows]}
+
+    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+        """Return the number of candidates by what became of them."""
+        return count_candidates(made)
 
     def _mark(self, known: dict[int, numpy.ndarray], output: str, candidates: list[dict]) -> list[dict]:
         row_overlaps = overlaps(output, known)

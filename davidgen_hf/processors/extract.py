@@ -1,5 +1,6 @@
 """Passages to fragments: the part of each passage that becomes an output (section 3.2)."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import takewhile
@@ -11,7 +12,7 @@ from datasets import Features
 from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.base import draw, languages, take
+from davidgen_hf.processors.base import Processor, draw, languages, take
 from davidgen_hf.processors.keywords import join_words, spell_out, stop_words
 from davidgen_hf.schema import FRAGMENT, PASSAGE
 from davidgen_hf.sources.sentences import iterate_sentences, sentences, trim
@@ -83,6 +84,12 @@ class LimitPassages:
             if n_tokens > limit:
                 texts[row] = self._cut(text, width, codes[row], limit)
         return take(batch | {"text": texts}, [row for row, text in enumerate(texts) if text])
+
+    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+        """Return how many passages there were, were left out as over-long, and were cut."""
+        counts = Counter(passages=len(given["text"]), over_long_skipped=len(given["text"]) - len(made["text"]))
+        counts["over_long_cut"] = (Counter(made["text"]) - Counter(given["text"])).total()
+        return counts
 
     def _cut(self, text: str, width: int, language: str, limit: int) -> str:
         """Return the longest run of whole sentences that fits; it ends within the first ``width`` characters."""
@@ -223,6 +230,35 @@ class ExtractWithModel:
             for part, start in zip(selected, places, strict=True)
         ]
         return fragments(batch, "model", spans)
+
+
+@dataclass(frozen=True)
+class ExtractFragments:
+    """Take a fragment of each passage with each of several strategies, one strategy after the other.
+
+    Batch in:  ``text`` (n,) str.
+    Batch out: as ``KeepWhole``, at most ``n * len(strategies)`` rows.
+
+    Args:
+        strategies: The processors that extract, such as ``KeepWhole()``.
+    """
+
+    reads: ClassVar = ("text",)
+    writes: ClassVar = FRAGMENT
+    changes_row_count: ClassVar = True
+
+    strategies: tuple[Processor, ...] = (KeepWhole(),)
+    version: int = 1
+
+    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+        extracted = [strategy(batch) for strategy in self.strategies]
+        return {name: [value for columns in extracted for value in columns[name]] for name in extracted[0]}
+
+    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+        """Return the number of fragments by strategy, and how often a strategy found none in a passage."""
+        counts = Counter(f"fragments.{strategy}" for strategy in made["strategy"])
+        counts["without_fragment"] = len(given["text"]) * len(self.strategies) - len(made["text"])
+        return counts
 
 
 def fragments(batch: dict[str, list], strategy: str, spans: list[Fragment]) -> dict[str, list]:

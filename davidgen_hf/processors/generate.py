@@ -1,5 +1,6 @@
 """Fragments to candidates: the generator writes K instructions for each output (section 2.5, Table 9)."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -7,6 +8,7 @@ from davidgen_hf import prompts
 from davidgen_hf.engines import Engine, EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import draw
+from davidgen_hf.processors.counting import TOKENS, count_candidates
 from davidgen_hf.processors.reverse import check_styles
 from davidgen_hf.schema import CANDIDATES, empty_candidate
 
@@ -49,6 +51,15 @@ class GenerateInstructions:
         styles = [self._style(output) for output in batch["output"]]
         answers = engine.generate(self.prompts(batch["output"]), n=self.n, sampling=self.sampling)
         return {"candidates": [self._candidates(engine, *row) for row in zip(answers, styles, strict=True)]}
+
+    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+        """Return the number of candidates, and of the tokens of their prompts and of their own."""
+        engine = load_engine(self.engine)
+        written = [one[part] for many in made["candidates"] for one in many for part in ("instruction", "input")]
+        counts = count_candidates(made)
+        counts[f"{TOKENS}prompts"] = sum(engine.count_tokens(self.prompts(given["output"])))
+        counts[f"{TOKENS}candidates"] = sum(engine.count_tokens([text for text in written if text]))
+        return counts
 
     def prompts(self, outputs: list[str]) -> list[str]:
         """Return what the generator is asked for each output."""

@@ -4,6 +4,7 @@ Plain argmin perplexity is won by an instruction that holds its output, so these
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import ClassVar
@@ -13,6 +14,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from davidgen_hf import prompts
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import languages
+from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.languages import language_code
 from davidgen_hf.sources.words import words
@@ -81,6 +83,10 @@ class GuardCandidates:
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         rows = zip(batch["output"], batch["candidates"], languages(batch, self.language), strict=True)
         return {"candidates": [self._mark(*row) for row in rows]}
+
+    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+        """Return the number of candidates by what became of them."""
+        return count_candidates(made)
 
     def _mark(self, output: str, candidates: list[dict], language: str) -> list[dict]:
         output_words = words(output)

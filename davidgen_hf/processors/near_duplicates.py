@@ -6,17 +6,22 @@ shingles. Texts and keys lie on disk; in memory are the keys of one band, and a 
 
 import sqlite3
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
 import numpy
 from datasketch import MinHash
 from tqdm.auto import tqdm
 
 from davidgen_hf.errors import RunFolderError, SettingError
+from davidgen_hf.processors.counting import count_candidates
+from davidgen_hf.processors.guard import candidate_text
+from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.words import words
 
 # 12 bands of 7 values bring two texts together in 65 % of cases at a Jaccard index of 0.7, 94 % at 0.8, 99.9 % at 0.9,
@@ -42,6 +47,9 @@ class NearDuplicates:
     Raises:
         SettingError: A setting is out of range.
     """
+
+    reads: ClassVar = ("source", "id", "candidates")
+    writes: ClassVar = CANDIDATES
 
     threshold: float = 0.8
     shingle_chars: int = 3
@@ -85,6 +93,30 @@ class NearDuplicates:
             with suppress(OSError):
                 path.unlink()
         return repeated
+
+    def over_corpus(self, shards: Iterable[dict[str, list]], workspace: Path) -> Iterator[dict[str, list]]:
+        """Yield the candidates of each shard, those that repeat one of an earlier passage rejected.
+
+        Raises:
+            RunFolderError: As ``find``.
+        """
+        texts = (
+            (f"{source} {passage}", candidate_text(one))
+            for columns in shards
+            for source, passage, many in zip(*(columns[name] for name in self.reads), strict=True)
+            for one in many
+            if one["reject_reason"] is None
+        )
+        repeated = iter(self.find(texts, workspace).tolist())
+        for columns in shards:
+            for one in (one for many in columns["candidates"] for one in many if one["reject_reason"] is None):
+                if next(repeated):
+                    one["reject_reason"] = "near_duplicate"
+            yield {"candidates": columns["candidates"]}
+
+    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+        """Return the number of candidates by what became of them."""
+        return count_candidates(made)
 
     def similarity(self, one: str, other: str) -> float:
         """Return the Jaccard index of two texts, 0.0 to 1.0."""

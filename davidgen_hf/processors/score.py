@@ -1,11 +1,13 @@
 """Marked candidates to scored ones: how well does each instruction predict the output (section 3.1)."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Score, load_engine
 from davidgen_hf.errors import SettingError
+from davidgen_hf.processors.counting import TOKENS, count_candidates
 from davidgen_hf.schema import SCORED
 
 
@@ -71,6 +73,12 @@ class ScoreCandidates:
             if score is not None:
                 n_tokens[row] = score.n_tokens
         return {"candidates": candidates} | self._of_outputs(batch["output"], n_tokens)
+
+    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+        """Return the number of candidates by what became of them, and of the tokens that were scored."""
+        counts = count_candidates(made)
+        counts[f"{TOKENS}scored"] = sum(one["n_tokens"] or 0 for many in made["candidates"] for one in many)
+        return counts
 
     def _fields(self, score: Score | None) -> dict:
         if score is None:

@@ -1,6 +1,7 @@
 """Scored candidates to a pair: the instruction that best predicts its output (section 3.1)."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +14,8 @@ from davidgen_hf.schema import PAIR
 
 # A candidate in whose words more of the output's tokens stand than this leaves too little to judge it by.
 MAX_MASKED_SHARE = 0.5
+# The guards that come last: a row where one of them rejected had candidates that all others let through.
+LAST_GUARDS = ("near_duplicate", "overlaps_evaluation")
 Ranked = list[tuple[float, dict]]
 
 
@@ -73,6 +76,21 @@ class SelectInstruction:
         kept = [row for row in range(n_rows) if self.drop_reason(rows[row]) is None]
         pairs = [_pair(rows[row], self.rank(rows[row])) for row in kept]
         return take(batch, kept) | {name: [pair[name] for pair in pairs] for name in PAIR}
+
+    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+        """Return the number of pairs, and of rows without one by reason."""
+        rows = ({name: given[name][row] for name in given} for row in range(len(given["output"])))
+        dropped = Counter(self._why_dropped(row) for row in rows)
+        del dropped[None]
+        return Counter(pairs=len(made["output"])) + dropped
+
+    def _why_dropped(self, row: dict) -> str | None:
+        """Return ``drop_reason``, with the guard that rejected the last candidate if that was a late one."""
+        reason = self.drop_reason(row)
+        if reason == "none_left":
+            found = {one["reject_reason"] for one in row["candidates"]}
+            return next((f"{reason}.{last}" for last in LAST_GUARDS if last in found), reason)
+        return reason
 
     def drop_reason(self, row: dict) -> str | None:
         """Return why a row yields no pair: ``none_left``, ``below_margin`` or ``outside_ifd``; None where it does.

@@ -16,7 +16,7 @@ def mark_rows(passages: Iterable[dict], provenance: Provenance) -> Iterator[dict
     roles = ("seeds", "generator", "extractor", "scorer")
     used: dict[str, list[Part]] = {role: provenance.of_role(role) for role in roles}
     ids = {role: [part.id for part in parts] for role, parts in used.items()}
-    made_with = {role: ids[role] if role == "seeds" else next(iter(ids[role]), None) for role in roles}
+    made_with = {role: ids[role] if role == "seeds" else ", ".join(ids[role]) or None for role in roles}
     restricted = any(part.answer == "restricted" for parts in used.values() for part in parts)
     for passage in passages:
         own = sources[passage["source"], passage["config"]]

@@ -15,12 +15,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from davidgen_hf.corpus.build import FINISHED, STAGES
+from davidgen_hf.corpus.build import FINISHED
 from davidgen_hf.errors import FolderBusyError, ProvenanceError, RunFolderError
 from davidgen_hf.evaluation.results import FILE_NAME as RESULTS
 from davidgen_hf.evaluation.results import FOLDER as EVALUATION
 from davidgen_hf.provenance.licenses import may_pass_on
 from davidgen_hf.publish.cards.facts import model_name
+from davidgen_hf.recipe import stages_of
 from davidgen_hf.sources.rows import on_hub
 from davidgen_hf.storage.files import explain_refusals, write_whole
 from davidgen_hf.storage.record import FILE_NAME, read_record
@@ -125,8 +126,9 @@ def lay_out_model(run: Path, role: str, folder: Path) -> Path:
 
 
 def _run_files(run: Path) -> list[Path]:
-    names = [path for stage in ("seeds", *STAGES) for path in run.glob(f"{stage}/*.parquet")]
-    names += [run / "fragments" / FINISHED, run / EVALUATION / "held_out.parquet", run / EVALUATION / RESULTS]
+    stages = [stage.name for stage in stages_of(read_record(run))]
+    names = [path for folder in ("seeds", *stages) for path in (run / folder).glob("*.parquet")]
+    names += [run / stages[0] / FINISHED, run / EVALUATION / "held_out.parquet", run / EVALUATION / RESULTS]
     names += run.glob(f"{EVALUATION}/*.jsonl")
     return _real_files(run, (name for name in names if is_run_file(str(name.relative_to(run)))))
 

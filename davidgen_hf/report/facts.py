@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from davidgen_hf.corpus.build import read_counts
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import SelectInstruction, margin, perplexity
+from davidgen_hf.recipe import stages_of
 from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import iterate_shards, shard_paths
@@ -88,7 +89,8 @@ def read_facts(run: Path, sample: int = 2000) -> Facts:
         RunFolderError: It is no run's folder, or a file of it is damaged.
     """
     record = read_record(run)
-    facts = Facts(record, *read_counts(run))
+    counts, seconds = read_counts(run, stages_of(record))
+    facts = Facts(record, defaultdict(Counter, counts), seconds)
     for model in ("generator", "follower"):
         facts.losses[model] = _losses(run / model)
     every = max(1, facts.counts["scored"]["candidates"] // (4 * max(sample, 1)))

@@ -1,17 +1,20 @@
 """A recipe to its provenance: every source and model at its commit, judged before anything is done with it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.engines.closed_source import closed_source_reason
 from davidgen_hf.engines.loading import find_model
+from davidgen_hf.engines.roles import with_engines
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.provenance import Part, Provenance, ProvenanceRules, compose, find_provenance, require, with_license
+from davidgen_hf.provenance.record import ROLES
 from davidgen_hf.provenance.verdict import Verdict
-from davidgen_hf.recipe import CorpusSettings, Recipe
+from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.origins import model_part, source_part
 from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.sources.paths import local_path, name_of
@@ -74,20 +77,11 @@ def pin(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Recipe:
     if "seeds" in steps:
         seeds = tuple(pins.source("seeds", one) for one in recipe.seeds.sources)
         training["seeds"] = replace(recipe.seeds, source=seeds)
-    if "corpus" not in steps:
-        return replace(recipe, **training)
-    corpus = recipe.corpus
-    sources = tuple(pins.source("passages", one) for one in corpus.sources)
-    steps = {"generate": _engine_at_commit(corpus.generate, "generator", pins)}
-    steps["score"] = _engine_at_commit(corpus.score, "scorer", pins)
-    if corpus.extract.model is not None:
-        model = _engine_at_commit(corpus.extract.model, "extractor", pins)
-        steps["extract"] = replace(corpus.extract, model=model)
-    return replace(
-        recipe,
-        **training,
-        corpus=replace(corpus, passages=sources, **steps),
-    )
+    if "corpus" in steps:
+        corpus = replace(recipe.corpus, passages=tuple(pins.source("passages", one) for one in recipe.corpus.sources))
+        at_commit = partial(_engine_at_commit, pins)
+        training["corpus"] = with_engines(corpus, at_commit)
+    return replace(recipe, **training)
 
 
 def judge(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Provenance:
@@ -97,30 +91,32 @@ def judge(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Provenance:
         InputError: A source cannot be read.
         ProvenanceError: A part is restricted and the recipe does not allow that, or unknown and not declared.
     """
-    settings = recipe.corpus.with_models(recipe.base_model, "", recipe.generator.get("model_revision"))
-    engines = _engines(settings) if "corpus" in steps else {}
-    trains = "generator" in steps or ("corpus" in steps and "generator" not in engines)
+    engines = list(_engines(recipe)) if "corpus" in steps else []
+    uses_own = "corpus" in steps and any(
+        role == "generator" and not engine.model and engine.kind != "echo" for role, engine in recipe.corpus.engines()
+    )
+    trains = "generator" in steps or uses_own
     seeds = recipe.seeds.sources if trains or "seeds" in steps else ()
     parts = [_source("seeds", one, pins) for one in seeds]
-    parts += [_source("passages", one, pins) for one in settings.sources if "corpus" in steps]
+    parts += [_source("passages", one, pins) for one in recipe.corpus.sources if "corpus" in steps]
     if trains:
         parts.append(_model("base_model", recipe.base_model, recipe.generator.get("model_revision"), pins))
-    parts += [_engine(role, engine, pins) for role, engine in engines.items()]
+    parts += [_engine(role, engine, pins) for role, engine in engines]
     if "follower" in steps:
         follower = recipe.follower
         parts.append(_model("follower_base", follower["model_name_or_path"], follower.get("model_revision"), pins))
-    return Provenance(tuple(_ruled(parts, recipe.provenance)), recipe.provenance.allow_restricted)
+    return Provenance(tuple(_ruled(parts, recipe.provenance, uses_own)), recipe.provenance.allow_restricted)
 
 
-def _ruled(parts: list[Part], rules: ProvenanceRules) -> list[Part]:
-    """Return the parts with what is declared of them, and the generator that comes of seeds and base model."""
+def _ruled(parts: list[Part], rules: ProvenanceRules, uses_own: bool) -> list[Part]:
+    """Return the parts with what is declared of them, and the generator that is trained from seeds and base model."""
     verdicts = require([part.verdict for part in parts], rules)
     ruled = [
         replace(Part.of(part.role, verdict), config=part.config, revision=part.revision)
         for part, verdict in zip(parts, verdicts, strict=True)
     ]
     roles = {part.role for part in ruled}
-    if "base_model" in roles and "generator" not in roles:
+    if "base_model" in roles and (uses_own or "generator" not in roles):
         *taught, base = [part for part in ruled if part.role in ("seeds", "base_model")]
         name = f"{base.id} tuned on {', '.join(part.id for part in taught)}"
         verdict = compose(name, [base.verdict, *(part.verdict for part in taught)], license=base.license)
@@ -128,17 +124,22 @@ def _ruled(parts: list[Part], rules: ProvenanceRules) -> list[Part]:
     return ruled
 
 
-def _engines(settings: CorpusSettings) -> dict[str, EngineSettings]:
-    """Return the engines of a corpus by their role; that of the generator only if it is not one the run trains."""
-    steps = {"generator": settings.generate, "extractor": settings.extract.model, "scorer": settings.score}
-    engines = {role: step.engine for role, step in steps.items() if step is not None}
-    return {role: engine for role, engine in engines.items() if engine.model or engine.kind == "echo"}
+def _engines(recipe: Recipe) -> Iterator[tuple[str, EngineSettings]]:
+    """Yield the engines that write or judge text, each once; not a generator that the run trains itself."""
+    settings = recipe.corpus.with_models(recipe.base_model, "", recipe.generator.get("model_revision"))
+    found = {
+        (role, engine.kind, engine.model, engine.revision, engine.base_url): engine
+        for role, engine in settings.engines()
+        if role != "tokenizer"
+    }
+    for (role, *_), engine in sorted(found.items(), key=lambda one: ROLES.index(one[0][0])):
+        if engine.model or engine.kind == "echo":
+            yield role, engine
 
 
 def _runs_base(recipe: Recipe) -> bool:
-    corpus = recipe.corpus
-    steps = (one for one in (corpus.limit, corpus.extract.model, corpus.score) if one is not None)
-    return any(not one.engine.model and one.engine.kind in LOADED for one in steps)
+    engines = recipe.corpus.engines()
+    return any(not engine.model and engine.kind in LOADED and role != "generator" for role, engine in engines)
 
 
 def _source(role: str, source: Source, pins: Pins) -> Part:
@@ -160,13 +161,12 @@ def _engine(role: str, engine: EngineSettings, pins: Pins) -> Part:
     return _model(role, engine.model, engine.revision, pins)
 
 
-def _engine_at_commit(step: object, role: str, pins: Pins) -> object:
-    """Name the commit of a model that this process loads; a server has its own, which nobody can ask it for."""
-    engine = step.engine
-    if not engine.model or engine.kind not in LOADED:
-        return step
+def _engine_at_commit(pins: Pins, role: str, engine: EngineSettings) -> EngineSettings:
+    """Name the commit of a model that this process loads; a server has its own, which cannot be looked up."""
+    if not engine.model or engine.kind not in LOADED or role == "tokenizer":
+        return engine
     commit = pins.commit(role, engine.model) or find_model(engine).commit
-    return replace(step, engine=replace(engine, revision=commit)) if commit else step
+    return replace(engine, revision=commit) if commit else engine
 
 
 def settle(

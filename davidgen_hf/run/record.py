@@ -5,9 +5,11 @@ import json
 import platform
 import shutil
 from collections.abc import Sequence
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 
+from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
@@ -69,6 +71,7 @@ def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRe
         content["recipe"] |= rules
         asked["recipe"] |= rules
         differences = [line for part in asked for line in _differences(content[part], asked[part], part)]
+        content["recipe"] = asked["recipe"] if not differences else content["recipe"]
         steps = dict(content["steps"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if restart:
@@ -155,11 +158,16 @@ def _digest(path: Path, whole: tuple[str, ...] | None = None) -> str:
     return state.hexdigest()
 
 
+# Settings of an engine that change no row.
+SILENT = {one.name for one in fields(EngineSettings) if not one.metadata.get("affects_rows", True)}
+
+
 def _differences(before: object, now: object, key: str) -> list[str]:
     if before == now:
         return []
     if isinstance(before, dict) and isinstance(now, dict):
-        names = sorted(before.keys() | now.keys())
+        # What changes no row may differ, such as the address of a server.
+        names = sorted((before.keys() | now.keys()) - (SILENT if key.endswith(".engine") else set()))
         return [line for name in names for line in _differences(before.get(name), now.get(name), f"{key}.{name}")]
     return [f"{key}: was {_brief(before)}, is {_brief(now)}"]
 

@@ -170,14 +170,17 @@ def _corpus(
     recipe: Recipe, output: Path, provenance: Provenance, *, restart: bool, executor: ExecutorSettings
 ) -> dict:
     _build(recipe, output, provenance, restart=restart, executor=executor)
-    counts, seconds = read_counts(output)
+    stages = recipe.corpus.stages()
+    counts, seconds = read_counts(output, stages)
     tokens = take_tokens(counts)
-    if not counts["corpus"]["pairs"]:
+    before, last = stages[-2].name, stages[-1].name
+    if not counts[last]["pairs"]:
         raise RunFolderError(
-            f"No pair came of {counts['fragments']['passages']} passages: {dict(counts['scored'])}. Look at "
-            f"{output / 'scored'}, and loosen the guards or give other passages, in a new folder."
+            f"{counts[stages[0].name]['passages']} passages gave no pair: {dict(counts[before])}. At least one is "
+            f"needed. Look at {output / before}, and loosen the guards or give other passages, in a new folder."
         )
-    return {"counts": counts, "stage_seconds": seconds, "stage_tokens": tokens, "skipped": read_skipped(output)}
+    skipped = read_skipped(output, stages)
+    return {"counts": counts, "stage_seconds": seconds, "stage_tokens": tokens, "skipped": skipped}
 
 
 def _build(  # noqa: PLR0913 - one keyword a choice of the caller
@@ -190,7 +193,8 @@ def _build(  # noqa: PLR0913 - one keyword a choice of the caller
     part: Part = WHOLE,
 ) -> dict[str, int]:
     generator = output / "generator"
-    if not recipe.corpus.generate.engine.model and not generator.is_dir():
+    needed = any(role == "generator" and not engine.model for role, engine in recipe.corpus.engines())
+    if needed and not generator.is_dir():
         raise InputError(
             f"{output} holds no generator yet, and the recipe names none. Name one with --generator, a folder or Hub "
             "id, or train one with davidgen run."

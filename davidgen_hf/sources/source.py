@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -189,3 +189,17 @@ def no_text(value: object) -> str | None:
     if LONE_SURROGATE.search(value):
         return "lone_surrogate"  # half a character, which JSON can hold and UTF-8 cannot; or bytes that are not UTF-8
     return None if value.strip() else "empty"
+
+
+def check_names(setting: str, sources: Sequence[Source]) -> None:
+    """Refuse an empty list of sources, and sources that records could not tell apart.
+
+    Raises:
+        SettingError: There is no source, or two have the same name and configuration.
+    """
+    names = [(name_of(one.source), one.config) for one in sources]
+    if not names or len(set(names)) < len(names):
+        raise SettingError(
+            f"{setting} needs one or more sources of different names, got {[name for name, _ in names]}; rows and "
+            "records know a file by its name without its folder. Rename one."
+        )

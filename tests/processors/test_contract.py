@@ -26,6 +26,7 @@ STEPS = [
     processors.ExtractKeywords(),
     processors.ExtractSentence(),
     processors.ExtractWithModel(engine=ECHO),
+    processors.ExtractFragments((processors.KeepWhole(),)),
     processors.GenerateInstructions(engine=ECHO),
     processors.GuardCandidates(),
     processors.Decontaminate((Source(str(CONSTRAINTS)),)),
@@ -85,4 +86,8 @@ def test_the_cache_key_follows_settings_and_version_and_no_model(step, rows):
 
 
 def test_every_processor_is_covered():
-    assert {type(step).__name__ for step in STEPS} == set(processors.__all__) - {"Processor", "apply"}
+    assert {type(step).__name__ for step in STEPS} == set(processors.__all__) - {
+        "Processor",
+        "CorpusProcessor",
+        "apply",
+    }

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from davidgen_hf.corpus.build import STAGES
 from davidgen_hf.errors import RunFolderError
+from davidgen_hf.methods import BackTranslation
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import run_recipe
 from davidgen_hf.storage.shards import read_note, read_shards, shard_paths
 
 PAGE = 4096
 TO_DO = "cannot be written.*ake room or allow writing"
+
+STAGES = tuple(stage.name for stage in BackTranslation().stages())
 
 
 def mount(*options: str) -> None:

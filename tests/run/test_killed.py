@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from davidgen_hf.corpus.build import STAGES
+from davidgen_hf.methods import BackTranslation
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import run_recipe
 from davidgen_hf.storage.lock import LOCK
@@ -23,6 +23,8 @@ from davidgen_hf.storage.shards import read_note, read_shards, shard_paths
 SHARDS = 20
 ECHO = [f"corpus.{step}.engine.kind=echo" for step in ("limit", "generate", "score")]
 ASKED = [*ECHO, "corpus.generate.engine.model=echo", "corpus.guards.rules.language=en"]
+
+STAGES = tuple(stage.name for stage in BackTranslation().stages())
 
 
 def write_passages(path: Path, count: int) -> list[str]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from davidgen_hf.corpus.build import stages
 from davidgen_hf.errors import FolderBusyError, InputError, SettingError
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import describe_missing, run_part, run_recipe, steps_until
@@ -26,7 +25,7 @@ def recipe(tmp_path):
 
 def corpus_of(recipe, folder: Path) -> dict:
     run_recipe(recipe, folder, lambda _: None, steps=("corpus",))
-    return {stage: read_shards(folder / stage)[:] for stage in stages(recipe.corpus)}
+    return {stage: read_shards(folder / stage)[:] for stage in [one.name for one in recipe.corpus.stages()]}
 
 
 def test_parts_in_any_order_make_the_corpus_of_one_call(recipe, tmp_path):

@@ -89,7 +89,8 @@ def test_a_changed_recipe_is_refused_with_the_difference(make):
         ("corpus.guards.rules.max_words=30", {"guarded", "unique", "scored", "corpus"}),
         ("corpus.generate.n=2", {"candidates", "guarded", "unique", "scored", "corpus"}),
         ("corpus.limit.max_tokens=100", set(STAGES)),
-        ("corpus.generate.engine.concurrency=3", set(STAGES) - {"fragments"}),
+        ("corpus.generate.engine.revision=main", set(STAGES) - {"fragments"}),
+        ("corpus.generate.engine.concurrency=3", set()),
     ],
 )
 def test_restart_makes_anew_what_the_change_touches(make, change, anew):
@@ -134,7 +135,7 @@ def test_a_damaged_shard_is_named_and_made_anew_alone(make, stage, caplog):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     forget(run)
     make()
-    assert f"{stage}/00001.parquet is damaged; it is made anew" in caplog.text
+    assert f"{stage}/00001.parquet is damaged; it will be rebuilt" in caplog.text
     assert {name for name, time in times(run).items() if before[name] != time} == {f"{stage}/00001.parquet"}
     assert {name: read_shards(run / name)[:] for name in STAGES} == whole
 
@@ -144,7 +145,9 @@ def test_a_shard_made_of_something_else_is_never_used(make):
     forget(run)
     (run / "scored" / "00000.parquet").write_bytes((run / "scored" / "00001.parquet").read_bytes())
     before = times(run)
-    with pytest.raises(RunFolderError, match=r"scored/00000\.parquet was made of other settings, models or passages"):
+    with pytest.raises(
+        RunFolderError, match=r"scored/00000\.parquet was built from other settings, models or passages"
+    ):
         make()
     assert times(run) == before
     make(restart=True)

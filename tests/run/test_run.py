@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from davidgen_hf.corpus import build as corpus
 from davidgen_hf.errors import InputError, ModelError, RunFolderError
 from davidgen_hf.processors import SelectInstruction
 from davidgen_hf.recipe import load_recipe
@@ -95,7 +94,7 @@ def test_a_second_call_does_nothing_twice(asked, tmp_path):
 def test_what_is_missing_is_made_again_the_same(asked, tmp_path):
     out = tmp_path / "out"
     run(asked, out)
-    stages = corpus.stages(load_recipe("demo", asked).corpus)
+    stages = [stage.name for stage in load_recipe("demo", asked).corpus.stages()]
     whole = {stage: read_shards(out / stage)[:] for stage in stages}
     before = files_of(out)
     for stage in ("candidates", "scored", "corpus"):
@@ -176,7 +175,7 @@ def test_more_held_out_than_there_are_seeds(asked, tmp_path):
 
 
 def test_no_pair_at_all_is_an_error_that_says_why(asked, tmp_path):
-    with pytest.raises(RunFolderError, match=r"No pair came of 7 passages: .*'rejected\.[a-z_]+'"):
+    with pytest.raises(RunFolderError, match=r"7 passages gave no pair: .*'rejected\.[a-z_]+'"):
         run(
             [*asked, "corpus.passages.language=xx", "corpus.guards={rules: {min_language_confidence: 1.0e-9}}"],
             tmp_path / "out",

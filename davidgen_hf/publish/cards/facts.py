@@ -26,6 +26,7 @@ CITATION = """
 SILENT = {one.name for one in fields(EngineSettings) if not one.metadata.get("affects_rows", True)} | {
     "version",
     "shard_rows",
+    "method",
 }
 
 
@@ -37,7 +38,7 @@ def settings_of(record: dict) -> list[tuple[str, str]]:
     """
     recipe = parse_recipe(record["name"], record["recipe"])
     corpus = recipe.corpus.with_models(model_name(recipe.base_model), "the generator of this run")
-    stages = {one.name: getattr(corpus, one.name) for one in fields(corpus) if one.name != "shard_rows"}
+    stages = {one.name: getattr(corpus, one.name) for one in fields(corpus) if one.name not in SILENT}
     shown = {
         "seeds": {"seeds": asdict(recipe.seeds)},
         "generator": {"train the generator": recipe.generator},

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 
-from davidgen_hf.corpus.executors import ExecutorSettings, base, open_executor
+from davidgen_hf.corpus import executors
+from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.errors import ExecutorError, SettingError
 
 
@@ -47,7 +48,7 @@ def test_settings_out_of_range_are_named(settings, told):
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(base, "find_spec", lambda _: None)
+    monkeypatch.setattr(executors, "find_spec", lambda _: None)
     with pytest.raises(SettingError, match=r"pip install 'davidgen-hf\[ray\]'"):
         open_executor(ExecutorSettings("ray"))
 

@@ -11,12 +11,12 @@ import psutil
 import pytest
 from datasets import Dataset
 
-from davidgen_hf.corpus.build import build_corpus, stages
+from davidgen_hf.corpus.build import build_corpus
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import ExecutorError, ModelError
+from davidgen_hf.methods import BackTranslation
 from davidgen_hf.processors import GenerateInstructions, LimitPassages, ScoreCandidates
-from davidgen_hf.recipe import CorpusSettings
 from davidgen_hf.sources.passages import PassageSource, Skipped, read_passages
 from davidgen_hf.storage.shards import read_shards, shard_paths
 
@@ -41,7 +41,7 @@ def shards(*numbers: int):
 
 def test_a_killed_worker_leaves_no_trace_in_the_corpus(executor, tmp_path):
     echo = EngineSettings(kind="echo", model="echo")
-    settings = CorpusSettings(
+    settings = BackTranslation(
         passages=PassageSource(max_rows=200),
         limit=LimitPassages(echo),
         generate=GenerateInstructions(echo),
@@ -66,7 +66,7 @@ def test_a_killed_worker_leaves_no_trace_in_the_corpus(executor, tmp_path):
     killer.join(timeout=60)
     assert len(set(before) - executor.workers) == 1
     assert killed[0] not in [one.pid for one in workers()]
-    for stage in stages(settings):
+    for stage in [one.name for one in settings.stages()]:
         local, ray = tmp_path / "local" / stage, tmp_path / "ray" / stage
         assert [path.name for path in shard_paths(ray)] == [path.name for path in shard_paths(local)]
         assert read_shards(ray)[:] == read_shards(local)[:]

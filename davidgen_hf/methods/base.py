@@ -1,0 +1,88 @@
+"""What a method is: the settings of 3_corpus.yaml, and the stages that follow from them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Self
+
+from pydantic import Discriminator, Tag
+
+from davidgen_hf.engines import EngineSettings
+from davidgen_hf.engines.roles import engines_in, with_engines
+from davidgen_hf.errors import SettingError
+from davidgen_hf.processors.base import CorpusProcessor, Processor
+from davidgen_hf.sources.passages import PassageSource
+from davidgen_hf.sources.source import check_names
+
+# One source or a list, decided before either is read, so that an error refers to the form the user meant.
+ONE_OR_MORE = Discriminator(lambda given: "More" if isinstance(given, list | tuple) else "One")
+Passages = Annotated[
+    Annotated[PassageSource, Tag("One")] | Annotated[tuple[PassageSource, ...], Tag("More")],
+    ONE_OR_MORE,
+]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One folder of a run: processors that run in order on each shard.
+
+    Args:
+        name: Name of the stage and of its folder.
+        steps: What runs on a shard, in this order.
+        whole_corpus: Whether the stage needs every shard of the stage before it. Its one step is then a
+            ``CorpusProcessor``.
+    """
+
+    name: str
+    steps: tuple[Processor, ...] | tuple[CorpusProcessor]
+    whole_corpus: bool = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """Base of the methods: where passages come from, and how many rows a shard has.
+
+    The fields of a method are the keys of 3_corpus.yaml. A field that holds steps names the role of the models in them
+    with ``field(metadata={"role": ...})``; see ``engines.roles.engines_in``.
+
+    Args:
+        method: Name of the method, as the recipe gives it.
+        passages: One source or a tuple of them, read one after another, each up to its own ``max_rows``.
+        shard_rows: Passages per shard.
+
+    Raises:
+        SettingError: A value is out of range, or two sources have the same name.
+    """
+
+    method: str = "back_translation"
+    passages: Passages = field(default_factory=PassageSource)
+    shard_rows: int = 256
+
+    def __post_init__(self) -> None:
+        if self.shard_rows < 1:
+            raise SettingError(f"shard_rows must be at least 1, got {self.shard_rows}.")
+        check_names("passages", self.sources)
+
+    @property
+    def sources(self) -> tuple[PassageSource, ...]:
+        """The sources of the passages, one or more."""
+        return (self.passages,) if isinstance(self.passages, PassageSource) else self.passages
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the stages in order; the last one writes the columns of ``schema.PAIR``."""
+        raise NotImplementedError
+
+    def engines(self) -> Iterator[tuple[str, EngineSettings]]:
+        """Yield the engines of all steps with their roles."""
+        return engines_in(self)
+
+    def with_models(self, base_model: str, generator: str, base_revision: str | None = None) -> Self:
+        """Return these settings with the run's own models in the engines that name none."""
+
+        def fill(role: str, engine: EngineSettings) -> EngineSettings:
+            if engine.model:
+                return engine
+            if role == "generator":
+                return replace(engine, model=generator)
+            return replace(engine, model=base_model, revision=engine.revision or base_revision)
+
+        return with_engines(self, fill)

@@ -1,0 +1,35 @@
+"""What a step made of the rows it was given, counted for the record, cards and report of a run."""
+
+from collections import Counter
+from typing import Any
+
+from davidgen_hf.processors.base import Processor
+
+Columns = dict[str, list]
+TOKENS = "tokens."  # prefix of the counts that are not rows
+
+
+def count(step: Processor | Any, given: Columns, made: Columns) -> Counter:
+    """Return what a step reports with its ``counts(given, made)``, or the number of rows that it dropped.
+
+    Args:
+        step: A processor. ``counts`` is optional in one of a user's own.
+        given: The columns before the step.
+        made: The columns after it.
+    """
+    if hasattr(step, "counts"):
+        return step.counts(given, made)
+    dropped = n_rows(given) - n_rows(made)
+    return Counter({f"dropped.{type(step).__name__}": dropped}) if dropped > 0 else Counter()
+
+
+def count_candidates(columns: Columns) -> Counter:
+    """Return the number of candidates, of accepted ones, and of rejected ones by reason."""
+    reasons = Counter(one["reject_reason"] for candidates in columns["candidates"] for one in candidates)
+    rejected = {f"rejected.{reason}": number for reason, number in reasons.items() if reason is not None}
+    return Counter(candidates=reasons.total(), accepted=reasons[None], **rejected)
+
+
+def n_rows(columns: Columns) -> int:
+    """Return the number of rows of a batch."""
+    return len(next(iter(columns.values()), []))

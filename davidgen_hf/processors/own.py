@@ -1,0 +1,84 @@
+"""A user's own processor in a recipe: named as ``package.module:Class``, checked as strictly as ours."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Discriminator, Tag, TypeAdapter, ValidationError
+
+from davidgen_hf.errors import SettingError
+from davidgen_hf.processors.base import Processor
+
+CONTRACT = ("reads", "writes", "changes_row_count", "version", "__call__")
+
+
+def load_class(name: str) -> type:
+    """Import ``package.module:Class``.
+
+    Raises:
+        SettingError: There is no such module or class.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingError(
+            f"{name} cannot be imported: {error}. A step of your own is named package.module:Class. Install its "
+            "package in this environment, or set PYTHONPATH to its folder."
+        ) from error
+    if not isinstance(found, type):
+        raise SettingError(f"{name} is a {type(found).__name__}. A class is expected. Name one.")
+    return found
+
+
+def own_step(name: str, settings: Any) -> Processor:
+    """Return a user's processor with the settings that a recipe gives it.
+
+    Raises:
+        SettingError: The class cannot be imported, is not a processor, or does not take these settings.
+    """
+    found = load_class(name)
+    missing = [one for one in CONTRACT if not hasattr(found, one)]
+    if not is_dataclass(found) or missing:
+        raise SettingError(
+            f"{name} is not a processor: it {f'lacks {missing}' if missing else 'is not a dataclass'}. A processor is "
+            f"a frozen dataclass with {', '.join(CONTRACT)}. See docs/add_a_strategy.md."
+        )
+    try:
+        return TypeAdapter(found).validate_json(json.dumps(settings or {}), strict=True, extra="forbid")  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise SettingError(f"{name}: {'; '.join(describe(one) for one in error.errors())}") from error
+
+
+def describe(problem: Mapping[str, Any]) -> str:
+    """Return one of pydantic's errors as ``key: what is wrong with it``."""
+    key = ".".join(str(part) for part in problem["loc"] if not str(part)[:1].isupper())
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"{key}: unknown key"
+    if problem["type"] == "value_error":
+        return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
+    return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
+
+
+def _steps(named: Mapping[str, Any]) -> tuple[Processor, ...]:
+    return tuple(own_step(name, settings) for name, settings in named.items())
+
+
+def _one_step(named: Mapping[str, Mapping[str, Any]]) -> Processor:
+    steps = _steps(named["own"])
+    if len(steps) != 1:
+        raise SettingError(f"own names {len(steps)} steps. It takes the place of one step. Name one.")
+    return steps[0]
+
+
+# ``own: {package.module:Class: {settings}}`` next to shipped steps: it adds steps to them.
+OwnSteps = Annotated[dict[str, Any], AfterValidator(_steps)]
+# ``{own: {package.module:Class: {settings}}}`` instead of the settings of one shipped step: it takes its place.
+_Own = Annotated[dict[Literal["own"], dict[str, Any]], AfterValidator(_one_step), Tag("Own")]
+Shipped = TypeVar("Shipped")
+ShippedOrOwn = Annotated[
+    _Own | Annotated[Shipped, Tag("Shipped")],
+    Discriminator(lambda given: "Own" if isinstance(given, dict) and "own" in given else "Shipped"),
+]
