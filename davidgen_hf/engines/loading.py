@@ -4,37 +4,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from huggingface_hub.errors import HFValidationError
-from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
-from transformers.utils import cached_file, extract_commit_hash
 
+from davidgen_hf.engines.adapters import Adapter, find_adapter, merge
 from davidgen_hf.engines.base import EngineSettings
+from davidgen_hf.engines.opening import Configuration, explain_files, open_config, open_tokenizer, open_weights
 from davidgen_hf.errors import ModelError
 
 EMBEDDED = "embedded"
-_LOAD_ERRORS = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    ImportError,
-    SafetensorError,
-    HFValidationError,
-)
 # The capabilities that torch.cpu reports where bfloat16 products are native.
 _NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
 
@@ -50,81 +31,126 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class FoundModel:
-    """Where a language model lies: its folder or Hub id, its configuration, and its commit as in ``LoadedModel``."""
+    """A language model without its weights.
+
+    Args:
+        name: Its folder or Hub id.
+        config: Its configuration; that of the base model for an adapter.
+        commit: As in ``LoadedModel``.
+        adapter: The adapter if the name is one of an adapter, else ``None``.
+        files: What ``open_weights`` needs; of the base model for an adapter.
+    """
 
     name: str
     config: PreTrainedConfig
     commit: str | None
+    files: Configuration
+    adapter: Adapter | None = None
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Load the tokenizer; that of the adapter for an adapter.
+
+        Raises:
+            ModelError: There is none, or it does not work.
+        """
+        return self.adapter.tokenizer() if self.adapter else open_tokenizer(self.name, self.commit)
 
 
 def find_model(settings: EngineSettings) -> FoundModel:
-    """Find the language model that ``settings`` names, without its weights.
+    """Find the language model or adapter that ``settings`` names, without its weights.
 
     Raises:
-        ModelError: There is nothing under that name, or it is no language model.
+        ModelError: There is nothing under that name, or it is not a language model.
     """
     name = _resolve_name(settings.model)
-    try:
-        config_file = cached_file(name, "config.json", revision=settings.revision)
-        commit = None if Path(name).is_dir() else extract_commit_hash(config_file, None)
-        config = AutoConfig.from_pretrained(name, revision=commit)
-    except _LOAD_ERRORS as error:
+    adapter = find_adapter(name, settings.revision)
+    if adapter:
+        try:
+            base = find_model(replace(settings, model=adapter.base, revision=adapter.base_revision))
+        except ModelError as error:
+            raise ModelError(f"The base model of the adapter {name!r} cannot be used. {error}") from error
+        return FoundModel(name, base.config, adapter.commit, base.files, adapter)
+    found = open_config(name, settings.revision)
+    check_language_model(found.config, name)
+    return FoundModel(name, found.config, found.commit, found)
+
+
+def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model, of an adapter, or of a folder or repository that holds nothing else.
+
+    Raises:
+        ModelError: There is none, or it does not work.
+    """
+    resolved = _resolve_name(name)
+    adapter = find_adapter(resolved, revision)
+    return adapter.tokenizer() if adapter else open_tokenizer(resolved, revision)
+
+
+def require_whole(found: FoundModel, purpose: str) -> None:
+    """Refuse an adapter where a whole model is needed.
+
+    Raises:
+        ModelError: It is an adapter; ``purpose`` says what needs a whole model.
+    """
+    if found.adapter:
         raise ModelError(
-            f"No model configuration could be read from {name!r}: {_first_line(error)} Name a folder with "
-            "config.json, weights and tokenizer, or a Hub id that is cached or can be reached."
-        ) from error
-    check_language_model(config, name)
-    return FoundModel(name, config, commit)
+            f"{found.name!r} is an adapter of {found.adapter.base!r}, and {purpose} needs a whole model. Merge it "
+            "with `davidgen merge ADAPTER --output FOLDER`, and name that folder."
+        )
 
 
 def load_model(settings: EngineSettings) -> LoadedModel:
     """Load the causal or encoder-decoder language model that ``settings`` names, in evaluation mode.
 
-    A folder with a LoRA adapter is its base model with the adapter merged into it; the commit is the base's.
+    An adapter is its base model with the adapter merged into it, and its own tokenizer and end of text.
 
     Raises:
-        ModelError: There is nothing under that name, it is no language model, or its files are incomplete or broken.
+        ModelError: There is nothing under that name, it is not a language model, its files are incomplete or damaged,
+            or it computes NaN.
     """
-    if (Path(settings.model) / "adapter_config.json").is_file():
-        return _load_adapted(settings)
     found = find_model(settings)
-    name, config, commit = found.name, found.config, found.commit
     device = resolve_device(settings.device)
-    auto_class = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=commit)
-        model, report = auto_class.from_pretrained(
-            name, revision=commit, dtype=resolve_dtype(settings.dtype, device), output_loading_info=True
-        )
-    except _LOAD_ERRORS as error:
-        raise ModelError(
-            f"The model {name!r} could not be loaded: {_first_line(error)} Its weights (safetensors) and its "
-            "tokenizer must lie beside config.json; copy or download it again if they do."
-        ) from error
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise ModelError(
-            f"The weights of {name!r} lack {len(missing)} tensors, e.g. {missing[0]!r}, which would be random "
-            "numbers. Copy or download the checkpoint again, or name the one it was made from."
-        )
-    return LoadedModel(model.to(device).eval(), tokenizer, commit)
+    model, tokenizer = load_found(found, resolve_dtype(settings.dtype, device), device)
+    _try_out(found.name, model, tokenizer)
+    return LoadedModel(model, tokenizer, found.commit)
 
 
-def _load_adapted(settings: EngineSettings) -> LoadedModel:
-    from peft import PeftConfig, PeftModel
+def load_found(
+    found: FoundModel, dtype: torch.dtype | str, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the weights and tokenizer of a model, with its adapter merged into it.
 
-    try:
-        config = PeftConfig.from_pretrained(settings.model)
-        base = load_model(replace(settings, model=config.base_model_name_or_path, revision=config.revision))
-        model = PeftModel.from_pretrained(base.model, settings.model).merge_and_unload()
-    except ModelError as error:
-        raise ModelError(f"The base model of the adapter {settings.model!r} cannot be used. {error}") from error
-    except _LOAD_ERRORS as error:
-        raise ModelError(
-            f"The adapter {settings.model!r} could not be merged into its base model: {_first_line(error)} Train it "
-            "again, or name a folder with a whole model."
-        ) from error
-    return LoadedModel(model.eval(), base.tokenizer, base.commit)
+    Args:
+        found: The model.
+        dtype: Type of the weights; ``auto`` takes the checkpoint's.
+        device: Where to put them.
+
+    Raises:
+        ModelError: As ``load_model``.
+    """
+    if not found.adapter:
+        tokenizer = found.tokenizer()
+        return open_weights(found.name, found.files, dtype=dtype).to(device).eval(), tokenizer
+    adapter = found.adapter
+    base = find_model(EngineSettings(model=adapter.base, revision=adapter.base_revision))
+    model, _ = load_found(base, dtype, device)
+    tokenizer = adapter.tokenizer()
+    return merge(adapter, model, tokenizer), tokenizer
+
+
+@torch.inference_mode()
+def _try_out(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Run the model on a few tokens, since some damage shows only then.
+
+    Raises:
+        ModelError: It cannot be run, or computes NaN.
+    """
+    advice = "Its configuration, weights and tokenizer must belong together. Copy or download the model again."
+    with explain_files(f"The model {name!r} cannot be run", advice):
+        ids = torch.tensor([tokenizer("Name a river.").input_ids[:8]], device=model.device)
+        inputs = {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
+        if model(**inputs).logits.isnan().any():
+            raise ValueError("it computes NaN.")
 
 
 def check_language_model(config: PreTrainedConfig, name: str) -> None:
@@ -205,8 +231,3 @@ def _resolve_name(name: str) -> str:
         f"The model folder {name!r} {found}. Name a folder with config.json, weights and tokenizer, a Hub id, or "
         "'embedded'."
     )
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".") + "."

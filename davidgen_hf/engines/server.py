@@ -91,15 +91,12 @@ class ServerEngine:
 
     @cached_property
     def _tokens(self) -> Tokens:
-        from transformers import AutoTokenizer
-
         from davidgen_hf.engines.loading import find_model
 
         needed = "Counting tokens and scoring over a server need the model's tokenizer here: "
         try:
-            found = find_model(self.settings)
-            tokenizer = AutoTokenizer.from_pretrained(found.name, revision=found.commit)
-        except (ModelError, OSError, ValueError) as error:
+            tokenizer = find_model(self.settings).tokenizer()
+        except ModelError as error:
             raise ModelError(
                 f"{needed}set model to the Hub id or the folder of what {self.settings.base_url} serves "
                 f"({self._model!r}). {error}"

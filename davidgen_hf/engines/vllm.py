@@ -27,7 +27,7 @@ import os
 from functools import cached_property
 
 from davidgen_hf.engines.base import EngineSettings, Sampling, Score
-from davidgen_hf.engines.loading import find_model, model_limit
+from davidgen_hf.engines.loading import find_model, model_limit, require_whole
 from davidgen_hf.engines.tokens import TokenPair, Tokens
 from davidgen_hf.errors import ModelError
 
@@ -53,6 +53,7 @@ class VllmEngine:
     def __init__(self, settings: EngineSettings) -> None:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         found = find_model(settings)
+        require_whole(found, "vLLM")
         if found.config.is_encoder_decoder:
             raise ModelError(
                 f"{settings.model!r} is an encoder-decoder, and vLLM writes with decoder-only models. Set kind to "

@@ -156,14 +156,12 @@ def _hub_superni() -> list[dict]:
 
 
 def _token_counter(name: str) -> Callable[[list[str]], list[int]]:
-    from transformers import AutoTokenizer
+    from davidgen_hf.engines.loading import load_tokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"No tokenizer could be loaded from {name!r}: {error} Leave it out to count words."
-        ) from error
+        tokenizer = load_tokenizer(name)
+    except ModelError as error:
+        raise ModelError(f"{error} Leave the tokenizer out to count words.") from error
     return lambda texts: [len(ids) for ids in tokenizer(texts, add_special_tokens=False, verbose=False).input_ids]
 
 

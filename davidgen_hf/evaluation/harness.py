@@ -1,9 +1,9 @@
 """A model to scored answers, through the same lm-eval tasks that ``lm_eval run`` takes."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lm_eval import simple_evaluate
 from lm_eval.api.model import LM
@@ -12,11 +12,16 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import simple_parse_args_string
 
 from davidgen_hf.engines import EngineSettings
-from davidgen_hf.engines.loading import find_model, resolve_device
+from davidgen_hf.engines.loading import FoundModel, find_model, load_found, require_whole, resolve_device
+from davidgen_hf.engines.opening import explain_files
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.secrecy import refuse_secrets
 
 BACKENDS = ("hf", "vllm")
+_ADVICE = (
+    "Its files must fit together, and model_args and batch_size must be what lm-eval takes. Correct them, or name "
+    "another model."
+)
 # What names an instance in its document, by benchmark: SuperNI and LongForm, Vicuna.
 _ID_COLUMNS = ("id", "question_id")
 
@@ -82,20 +87,22 @@ def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict]:
         The model, and what is to be recorded of it: its commit and its number of parameters (``None`` with vLLM).
 
     Raises:
-        ModelError: There is no such model, or it does not write text.
+        ModelError: There is no such model, it does not write text, or its files are damaged.
+        SettingError: ``model_args`` would let code of the model's folder run.
     """
-    base, adapter = _without_adapter(model, settings.backend)
-    found = find_model(EngineSettings(model=base, revision=settings.revision))
-    arguments = {"pretrained": found.name, "dtype": settings.dtype} | adapter
-    if found.commit:
-        arguments["revision"] = found.commit
-    if settings.backend == "hf":
-        arguments["device"] = str(resolve_device(settings.device))
+    if settings.model_args.get("trust_remote_code"):
+        raise SettingError(
+            "model_args sets trust_remote_code, but davidgen_hf never runs code from a model's folder. Leave it out, "
+            "and name a model that transformers knows."
+        )
+    found = find_model(EngineSettings(model=model, revision=settings.revision))
+    arguments = _arguments(found, settings)
     try:
         model_class = get_model(settings.backend)
     except ImportError as error:
         raise ModelError(f"The backend {settings.backend} cannot be used here: {error}. Install it.") from error
-    lm = model_class(**arguments, batch_size=settings.batch_size, **settings.model_args)
+    with explain_files(f"The model {model!r} could not be loaded for lm-eval", _ADVICE):
+        lm = model_class(**arguments, batch_size=settings.batch_size, **settings.model_args)
     parameters = lm.get_model_info()["model_num_parameters"] if settings.backend == "hf" else None
     return lm, {"commit": found.commit, "parameters": parameters}
 
@@ -132,13 +139,20 @@ def answer_task(lm: LM, name: str, folder: Path, settings: HarnessSettings) -> l
     ]
 
 
-def _without_adapter(model: str, backend: str) -> tuple[str, dict[str, str]]:
-    """Return a LoRA adapter's base model and the argument that names the adapter, or just ``model``."""
-    config = Path(model) / "adapter_config.json"
-    if not config.is_file():
-        return model, {}
-    argument = {"hf": "peft", "vllm": "lora_local_path"}[backend]
-    return json.loads(config.read_text("utf-8"))["base_model_name_or_path"], {argument: model}
+def _arguments(found: FoundModel, settings: HarnessSettings) -> dict[str, Any]:
+    """Return lm-eval's arguments that name a model; with its ``hf`` an adapter is merged into its base model here."""
+    if settings.backend == "vllm":
+        require_whole(found, "vLLM")
+    if found.adapter:
+        model, tokenizer = load_found(found, settings.dtype, resolve_device(settings.device))
+        return {"pretrained": model, "tokenizer": tokenizer}
+    arguments = {"pretrained": found.name, "dtype": settings.dtype, "trust_remote_code": False}
+    if found.commit:
+        arguments["revision"] = found.commit
+    if settings.backend == "hf":
+        found.tokenizer()  # lm-eval would fail on a damaged one without saying which file
+        arguments["device"] = str(resolve_device(settings.device))
+    return arguments
 
 
 def task_manager(folder: Path) -> TaskManager:

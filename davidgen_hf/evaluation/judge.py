@@ -10,7 +10,6 @@ from davidgen_hf.engines.base import Engine, Sampling
 from davidgen_hf.errors import EvaluationError, ModelError
 from davidgen_hf.evaluation.reviews import ORDERS, Review, thoughts_are_open
 from davidgen_hf.prompts import render_follower
-from davidgen_hf.sources.embedded import EMBEDDED, model_folder
 
 ANSWER_SAMPLING = Sampling(max_new_tokens=1024)
 # Greedy, so that a review is the same whenever it is asked for.
@@ -112,15 +111,14 @@ def chat_renderer(name: str, revision: str | None = None) -> Callable[[str], str
     Raises:
         ModelError: There is no such tokenizer.
     """
-    from transformers import AutoTokenizer
-
+    from davidgen_hf.engines.loading import load_tokenizer
     from davidgen_hf.engines.tokens import chat_prompt
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model_folder() if name == EMBEDDED else name, revision=revision)
-    except (OSError, ValueError) as error:
+        tokenizer = load_tokenizer(name, revision)
+    except ModelError as error:
         raise ModelError(
-            f"No tokenizer could be loaded from {name!r}: {error} Name the one whose chat format the judge was "
+            f"No tokenizer could be loaded from {name!r}. {error} Name the one whose chat format the judge was "
             "trained on."
         ) from error
     if not tokenizer.chat_template:

@@ -14,7 +14,7 @@ from pathlib import Path
 from nltk.stem.porter import PorterStemmer
 from rouge_score import scoring, tokenize
 
-from davidgen_hf.errors import SettingError
+from davidgen_hf.errors import ModelError, SettingError
 
 # Where GPT-2's tokenizer is taken from: a Hub id, a folder, or a file of BPE ranks in tiktoken's format.
 GPT2_BPE_VARIABLE = "DAVIDGEN_GPT2_BPE"
@@ -74,11 +74,11 @@ def _gpt2(source: str) -> Callable[[str], list]:
     """Return the function that cuts a text into GPT-2's pieces, each without the spaces that begin it."""
     if source.endswith(".tiktoken"):
         return _tiktoken_pieces(source)
-    from transformers import AutoTokenizer
+    from davidgen_hf.engines.loading import load_tokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
+        tokenizer = load_tokenizer(source)
+    except ModelError as error:
         raise SettingError(_no_gpt2(source)) from error
     return lambda text: [piece.lstrip("Ġ") for piece in tokenizer.tokenize(text)]
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+from accelerate.utils import DistributedType
 from datasets import Dataset
 from transformers import (
-    AutoTokenizer,
     EarlyStoppingCallback,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
     TrainerCallback,
@@ -21,10 +23,11 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.utils import logging
-from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments
+from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, get_quantization_config
 
 from davidgen_hf.engines.base import EngineSettings
-from davidgen_hf.engines.loading import FoundModel, find_model
+from davidgen_hf.engines.loading import FoundModel, find_model, require_whole
+from davidgen_hf.engines.opening import open_config, open_tokenizer, open_weights
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.storage.digests import folder_digest, without_folders
 from davidgen_hf.storage.files import explain_refusals
@@ -78,9 +81,7 @@ class Job:
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Load the model's tokenizer."""
-        return AutoTokenizer.from_pretrained(
-            self.model_args.model_name_or_path, revision=self.model_args.model_revision, trust_remote_code=False
-        )
+        return open_tokenizer(self.model_args.model_name_or_path, self.model_args.model_revision)
 
     def length(self, setting: str) -> int | None:
         """Return how many tokens a row may have by a setting and the model's positions; ``None`` for any number.
@@ -91,6 +92,34 @@ class Job:
         named = setting in self.identity["recipe"]
         name = self.model_args.model_name_or_path
         return fit_length(setting, getattr(self.args, setting), named=named, config=self.config, model=name)
+
+
+def open_model(job: Job, **options: Any) -> PreTrainedModel:
+    """Load the model that a job trains, with the recipe's dtype, attention and quantization.
+
+    Args:
+        job: The training.
+        options: More arguments of ``from_pretrained``; a recipe's ``model_init_kwargs``.
+
+    Raises:
+        ModelError: Its files are absent, damaged or incomplete.
+    """
+    named, state = job.model_args, PartialState()
+    # As TRL: one process with a GPU places the model while it loads it; several each take it to their own device.
+    spread = state.device.type not in ("cpu", "mps") and state.distributed_type is DistributedType.NO
+    given = {
+        "dtype": named.dtype,
+        "attn_implementation": named.attn_implementation,
+        "quantization_config": get_quantization_config(named),
+        "device_map": "auto" if spread else None,
+    }
+    files = open_config(named.model_name_or_path, named.model_revision)
+    try:
+        return open_weights(named.model_name_or_path, files, **given | options)
+    except ModelError as error:
+        if isinstance(error.__cause__, ImportError):  # a setting needs a package; see explain_settings
+            raise error.__cause__ from None
+        raise
 
 
 def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
@@ -142,6 +171,7 @@ def _find_trainable(name: str | None, revision: str | None, encoder_decoder: boo
     if name is None:
         raise SettingError("The training recipe names no model. Set model_name_or_path to a folder or a Hub id.")
     found = find_model(EngineSettings(model=name, revision=revision))
+    require_whole(found, "training")
     if found.config.is_encoder_decoder != encoder_decoder:
         families = ("a causal language model", "recipes/sft.py"), ("an encoder-decoder", "recipes/sft_seq2seq.py")
         (needed, _), (is_one, script) = families[encoder_decoder], families[not encoder_decoder]

@@ -1,33 +1,40 @@
 """An adapter and its base model as one model, which needs no peft to be loaded."""
 
+import os
+import shutil
 from pathlib import Path
 
-from transformers import AutoTokenizer
-
 from davidgen_hf.engines.base import EngineSettings
-from davidgen_hf.engines.loading import load_model
+from davidgen_hf.engines.loading import find_model, load_found, resolve_device, resolve_dtype
 from davidgen_hf.errors import ModelError, RunFolderError
 
 
-def merge_adapter(adapter: Path, output_dir: Path, dtype: str = "float32") -> None:
+def merge_adapter(adapter: str | Path, output_dir: Path, dtype: str = "float32") -> None:
     """Merge a LoRA adapter into its base model, and save it with the adapter's tokenizer and chat template.
 
     Args:
-        adapter: Folder of a training with ``use_peft: true``.
-        output_dir: Folder for the whole model; it must not exist, or be empty.
+        adapter: Folder of a training with ``use_peft: true``, or Hub id of an adapter.
+        output_dir: Folder for the whole model; it must not exist, or be empty. It appears whole or not at all.
         dtype: Type of the merged weights: ``float32``, ``bfloat16`` or ``float16``.
 
     Raises:
-        ModelError: ``adapter`` is no adapter, or its base model cannot be loaded.
+        ModelError: ``adapter`` is not an adapter, or its base model cannot be loaded.
         RunFolderError: ``output_dir`` holds something already.
     """
-    if not (adapter / "adapter_config.json").is_file():
+    found = find_model(EngineSettings(model=str(adapter), dtype=dtype))
+    if not found.adapter:
         raise ModelError(
             f"{adapter} holds no adapter: there is no adapter_config.json. Name the folder of a training with "
-            "`use_peft: true`; a full training needs no merging."
+            "`use_peft: true`, or the Hub id of an adapter; a full training needs no merging."
         )
-    if output_dir.is_dir() and any(output_dir.iterdir()):
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise RunFolderError(f"{output_dir} is not empty. Name a new folder for the merged model.")
-    merged = load_model(EngineSettings(model=str(adapter), dtype=dtype, device="cpu"))
-    merged.model.save_pretrained(output_dir)
-    AutoTokenizer.from_pretrained(adapter).save_pretrained(output_dir)
+    device = resolve_device("cpu")
+    model, tokenizer = load_found(found, resolve_dtype(dtype, device), device)
+    draft = output_dir.with_name(f".{output_dir.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    model.save_pretrained(draft)
+    tokenizer.save_pretrained(draft)
+    if output_dir.exists():
+        output_dir.rmdir()
+    os.replace(draft, output_dir)

@@ -7,22 +7,19 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import get_peft_model
-from safetensors import SafetensorError
 from torch.nn import functional
 from transformers import (
-    AutoModelForSeq2SeqLM,
     DataCollatorForSeq2Seq,
     PreTrainedTokenizerBase,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
 )
-from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, get_peft_config, get_quantization_config
+from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, get_peft_config
 
-from davidgen_hf.errors import ModelError
 from davidgen_hf.training.checkpoints import WholeCheckpoints
 from davidgen_hf.training.config import StoppingArguments
 from davidgen_hf.training.failures import StopOnNonFiniteLoss
-from davidgen_hf.training.job import Job, carry_out, open_job
+from davidgen_hf.training.job import Job, carry_out, open_job, open_model
 from davidgen_hf.training.rows import PairIds, encode_rows
 from davidgen_hf.training.sampling import ResumableOrder
 from davidgen_hf.training.summary import TrainingSummary
@@ -96,21 +93,8 @@ def _make_trainer(
     job: Job, tokenizer: PreTrainedTokenizerBase, train_rows: Dataset, eval_rows: Dataset | None
 ) -> PairTrainer:
     """Load the model and set up its trainer, with an adapter or quantised where the recipe says so."""
-    model_args = job.model_args
-    try:
-        model = AutoModelForSeq2SeqLM.from_pretrained(
-            model_args.model_name_or_path,
-            revision=model_args.model_revision,
-            dtype=model_args.dtype,
-            attn_implementation=model_args.attn_implementation,
-            quantization_config=get_quantization_config(model_args),
-        )
-    except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"{model_args.model_name_or_path!r} cannot be loaded: {error} Its weights (safetensors) must lie beside "
-            "config.json; copy or download it again if they do."
-        ) from error
-    adapter = get_peft_config(model_args)
+    model = open_model(job, device_map=None)
+    adapter = get_peft_config(job.model_args)
     if adapter:
         adapter.task_type = "SEQ_2_SEQ_LM"
         model = get_peft_model(model, adapter)

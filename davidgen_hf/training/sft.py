@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
-from trl import get_peft_config, get_quantization_config
+from trl import get_peft_config
 
-from davidgen_hf.errors import ModelError
 from davidgen_hf.training.chat_template import are_follower_prompts, follower_template
 from davidgen_hf.training.config import SECTIONS
-from davidgen_hf.training.job import Job, carry_out, open_job
+from davidgen_hf.training.job import Job, carry_out, open_job, open_model
 from davidgen_hf.training.preflight import check_chat_template
 from davidgen_hf.training.rows import JoinIds, encode_rows
 from davidgen_hf.training.summary import TrainingSummary
@@ -69,25 +67,15 @@ def train(  # noqa: PLR0913 - one keyword a choice of the caller
 def _make_trainer(
     job: Job, tokenizer: PreTrainedTokenizerBase, train_rows: Dataset, eval_rows: Dataset | None
 ) -> CompletionTrainer:
-    """Load the model and set up its trainer, with an adapter or quantised where the recipe says so."""
-    args, model_args = job.args, job.model_args
-    args.model_init_kwargs = {
-        "revision": model_args.model_revision,
-        "attn_implementation": model_args.attn_implementation,
-        "dtype": model_args.dtype,
-    } | (args.model_init_kwargs or {})
-    try:
-        return CompletionTrainer(
-            model=model_args.model_name_or_path,
-            args=args,
-            train_dataset=train_rows,
-            eval_dataset=eval_rows,
-            processing_class=tokenizer,
-            quantization_config=get_quantization_config(model_args),
-            peft_config=get_peft_config(model_args),
-        )
-    except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"{model_args.model_name_or_path!r} cannot be loaded: {error} Its weights (safetensors) must lie beside "
-            "config.json; copy or download it again if they do."
-        ) from error
+    """Load the model and set up its trainer, with an adapter or quantized where the recipe says so."""
+    args = job.args
+    model = open_model(job, **(args.model_init_kwargs or {}))
+    args.model_init_kwargs = None
+    return CompletionTrainer(
+        model=model,
+        args=args,
+        train_dataset=train_rows,
+        eval_dataset=eval_rows,
+        processing_class=tokenizer,
+        peft_config=get_peft_config(job.model_args),
+    )
