@@ -33,6 +33,7 @@ _INCOMPLETE = (
     "Its weights (safetensors) and its tokenizer must be next to config.json. Copy or download the model again if "
     "they are."
 )
+_SHOWN = 240  # characters of what a library says
 # A tied embedding is stored once and counted once; what else may be described and not stored is far below this.
 _DESCRIBED_PER_STORED = 2
 _SIZES = (
@@ -80,7 +81,7 @@ def explain_files(found: str, advice: str) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise  # the user, or the end of the process
-        raise ModelError(f"{found}: {_first_line(error)} {advice}") from error
+        raise ModelError(f"{found}: {_words_of(error)} {advice}") from error
 
 
 def open_config(name: str, revision: str | None = None) -> Configuration:
@@ -211,9 +212,9 @@ def _too_large(name: str, described: str, stored: str) -> ModelError:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def _words_of(error: BaseException) -> str:
     text = describe(error) if isinstance(error, ValidationError) else str(error).strip() or type(error).__name__
     if "trust_remote_code" in text:
         return "it needs Python code of its own, which davidgen_hf does not run."
-    line = next(one for one in text.splitlines() if one.strip())
-    return line[:400].rstrip(".:") + "."
+    text = " ".join(text.split())
+    return (text if len(text) <= _SHOWN else text[:_SHOWN] + "…").rstrip(".:") + "."
