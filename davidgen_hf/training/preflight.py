@@ -13,7 +13,6 @@ from jinja2 import TemplateError, TemplateSyntaxError
 from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 from transformers import (
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
@@ -23,6 +22,7 @@ from transformers.utils import logging
 from trl import SFTConfig
 
 from davidgen_hf.engines.loading import model_limit
+from davidgen_hf.engines.opening import open_tokenizer
 from davidgen_hf.errors import ModelError, RunFolderError, SettingError, TrainingError
 
 logger = logging.get_logger(__name__)
@@ -88,8 +88,8 @@ def check_chat_template(args: SFTConfig, tokenizer: PreTrainedTokenizerBase) -> 
             pass  # one that refuses this conversation, as those that need a system message do
         return
     try:
-        source = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        source = open_tokenizer(str(path))
+    except ModelError as error:
         raise SettingError(
             f"chat_template_path {path!r} cannot be read as a tokenizer: {error} Name a .jinja file, or a folder or "
             "Hub id with a tokenizer."
