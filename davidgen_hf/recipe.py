@@ -1,6 +1,7 @@
 """A folder of numbered YAML files to settings: nothing unknown gets through, and all faults are shown at once."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import pairwise
@@ -20,7 +21,9 @@ from davidgen_hf.provenance import ProvenanceRules
 from davidgen_hf.secrecy import refuse_secrets
 from davidgen_hf.sources.seeds import SeedSource
 from davidgen_hf.sources.source import check_names
-from davidgen_hf.training import check_config, read_config
+from davidgen_hf.storage.validation import brief
+from davidgen_hf.storage.yaml_files import MAX_DEPTH, parse_yaml, read_config
+from davidgen_hf.training import check_config
 
 Seeds = Annotated[
     Annotated[SeedSource, Tag("One")] | Annotated[tuple[SeedSource, ...], Tag("More")],
@@ -169,42 +172,50 @@ def shipped_recipes() -> list[str]:
 
 def _find(folder: str | Path) -> Path:
     for path in (Path(folder), Path(str(files("davidgen_hf.recipes") / str(folder)))):
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike Path.is_dir, also for names that are too long to exist
             needed = [name for section, name in FILES.items() if section not in OPTIONAL]
             missing = [name for name in needed if not (path / name).is_file()]
             if missing:
                 raise InputError(f"{path} is no recipe: it lacks {missing}. A recipe holds {needed}.")
             return path
     raise InputError(
-        f"There is no recipe folder {str(folder)!r}. Give the path of one, or the name of one that comes with the "
-        f"package: {shipped_recipes()}."
+        f"There is no recipe folder {brief(str(folder))}. Give the path of one, or the name of one that comes with "
+        f"the package: {shipped_recipes()}."
     )
 
 
 def _override(text: dict[str, dict], override: str) -> None:
+    """Put the value of ``section.key=value`` in its place.
+
+    Raises:
+        SettingError: It has another form, its value is not YAML, or a list is not indexed by a number it has.
+    """
     name, equals, value = override.partition("=")
     section, *keys = name.split(".")
-    if not equals or section not in FILES or not keys:
+    if not equals or section not in FILES or not keys or not all(keys) or len(keys) > MAX_DEPTH:
         raise SettingError(
-            f"{override!r} is no override. Write section.key=value, where the section is one of {list(FILES)}."
+            f"{brief(override)} is not an override. An override is section.key=value, where the section is one of "
+            f"{list(FILES)}. Write it in this form."
         )
-    place = text.setdefault(section, {})
+    place: Any = text.setdefault(section, {})
     for key, following in pairwise(keys):
-        found = place[int(key)] if isinstance(place, list) else place.get(key)
-        if isinstance(found, list) and following != "source":  # another source takes the place of a whole list
-            _check_number(following, found, override)
-        elif not isinstance(found, dict):
-            found = place[key] = {}
+        found = place[_number(key, place, override)] if isinstance(place, list) else place.get(key)
+        # Another source takes the place of a whole list of them.
+        if not isinstance(found, dict) and not (isinstance(found, list) and following != "source"):
+            found = {}
+            place[_number(key, place, override) if isinstance(place, list) else key] = found
         place = found
-    place[int(keys[-1]) if isinstance(place, list) else keys[-1]] = yaml.safe_load(value)
+    last = _number(keys[-1], place, override) if isinstance(place, list) else keys[-1]
+    place[last] = parse_yaml(value, f"The value of {brief(name)}")
 
 
-def _check_number(key: str, found: list, override: str) -> None:
-    if not key.isdecimal() or int(key) >= len(found):
+def _number(key: str, found: list, override: str) -> int:
+    if not (key.isascii() and key.isdecimal() and len(key) <= len(str(len(found))) and int(key) < len(found)):
         raise SettingError(
-            f"{override!r}: there is a list of {len(found)} there. Say which is meant with a number from 0 to "
-            f"{len(found) - 1} in place of {key!r}, and go on from there."
+            f"{brief(override)}: there is a list of {len(found)} there. Say which is meant with a number from 0 to "
+            f"{len(found) - 1} in place of {brief(key)}, and go on from there."
         )
+    return int(key)
 
 
 def _build(section: str, values: dict, name: str) -> Any:
@@ -215,7 +226,11 @@ def _build(section: str, values: dict, name: str) -> Any:
     settings = _method(values, name) if section == "corpus" else SETTINGS[section]
     try:
         # From JSON, so that strictness lets a list be a tuple and 1 a float, and nothing else be what it is not.
-        return TypeAdapter(settings).validate_json(json.dumps(values, default=str), strict=True, extra="forbid")
+        content = json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:  # a recipe that was not read from YAML
+        raise SettingError(f"{name}: {error}. A recipe holds what YAML can. Correct the values.") from error
+    try:
+        return TypeAdapter(settings).validate_json(content, strict=True, extra="forbid")
     except ValidationError as error:
         problems = [describe(one) for one in error.errors() if one["loc"][-1:] != ("literal['none']",)]
         raise SettingError(f"{name}: {len(problems)} problem(s).\n  " + "\n  ".join(problems)) from error

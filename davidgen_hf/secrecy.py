@@ -1,22 +1,61 @@
-"""Tokens and passwords: recognised where they come in, so that none is ever written down."""
+"""Tokens and passwords: recognized where they come in, so that none is ever written down."""
 
+import json
 import os
 import re
+from urllib.parse import quote
 
 from davidgen_hf.errors import SettingError
 
 HIDDEN = "[hidden]"
-# Tokens of the Hub and of common servers, and what stands before the @ of an address.
-_SECRET = re.compile(r"\b(?:hf|api_org|sk|ghp|glpat)[_-][A-Za-z0-9_-]{6,}|(?<=://)[^\s/@]+(?=@)")
-_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "DAVIDGEN_API_KEY")
+# Tokens by their real form and length, so that files such as hf_articles.jsonl and sk-wikipedia.jsonl are none.
+_TOKENS = (
+    r"(?:hf|api_org)_[A-Za-z0-9]{30,}",
+    r"sk-(?=[A-Za-z]*[0-9])[A-Za-z0-9]{32,}",
+    r"sk-(?:proj|svcacct|admin|None|ant|or|lf)-[A-Za-z0-9_-]{32,}",
+    r"gh[oprsu]_[A-Za-z0-9]{36,}",
+    r"github_pat_[A-Za-z0-9_]{50,}",
+    r"glpat-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}",
+    r"gsk_[A-Za-z0-9]{48,}",
+    r"nvapi-[A-Za-z0-9_-]{60,}",
+    r"AIza[A-Za-z0-9_-]{35}",
+    r"(?:AKIA|ASIA)[A-Z0-9]{16}",
+    r"xox[abeprs]-(?=[A-Za-z-]*[0-9])[A-Za-z0-9-]{20,}",
+    r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+)
+_TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_TOKENS)})")
+# Between :// and @ of an address: a password with any character but white space, or a user without one. A port
+# and a path that holds an @ are neither.
+_USER = re.compile(r"(?<=://)(?:[^\s/@:]*:(?!\d+(?:/|$))[^\s@]+|[^\s/@:]+)(?=@)")
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
+_BREAK = re.compile(r"(?:\s|\\[nrt])+")
+KEY_VARIABLE = "DAVIDGEN_API_KEY"
+_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", KEY_VARIABLE)
+_SHORTEST = 4  # of a token or a part of it that is replaced; shorter ones are found in ordinary words
+
+
+def api_key() -> str:
+    """Return the key of a server from the environment, without white space around it; empty if there is none.
+
+    Raises:
+        SettingError: It holds what no header can carry.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise SettingError(
+            f"{KEY_VARIABLE} holds a line break or a character outside ASCII. A key is one line of ASCII characters. "
+            "Set the variable again, from the key that the server gave you."
+        )
+    return key
 
 
 def hide(text: str) -> str:
     """Return the text with every token and password in it replaced."""
-    for name in _VARIABLES:
-        if len(value := os.environ.get(name, "")) >= 4:
-            text = text.replace(value, HIDDEN)
-    return _SECRET.sub(HIDDEN, text)
+    for secret in _from_environment():
+        text = text.replace(secret, HIDDEN)
+    for pattern in (_PRIVATE_KEY, _USER, _TOKEN):
+        text = pattern.sub(HIDDEN, text)
+    return text
 
 
 def refuse_secrets(values: object, name: str) -> None:
@@ -31,12 +70,39 @@ def refuse_secrets(values: object, name: str) -> None:
     """
     if isinstance(values, dict):
         for key, value in values.items():
-            refuse_secrets(value, f"{name}.{hide(str(key))}")
+            if _is_secret(str(key)):
+                _refuse(f"A key of {name}")
+            refuse_secrets(value, f"{name}.{key}")
     elif isinstance(values, list | tuple):
         for number, value in enumerate(values):
             refuse_secrets(value, f"{name}.{number}")
-    elif isinstance(values, str) and hide(values) != values:
-        raise SettingError(
-            f"{name} holds a token or password. Settings are recorded and published, so none may stand in them. Take "
-            "it out: the Hub's token is read from HF_TOKEN or `hf auth login`, a server's key from DAVIDGEN_API_KEY."
-        )
+    elif isinstance(values, str) and _is_secret(values):
+        _refuse(name)
+
+
+def _is_secret(text: str) -> bool:
+    """Whether a text holds a secret, also one that line breaks divide."""
+    return any(hide(form) != form for form in (text, _BREAK.sub("", text)))
+
+
+def _refuse(name: str) -> None:
+    raise SettingError(
+        f"{name} holds a token or password. Settings are recorded and published, so they must not contain any. Remove "
+        f"it: the Hub's token is read from HF_TOKEN or `hf auth login`, a server's key from {KEY_VARIABLE}."
+    )
+
+
+def _from_environment() -> list[str]:
+    """Return the secrets of the environment as they may appear in a text, whole or line by line, longest first."""
+    found = set()
+    for name in _VARIABLES:
+        secret = os.environ.get(name, "").strip()
+        for part in {secret, *secret.splitlines()}:
+            forms = {
+                part,
+                quote(part),
+                quote(part, safe=""),
+                *(write(part)[1:-1] for write in (repr, ascii, json.dumps)),
+            }
+            found.update(form for form in forms if len(form) >= _SHORTEST)
+    return sorted(found, key=len, reverse=True)

@@ -103,7 +103,7 @@ def test_a_selection_needs_its_scores():
 
 @pytest.mark.parametrize("override", ["corpus.generate.n", "korpus.n=1", "corpus=1", "=1"])
 def test_what_is_no_override(override):
-    with pytest.raises(SettingError, match=r"is no override\. Write section\.key=value, where the section is one of"):
+    with pytest.raises(SettingError, match=r"is not an override\. An override is section\.key=value, where the section is one of"):
         load_recipe("demo", [override])
 
 
@@ -129,7 +129,11 @@ def test_a_folder_without_all_files(folder):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"a: [1", "is no valid YAML"), (b"- a\n", "its top level is a list"), (b"a: \xff", "cannot be read")],
+    [
+        (b"a: [1", "line 1, column 6: expected ',' or ']'"),
+        (b"- a\n", "its top level is a list"),
+        (b"a: \xff", "cannot be read"),
+    ],
 )
 def test_a_broken_file(folder, content, message):
     (folder / FILES["seeds"]).write_bytes(content)

@@ -1,7 +1,6 @@
 """Requests to one OpenAI-compatible server: bounded, timed, retried, and answered for each by JSON or a reason."""
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -12,11 +11,11 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, InvalidHeader, MaxRetryError, NewConnectionError
 
 from davidgen_hf.errors import ModelError
+from davidgen_hf.secrecy import KEY_VARIABLE, api_key
 
 logger = logging.getLogger(__name__)
 Key, Value = TypeVar("Key", bound=Hashable), TypeVar("Value")
 
-KEY_VARIABLE = "DAVIDGEN_API_KEY"
 CONNECT_SECONDS = 10.0
 # A server that is loading, full or restarting says one of these; 529 is "overloaded".
 RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504, 529)
@@ -58,7 +57,7 @@ class JsonServer:
 
     def __init__(self, base_url: str, concurrency: int, timeout_seconds: float) -> None:
         self.base_url, self.concurrency = base_url.rstrip("/"), concurrency
-        self._key = os.environ.get(KEY_VARIABLE, "").strip()
+        self._key = api_key()
         self._pool = urllib3.PoolManager(
             maxsize=concurrency,
             block=True,

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Discriminator, Tag, TypeAdapter, Validation
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Processor
+from davidgen_hf.storage.validation import brief
 
 CONTRACT = ("reads", "writes", "changes_row_count", "version", "__call__")
 
@@ -23,7 +24,7 @@ def load_class(name: str) -> type:
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise SettingError(
             f"{name} cannot be imported: {error}. A step of your own is named package.module:Class. Install its "
             "package in this environment, or set PYTHONPATH to its folder."
@@ -54,12 +55,16 @@ def own_step(name: str, settings: Any) -> Processor:
 
 def describe(problem: Mapping[str, Any]) -> str:
     """Return one of pydantic's errors as ``key: what is wrong with it``."""
-    key = ".".join(str(part) for part in problem["loc"] if not str(part)[:1].isupper())
-    if problem["type"] == "unexpected_keyword_argument":
+    *parents, last = problem["loc"] or ("",)
+    # Names of types, which pydantic puts between the keys, start with a capital; a user's unknown key may too.
+    is_unknown = problem["type"] == "unexpected_keyword_argument"
+    keys = [str(part) for part in parents if not str(part)[:1].isupper()]
+    key = ".".join([*keys, str(last)] if is_unknown or not str(last)[:1].isupper() else keys)
+    if is_unknown:
         return f"{key}: unknown key"
     if problem["type"] == "value_error":
         return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
-    return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
+    return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}, got {brief(problem['input'])}"
 
 
 def _steps(named: Mapping[str, Any]) -> tuple[Processor, ...]:

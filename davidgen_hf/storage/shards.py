@@ -17,8 +17,10 @@ from datasets.fingerprint import generate_random_fingerprint
 
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.storage.files import sync_folder
+from davidgen_hf.storage.validation import brief
 
 METADATA_KEY = b"davidgen"
+MAX_PARTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,13 @@ class Part:
             SettingError: It is something else.
         """
         index, _, count = text.partition("/")
-        if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise SettingError(f"--shard must be i/n with i from 0 to n - 1, such as 0/4 or 3/4, got {text!r}.")
-        return cls(int(index), int(count))
+        numbers = [int(one) for one in (index, count) if one.isascii() and one.isdecimal() and len(one) <= 6]
+        if len(numbers) != 2 or not numbers[0] < numbers[1] <= MAX_PARTS:
+            raise SettingError(
+                f"--shard is {brief(text)}. It must be i/n with i from 0 to n - 1 and n up to {MAX_PARTS:,}. Pass a "
+                "part such as 0/4 or 3/4."
+            )
+        return cls(*numbers)
 
     def __contains__(self, number: int) -> bool:
         return number % self.count == self.index

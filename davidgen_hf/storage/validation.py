@@ -2,7 +2,7 @@
 
 from codecs import BOM_UTF8
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError
 
@@ -76,16 +76,19 @@ def describe(found: ValidationError) -> str:
     for problem in problems[:_SHOWN_PROBLEMS]:
         name = ".".join(map(str, problem["loc"]))
         text = problem["msg"].removeprefix("Value error, ").rstrip(".")
-        value = "" if problem["type"] in ("missing", "json_invalid", "value_error") else f", got {_short(problem)}"
+        value = (
+            "" if problem["type"] in ("missing", "json_invalid", "value_error") else f", got {brief(problem['input'])}"
+        )
         texts.append(f"{name}: {text}{value}" if name else f"{text}{value}")
     rest = len(problems) - _SHOWN_PROBLEMS
     return "; ".join(texts) + (f"; and {rest} more" if rest > 0 else "")
 
 
-def _short(problem: Any) -> str:
+def brief(value: object) -> str:
+    """Return a value as an error shows it: its beginning, as ``repr`` writes it, without half surrogate pairs."""
     try:
-        text = repr(problem["input"])
+        text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits; a value nested thousands deep
-        text = type(problem["input"]).__name__
+        text = type(value).__name__
     text = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
     return text.encode("utf-8", "backslashreplace").decode()

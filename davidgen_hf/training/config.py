@@ -9,13 +9,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from annotated_types import Ge, Gt, Interval
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import PydanticCustomError
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig
 
-from davidgen_hf.errors import InputError, SettingError
+from davidgen_hf.errors import SettingError
 from davidgen_hf.secrecy import refuse_secrets
 
 
@@ -62,24 +61,6 @@ RENAMED = {
     "torch_dtype": "dtype",
     "tokenizer_name_or_path": "model_name_or_path, whose tokenizer is used",
 }
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds, unchecked; an empty file holds an empty one.
-
-    Raises:
-        InputError: The file is absent or no UTF-8 text.
-        SettingError: The file is no YAML, or its top level is no mapping.
-    """
-    try:
-        values = yaml.safe_load(path.read_text("utf-8")) or {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a recipe: {error}. Name a YAML file.") from error
-    except yaml.YAMLError as error:
-        raise SettingError(f"{path} is no valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise SettingError(f"{path} must hold `key: value` lines, but its top level is a {type(values).__name__}.")
-    return values
 
 
 def check_config(values: dict[str, Any], name: str, sections: Iterable[type] = SECTIONS) -> dict[str, Any]:

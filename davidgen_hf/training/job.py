@@ -31,10 +31,11 @@ from davidgen_hf.engines.opening import open_config, open_tokenizer, open_weight
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.storage.digests import folder_digest, without_folders
 from davidgen_hf.storage.files import explain_refusals
+from davidgen_hf.storage.yaml_files import read_config
 from davidgen_hf.training.arguments import Batch, make_arguments
 from davidgen_hf.training.card import write_card
 from davidgen_hf.training.checkpoints import choose_checkpoint
-from davidgen_hf.training.config import check_config, read_config
+from davidgen_hf.training.config import check_config
 from davidgen_hf.training.curve import draw_losses
 from davidgen_hf.training.failures import explain_out_of_memory, explain_settings
 from davidgen_hf.training.preflight import check_ready, fit_length, leave_no_empty_folder, save_trained

@@ -17,7 +17,8 @@ from trl.scripts.utils import DatasetConfig
 from davidgen_hf.commandline import run_command_line
 from davidgen_hf.errors import InputError, MissingColumnsError, SettingError
 from davidgen_hf.schema import TRAINING
-from davidgen_hf.training.config import SECTIONS, check_config, read_config
+from davidgen_hf.storage.yaml_files import read_config
+from davidgen_hf.training.config import SECTIONS, check_config
 from davidgen_hf.training.failures import explain_settings
 from davidgen_hf.training.judging import judge_training, tell_training
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS

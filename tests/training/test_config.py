@@ -1,7 +1,8 @@
 import pytest
 
 from davidgen_hf.errors import InputError, SettingError
-from davidgen_hf.training.config import check_config, read_config
+from davidgen_hf.storage.yaml_files import read_config
+from davidgen_hf.training.config import check_config
 
 
 def test_values_come_back_in_the_types_of_their_fields():
@@ -42,11 +43,13 @@ def test_a_wrong_value_is_named_with_what_it_should_be(key, value, text):
 
 
 def test_a_config_that_is_absent_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"absent\.yaml cannot be read as a recipe"):
+    with pytest.raises(InputError, match=r"absent\.yaml cannot be read as YAML"):
         read_config(tmp_path / "absent.yaml")
 
 
-@pytest.mark.parametrize(("text", "message"), [("a: [1", "no valid YAML"), ("- a\n- b", "its top level is a list")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [1", "line 1, column 6: expected ',' or ']'"), ("- a\n- b", "its top level is a list")]
+)
 def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, message):
     path = tmp_path / "x.yaml"
     path.write_text(text)
