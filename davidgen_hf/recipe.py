@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Tag, TypeAdapter, ValidationError
 
-from davidgen_hf.engines import EngineSettings
+from davidgen_hf.engines import EngineSettings, Sampling
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.methods import METHODS, Method, Stage
 from davidgen_hf.methods.base import ONE_OR_MORE
@@ -56,6 +56,9 @@ class EvaluationSettings:
 
     engine: EngineSettings = field(default_factory=EngineSettings)
     max_new_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        Sampling(max_new_tokens=self.max_new_tokens)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,9 @@ def test_a_selection_needs_its_scores():
 
 @pytest.mark.parametrize("override", ["corpus.generate.n", "korpus.n=1", "corpus=1", "=1"])
 def test_what_is_no_override(override):
-    with pytest.raises(SettingError, match=r"is not an override\. An override is section\.key=value, where the section is one of"):
+    with pytest.raises(
+        SettingError, match=r"is not an override\. An override is section\.key=value, where the section is one of"
+    ):
         load_recipe("demo", [override])
 
 

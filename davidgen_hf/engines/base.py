@@ -66,8 +66,11 @@ class EngineSettings:
                     f"max_length must be at least 2 tokens, got {self.max_length}",
                 ),
                 (not 0 < self.memory_share < 1, f"memory_share must be in (0, 1), got {self.memory_share}"),
-                (self.concurrency < 1, f"concurrency must be at least 1, got {self.concurrency}"),
-                (self.timeout_seconds <= 0, f"timeout_seconds must be above 0, got {self.timeout_seconds}"),
+                (not 1 <= self.concurrency <= 10_000, f"concurrency must be 1 to 10,000, got {self.concurrency}"),
+                (
+                    not 0 < self.timeout_seconds <= 1_000_000,
+                    f"timeout_seconds must be above 0 and at most 1,000,000, got {self.timeout_seconds}",
+                ),
                 (
                     self.kind == "server" and not self.base_url,
                     "kind 'server' needs base_url, e.g. http://127.0.0.1:8000/v1",
@@ -113,8 +116,14 @@ class Sampling:
         problems = [
             message
             for broken, message in (
-                (self.max_new_tokens < 1, f"max_new_tokens must be at least 1, got {self.max_new_tokens}"),
-                (self.temperature < 0, f"temperature must be at least 0, got {self.temperature}"),
+                (
+                    not 1 <= self.max_new_tokens <= 100_000,
+                    f"max_new_tokens must be 1 to 100,000, got {self.max_new_tokens}",
+                ),
+                (
+                    not 0 <= self.temperature < math.inf,
+                    f"temperature must be at least 0 and finite, got {self.temperature}",
+                ),
                 (not 0 < self.top_p <= 1, f"top_p must be in (0, 1], got {self.top_p}"),
                 (self.top_k < 0, f"top_k must be at least 0, got {self.top_k}"),
             )

@@ -13,6 +13,8 @@ from davidgen_hf.processors.base import CorpusProcessor, Processor
 from davidgen_hf.sources.passages import PassageSource
 from davidgen_hf.sources.source import check_names
 
+MAX_SHARD_ROWS = 1_000_000  # a shard is in memory as a whole
+
 # One source or a list, decided before either is read, so that an error refers to the form the user meant.
 ONE_OR_MORE = Discriminator(lambda given: "More" if isinstance(given, list | tuple) else "One")
 Passages = Annotated[
@@ -58,8 +60,8 @@ class Method:
     shard_rows: int = 256
 
     def __post_init__(self) -> None:
-        if self.shard_rows < 1:
-            raise SettingError(f"shard_rows must be at least 1, got {self.shard_rows}.")
+        if not 1 <= self.shard_rows <= MAX_SHARD_ROWS:
+            raise SettingError(f"shard_rows must be 1 to {MAX_SHARD_ROWS:,}, got {self.shard_rows}.")
         check_names("passages", self.sources)
 
     @property

@@ -12,6 +12,8 @@ from davidgen_hf.processors.counting import TOKENS, count_candidates
 from davidgen_hf.processors.reverse import check_styles
 from davidgen_hf.schema import CANDIDATES, empty_candidate
 
+MAX_CANDIDATES = 10_000  # of a fragment
+
 
 @dataclass(frozen=True)
 class GenerateInstructions:
@@ -43,8 +45,8 @@ class GenerateInstructions:
 
     def __post_init__(self) -> None:
         check_styles(self.styles)
-        if self.n < 1:
-            raise SettingError(f"n must be at least 1, got {self.n}.")
+        if not 1 <= self.n <= MAX_CANDIDATES:
+            raise SettingError(f"n must be 1 to {MAX_CANDIDATES:,}, got {self.n}.")
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         engine = load_engine(self.engine)

@@ -56,7 +56,7 @@ class SelectInstruction:
     version: int = 2
 
     def __post_init__(self) -> None:
-        if self.min_margin < 0:
+        if not 0 <= self.min_margin < math.inf:
             raise SettingError(f"min_margin must be at least 0, got {self.min_margin}.")
         if self.mask_copied_words is not None and self.mask_copied_words < 1:
             raise SettingError(f"mask_copied_words must be at least 1, got {self.mask_copied_words}.")

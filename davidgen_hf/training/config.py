@@ -33,9 +33,12 @@ SECTIONS = (SFTConfig, ModelConfig, ScriptArguments, DatasetMixtureConfig, Stopp
 # TRL and transformers check few ranges themselves, and one at a time.
 BOUNDS = {
     **dict.fromkeys(("learning_rate", "num_train_epochs", "adam_epsilon", "lora_alpha"), Gt(0)),
-    **dict.fromkeys(("weight_decay", "warmup_steps", "max_grad_norm", "seed", "data_seed", "eval_delay"), Ge(0)),
-    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "lora_r"), Ge(1)),
-    **dict.fromkeys(("gradient_accumulation_steps", "dataset_num_proc", "save_total_limit"), Ge(1)),
+    **dict.fromkeys(("weight_decay", "warmup_steps", "max_grad_norm", "eval_delay"), Ge(0)),
+    **dict.fromkeys(("seed", "data_seed"), Interval(ge=0, lt=2**32)),
+    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "lora_r"), Interval(ge=1, le=2**20)),
+    **dict.fromkeys(("gradient_accumulation_steps", "save_total_limit"), Ge(1)),
+    "dataset_num_proc": Interval(ge=1, le=1024),
+    "dataloader_num_workers": Interval(ge=0, le=1024),
     **dict.fromkeys(("adam_beta1", "adam_beta2", "lora_dropout", "label_smoothing_factor"), Interval(ge=0, lt=1)),
     **dict.fromkeys(("logging_steps", "eval_steps", "save_steps"), Gt(0)),
     **dict.fromkeys(("max_length", "max_source_length", "max_target_length"), Ge(2)),

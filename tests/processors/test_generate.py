@@ -63,5 +63,5 @@ def test_a_prompt_on_which_the_engine_failed_is_marked(monkeypatch):
 
 
 def test_k_is_checked():
-    with pytest.raises(SettingError, match="n must be at least 1, got 0"):
+    with pytest.raises(SettingError, match="n must be 1 to 10,000, got 0"):
         GenerateInstructions(n=0)

@@ -77,7 +77,9 @@ def test_a_part_without_a_generator(recipe, tmp_path):
 
 @pytest.mark.parametrize("text", ["4/4", "1", "a/b", "-1/2", "1/0", "/2", ""])
 def test_what_is_no_part(text):
-    with pytest.raises(SettingError, match="--shard must be i/n with i from 0 to n - 1, such as 0/4 or 3/4, got"):
+    with pytest.raises(
+        SettingError, match=r"It must be i/n with i from 0 to n - 1 and n up to 100,000. Pass a part such as 0/4"
+    ):
         Part.parse(text)
 
 

@@ -1,0 +1,94 @@
+"""Tokens are found by their real form, wherever they are, and are never shown."""
+
+from urllib.parse import quote
+
+import pytest
+
+from davidgen_hf.errors import SettingError
+from davidgen_hf.secrecy import api_key, hide, refuse_secrets
+
+HUB = "hf_" + "aBcDeF" * 6
+TOKENS = [
+    HUB,
+    "api_org_" + "aBcDeF" * 6,
+    "sk-" + "a1B2" * 12,
+    "sk-proj-" + "a1_B-" * 10,
+    "sk-ant-api03-" + "a1_B-" * 18,
+    "ghp_" + "a1B2" * 9,
+    "github_pat_" + "a1B2" * 20,
+    "glpat-" + "a1B2c" * 4,
+    "AKIA" + "A1B2" * 4,
+    "AIza" + "a1_B-" * 7,
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLW9m",
+]
+NAMES = [
+    "hf_articles.jsonl",
+    "sk-wikipedia.jsonl",
+    "hf-internal-testing/fixtures",
+    "sk-learn-documentation-of-2020-as-plain-text-files.parquet",
+    "hf_datasets_of_many_people_2024_first_part.csv",
+    "glpat-articles.txt",
+    "ghp_notes.txt",
+    "http://127.0.0.1:8000/v1",
+    "http://host:8000/path/with@sign",
+    "risk-free-tasks/sk-tasks",
+    "eyJ.txt",
+]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_token_is_hidden_and_refused(token):
+    assert hide(f"a {token}, b") == "a [hidden], b"
+    for settings in ({"a": [{"b": f"x/{token}"}]}, {"a": {token: 1}}):
+        with pytest.raises(SettingError) as refused:
+            refuse_secrets(settings, "recipe")
+        assert token not in str(refused.value)
+        assert "holds a token or password" in str(refused.value)
+
+
+@pytest.mark.parametrize("cut", ["\n", "\\n", "\r\n  "])
+def test_a_token_over_two_lines_is_refused(cut):
+    with pytest.raises(SettingError, match=r"recipe\.a holds"):
+        refuse_secrets({"a": HUB[:20] + cut + HUB[20:]}, "recipe")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everyday_names_are_no_tokens(name):
+    assert hide(name) == name
+    refuse_secrets({name: name}, "recipe")
+
+
+@pytest.mark.parametrize("user", ["me:pass", "me:p/a:s+s", ":pass", "token"])
+def test_what_is_before_the_host_is_hidden(user):
+    assert hide(f"see https://{user}@host/x.") == "see https://[hidden]@host/x."
+
+
+def test_a_private_key_is_hidden():
+    assert hide("a -----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY----- b") == "a [hidden] b"
+
+
+@pytest.mark.parametrize("secret", ["Ab3/x+y==", "two\nlines", "ünïcode", "a\tb\tc"])
+def test_the_environments_own_are_hidden_in_every_form(monkeypatch, secret):
+    monkeypatch.setenv("HF_TOKEN", secret)
+    for form in (secret, repr(secret), ascii(secret), quote(secret, safe=""), quote(secret)):
+        assert hide(f"({form})").replace("'", "") == "([hidden])"
+
+
+def test_a_part_of_a_key_is_hidden_too(monkeypatch):
+    monkeypatch.setenv("DAVIDGEN_API_KEY", "first-part\nsecond-part")
+    assert hide("header: second-part") == "header: [hidden]"
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "ключ", "a\tb", "\x7fa"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch, key):
+    monkeypatch.setenv("DAVIDGEN_API_KEY", key)
+    with pytest.raises(
+        SettingError, match=r"DAVIDGEN_API_KEY holds a line break or a character outside ASCII\."
+    ) as no:
+        api_key()
+    assert key not in str(no.value)
+
+
+def test_a_key_may_end_with_a_line_break(monkeypatch):
+    monkeypatch.setenv("DAVIDGEN_API_KEY", " key-of-a-server\n")
+    assert api_key() == "key-of-a-server"
