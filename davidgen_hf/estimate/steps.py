@@ -145,7 +145,7 @@ def _evaluation(recipe: Recipe, folder: Path) -> Part:
     with measured() as spent:
         scores = compare_on_held_out(models, few, recipe.evaluation.engine, recipe.evaluation.max_new_tokens)
     engine = load_engine(replace(recipe.evaluation.engine, model=models["base"]))
-    texts = [text for score in scores.values() for text in score.answers] + 2 * few["output"][:]
+    texts = [text or "" for score in scores.values() for text in score.answers] + 2 * few["output"][:]
     scale = len(seeds) / len(few)
     tokens = scale * sum(engine.count_tokens(texts))
     load_engine.cache_clear()

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from davidgen_hf.evaluation.root_verbs import Pair
-from davidgen_hf.evaluation.superni import instance_scores
+from davidgen_hf.evaluation.rouge import text_rouge_l
 from davidgen_hf.sources.words import count_words, words
 
 TOP_VERBS, TOP_NOUNS = 20, 4
@@ -81,12 +81,13 @@ def distinct_n(texts: Iterable[str], orders: Sequence[int] = ORDERS) -> dict[str
 def self_rouge_l(texts: Sequence[str]) -> list[float]:
     """Return each text's best ROUGE-L F1 against all others, 0 to 1, ``(n,)``; empty below two texts.
 
-    The ROUGE-L is that of SuperNI's default track. The time grows with the square of ``n``: 500 take some seconds.
+    The ROUGE-L is that of SuperNI's default track in English, and counts words of any script. The time grows with the
+    square of ``n``: 500 take some seconds.
     """
     if len(texts) < 2:
         return []
     return [
-        instance_scores([text], [[*texts[:place], *texts[place + 1 :]]], metrics=("rougeL",))[0]["rougeL"]
+        max(text_rouge_l(text, other) for other in (*texts[:place], *texts[place + 1 :]))
         for place, text in enumerate(tqdm(texts, desc="self-ROUGE-L"))
     ]
 

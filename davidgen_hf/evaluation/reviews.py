@@ -239,10 +239,11 @@ def _summarize_order(reviews: list[Review], order: str) -> dict[str, Any]:
 
 def _agreement(reviews: list[Review]) -> dict[str, Any]:
     """Return in how many of the questions read in both orders the two readings prefer the same answer."""
-    verdicts: dict[int, list[float]] = {}
+    verdicts: dict[int, list[int]] = {}  # 1 for the model, -1 for the reference, 0 for none
     for review in reviews:
         if review.scores:
-            verdicts.setdefault(review.question_id, []).append(np.sign(review.scores[0] - review.scores[1]))
+            model, reference = review.scores
+            verdicts.setdefault(review.question_id, []).append((model > reference) - (model < reference))
     pairs = [pair for pair in verdicts.values() if len(pair) == 2]
     agreeing = sum(a == b for a, b in pairs)
     return {

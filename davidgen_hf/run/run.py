@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from datasets import Dataset
+from datasets import Dataset, Features, Value, concatenate_datasets
 
 from davidgen_hf.corpus.build import WHOLE, build_corpus, read_counts, read_skipped, take_tokens
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
@@ -221,10 +221,15 @@ def _evaluation(recipe: Recipe, output: Path) -> dict:
     models = {"base": recipe.follower["model_name_or_path"], "follower": str(output / "follower")}
     scores = compare_on_held_out(models, held_out, settings.engine, settings.max_new_tokens)
     path = output / "evaluation" / "held_out.parquet"
-    answers = {name: score.answers for name, score in scores.items()}
-    write_shard(Dataset.from_dict(held_out[:] | answers), path, {"seeds": len(held_out)}, 0.0)
+    text = Value("string")  # a column without any answer has no type of its own
+    answers = Dataset.from_dict(
+        {name: score.answers for name, score in scores.items()}, features=Features(dict.fromkeys(scores, text))
+    )
+    write_shard(concatenate_datasets([held_out, answers], axis=1), path, {"seeds": len(held_out)}, 0.0)
+    too_long = next(iter(scores.values())).too_long
     return {
-        "held_out": len(held_out),
+        "held_out": len(held_out) - too_long,
+        "too_long": too_long,
         "scores": {name: {"rougeL": one.rouge_l, "perplexity": one.perplexity} for name, one in scores.items()},
     }
 

@@ -80,11 +80,13 @@ def perplexities(scored: Iterable[dict], select: SelectInstruction) -> Table | N
 def evaluation(record: RunRecord) -> Table | None:
     """Return the table of base model and follower on the held-out seeds."""
     report = record.steps.get("evaluation")
-    if not report or not report["held_out"]:
+    if not report or not (report["held_out"] or report.get("too_long")):
         return None
-    table = Table("model", "ROUGE-L", "perplexity", title=f"On {report['held_out']} held-out seeds")
+    caption = f"{report['too_long']} more left out: too long for the models" if report.get("too_long") else None
+    table = Table("model", "ROUGE-L", "perplexity", title=f"On {report['held_out']} held-out seeds", caption=caption)
     for name, scores in report["scores"].items():
-        table.add_row(name, f"{scores['rougeL']:.2f}", f"{scores['perplexity']:.2f}")
+        cells = (scores["rougeL"], scores["perplexity"])
+        table.add_row(name, *("not measured" if cell is None else f"{cell:.2f}" for cell in cells))
     return table
 
 

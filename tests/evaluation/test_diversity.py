@@ -127,3 +127,7 @@ def test_the_sample_is_the_same_for_the_same_seed(rows):
     assert first["sample"]["n"] == 10
     assert first["sample"]["self_rougeL"] == pytest.approx(0.75)
     assert measure_diversity(rows, [(None, None)] * 3, sample_size=10)["sample"]["n"] == 3
+
+
+def test_equal_texts_in_any_script_are_near_each_other():
+    assert self_rouge_l(["说出两条河。", "说出两条河。", "ตั้งชื่อแม่น้ำ"]) == [1.0, 1.0, 0.0]

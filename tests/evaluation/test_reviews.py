@@ -271,3 +271,8 @@ def test_reviews_without_any_scores_end_in_an_error_that_says_why():
         EvaluationError, match=r"None of the 2 reviews has scores\.\n  2 reviews \(unfinished_thoughts\)"
     ):
         explain_failures(summary)
+
+
+def test_a_summary_of_both_orders_is_ready_for_json():
+    reviews = [Review.from_text(1, order, "8 7") for order in ORDERS]
+    assert json.loads(json.dumps(summarize_reviews(reviews)))["agreement"]["opposite_preference"] == 1

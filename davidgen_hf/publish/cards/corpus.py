@@ -133,12 +133,13 @@ def _metadata(title: str, rows: RowFacts, origin: Origin, configs: Mapping[str, 
 
 def _facts(runs: Sequence[Path], records: Sequence[dict]) -> dict:
     """Return what ``run.json`` and the shards tell of how the corpus came about, and what came of it."""
+    evaluations = [record["steps"].get("evaluation", {}) for record in records]
     evaluated = [run for run in runs if (run / FOLDER / FILE_NAME).is_file()]
     return {
         "runs": [told(one, f"recipes/{name}") for one, name in zip(records, folder_names(runs), strict=True)],
         "attrition": attrition(records),
         "perplexities": mean_perplexities(runs),
-        "held_out": [one for record in records if (one := record["steps"].get("evaluation", {})).get("held_out")],
+        "held_out": [one for one in evaluations if one.get("held_out") or one.get("too_long")],
         "benchmarks": Markup(to_markdown(compare(evaluated))) if evaluated else None,
         "unguarded": any(record["recipe"]["corpus"].get("guards") == "none" for record in records),
     }

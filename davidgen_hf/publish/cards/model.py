@@ -114,7 +114,7 @@ def _of_generator(record: dict) -> dict[str, Any]:
 def _of_follower(run: Path, record: dict, results: dict | None) -> dict[str, Any]:
     held_out = record["steps"].get("evaluation", {})
     return {
-        "held_out": held_out if held_out.get("held_out") else None,
+        "held_out": held_out if held_out.get("held_out") or held_out.get("too_long") else None,
         "benchmarks": Markup(to_markdown(compare([run]))) if results else None,
     }
 
