@@ -30,7 +30,7 @@ from benchmarks.workload import read_texts
 from davidgen_hf.corpus.build import read_counts
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.report import serve_report, write_report
-from davidgen_hf.report.served import INDEX
+from davidgen_hf.report.index import INDEX
 from davidgen_hf.run.run import run_recipe
 from davidgen_hf.storage.shards import shard_paths
 

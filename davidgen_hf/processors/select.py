@@ -148,8 +148,11 @@ def rank(candidates: list[dict]) -> list[dict]:
 
 
 def perplexity(candidate: dict) -> float:
-    """Return exp(nll / n_tokens) of a scored candidate."""
-    return math.exp(candidate["nll"] / candidate["n_tokens"])
+    """Return exp(nll / n_tokens) of a scored candidate; infinity where that is too large for a float."""
+    try:
+        return math.exp(candidate["nll"] / candidate["n_tokens"])
+    except OverflowError:
+        return math.inf
 
 
 def ifd(candidate: dict, unconditional_nll: float | None) -> float | None:

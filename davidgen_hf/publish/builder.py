@@ -7,7 +7,7 @@
 ``publish.build_folder`` makes of it a folder that ``load_dataset`` reads without any code of ours.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,13 +17,12 @@ import pyarrow.compute
 from datasets import ArrowBasedBuilder, BuilderConfig, DatasetInfo, Features, SplitGenerator, Version
 from datasets.builder import Key
 from datasets.fingerprint import Hasher
-from datasets.table import table_cast
 
 from davidgen_hf import __version__, schema
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.provenance.licenses import may_pass_on
 from davidgen_hf.storage.record import read_record
-from davidgen_hf.storage.shards import column_names, read_table
+from davidgen_hf.storage.shards import read_columns, read_table
 
 Filter = Callable[[pyarrow.Table], Any]
 
@@ -191,24 +190,14 @@ def shards_by_split(runs: Sequence[str | Path], name: str) -> dict[str, list[Pat
 
 
 def _count(path: Path, kind: Kind) -> int:
-    rows = _columns(path, kind.reads)
-    return rows.num_rows if kind.keeps is None else pyarrow.compute.sum(kind.keeps(rows)).as_py() or 0
+    if kind.keeps is None:
+        return read_table(path, []).num_rows
+    return pyarrow.compute.sum(kind.keeps(read_columns(path, kind.reads))).as_py() or 0
 
 
 def _read(path: Path, kind: Kind) -> pyarrow.Table:
-    rows = _columns(path, kind.features)
-    kept = rows if kind.keeps is None else rows.filter(kind.keeps(rows))
-    return table_cast(kept.select(list(kind.features)), kind.features.arrow_schema)
-
-
-def _columns(path: Path, names: Iterable[str]) -> pyarrow.Table:
-    wanted, found = list(names), column_names(path)
-    if missing := [name for name in wanted if name not in found]:
-        raise RunFolderError(
-            f"{path} lacks the columns {missing}: another version of this package wrote it. Read it with that one, "
-            "or make the run anew."
-        )
-    return read_table(path, wanted)
+    rows = read_columns(path, kind.features)
+    return rows if kind.keeps is None else rows.filter(kind.keeps(rows))
 
 
 def _named(runs: Sequence[str | Path]) -> str:

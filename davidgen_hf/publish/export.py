@@ -13,7 +13,7 @@ import pyarrow.parquet
 from davidgen_hf import prompts
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.processors.select import rank
-from davidgen_hf.storage.shards import read_table, shard_paths
+from davidgen_hf.storage.shards import read_columns, shard_paths
 
 PAIR_COLUMNS = ("instruction", "input", "output")
 _TEXT = pyarrow.string()
@@ -34,7 +34,7 @@ def export_pairs(run: Path, output: Path) -> int:
         RunFolderError: The run has no corpus, or a shard is damaged.
         InputError: The file is of another kind, or cannot be written.
     """
-    return _write((read_table(path, list(PAIR_COLUMNS)) for path in _shards(run, "corpus")), output)
+    return _write((read_columns(path, PAIR_COLUMNS) for path in _shards(run, "corpus")), output)
 
 
 def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
@@ -59,7 +59,7 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
     """
     columns = ["output", "candidates"]
     tables = (
-        pyarrow.Table.from_pylist(list(_preferences(read_table(path, columns), min_margin)), schema=PREFERENCE)
+        pyarrow.Table.from_pylist(list(_preferences(read_columns(path, columns), min_margin)), schema=PREFERENCE)
         for path in _shards(run, "scored")
     )
     return _write(tables, output)

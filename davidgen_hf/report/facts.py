@@ -16,10 +16,11 @@ from davidgen_hf.processors.select import SelectInstruction, margin, perplexity
 from davidgen_hf.recipe import stages_of
 from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.record import read_record
-from davidgen_hf.storage.shards import iterate_shards, shard_paths
+from davidgen_hf.storage.shards import iterate_columns, shard_paths
 
 # Histograms: perplexities by tenths of a power of ten, margins by hundredths of a nat, lengths by words.
 PERPLEXITY_STEPS, MARGIN_STEP, OUTPUT_STEP = 10, 0.02, 20
+MAX_MARGIN_STEPS = 1000
 STEPS = ("seeds", "generator", "corpus", "follower", "evaluation")
 COLUMNS = ("id", "text", "output", "strategy", "start", "end", "source", "license", "url", "candidates", "token_ends")
 
@@ -108,7 +109,7 @@ def ranked_rows(run: Path, record: dict) -> Iterator[tuple[bool, list[dict], dic
     select = SelectInstruction(**settings)
     if not shard_paths(run / "scored"):
         return
-    for row in iterate_shards(run / "scored", list(COLUMNS)):
+    for row in iterate_columns(run / "scored", COLUMNS):
         yield select.drop_reason(row) is None, [one for _, one in select.rank(row)], row
 
 
@@ -126,10 +127,15 @@ def _count(facts: Facts, ranked: list[dict], row: dict) -> None:
         facts.lengths["instruction"][count_words(ranked[0]["instruction"])] += 1
     if len(ranked) < 2:
         return
-    facts.margins[int(lead(ranked) / MARGIN_STEP)] += 1
+    leads = lead(ranked)
+    if leads is None or not math.isfinite(leads):  # a score of an old run that is not a number
+        return
+    facts.margins[int(min(leads / MARGIN_STEP, MAX_MARGIN_STEPS))] += 1
     drawn = ranked[draw(len(ranked), ranked[0]["instruction"], ranked[0]["nll"])]
-    for name, one in (("winner", ranked[0]), ("random", drawn), ("loser", ranked[-1])):
-        value = perplexity(one)
+    values = {"winner": perplexity(ranked[0]), "random": perplexity(drawn), "loser": perplexity(ranked[-1])}
+    if not all(map(math.isfinite, values.values())):
+        return
+    for name, value in values.items():
         step = math.floor(PERPLEXITY_STEPS * math.log10(max(value, 1.0)))
         facts.perplexities.setdefault(name, Counter())[step] += 1
         facts.sums[name] = facts.sums.get(name, 0.0) + value

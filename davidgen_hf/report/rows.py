@@ -1,5 +1,7 @@
 """Scored rows as the page shows them: what is shown in the list, and what when one is opened."""
 
+import math
+
 from davidgen_hf.processors.select import perplexity
 from davidgen_hf.report.facts import lead
 
@@ -53,5 +55,6 @@ def _units(text: str, place: int) -> int:
     return len(text[:place].encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")
+def _rounded(value: float) -> float | None:
+    """Return four digits of a number; None for what is none, which JSON cannot write."""
+    return float(f"{value:.4g}") if math.isfinite(value) else None

@@ -14,7 +14,7 @@ from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import SelectInstruction, perplexity
 from davidgen_hf.report import FILE_NAME as REPORT
 from davidgen_hf.storage.record import RunRecord
-from davidgen_hf.storage.shards import iterate_shards
+from davidgen_hf.storage.shards import iterate_columns
 
 COLUMNS = ["output", "strategy", "candidates", "token_ends"]
 
@@ -23,9 +23,9 @@ def print_summary(record: RunRecord, console: Console) -> None:
     """Show tables of rows, perplexities and evaluation, three pairs beside their losers, and what to do next."""
     select = SelectInstruction(**record.content["recipe"]["corpus"].get("select", {}))
     scored = record.folder / "scored"
-    tables = (attrition(record), perplexities(iterate_shards(scored, COLUMNS), select), evaluation(record))
+    tables = (attrition(record), perplexities(iterate_columns(scored, COLUMNS), select), evaluation(record))
     console.print(Group(*(table for table in tables if table is not None)))
-    for pair in three_pairs(iterate_shards(scored, COLUMNS), select):
+    for pair in three_pairs(iterate_columns(scored, COLUMNS), select):
         console.print(pair)
     console.print(places(record.folder))
     if record.content["demo"]:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,13 +14,19 @@ import pyarrow.parquet
 from datasets import Dataset, Features
 from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import generate_random_fingerprint
+from datasets.table import table_cast
 
+from davidgen_hf import schema
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.storage.files import sync_folder
 from davidgen_hf.storage.validation import brief
 
 METADATA_KEY = b"davidgen"
 MAX_PARTS = 100_000
+NEVER_NULL = frozenset(("text", "output", "strategy", "candidates"))
+_TYPES = Features(
+    schema.PASSAGE | schema.MADE_WITH | schema.SEED | schema.FRAGMENT | schema.SCORED | schema.PAIR
+).arrow_schema
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,27 @@ def read_table(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
     return _open(path, pyarrow.parquet.read_table, columns=columns, page_checksum_verification=True)
 
 
+def read_columns(path: Path, names: Iterable[str]) -> pyarrow.Table:
+    """Read columns of a shard, with the types that ``schema`` declares for them.
+
+    Raises:
+        RunFolderError: The file is damaged, or another version of this package wrote it.
+    """
+    wanted, found = list(names), column_names(path)
+    advice = "Another version of this package wrote it: read it with that version, or run the recipe again."
+    if missing := [name for name in wanted if name not in found]:
+        raise RunFolderError(f"{path} lacks the columns {missing}. {advice}")
+    table, types = read_table(path, wanted).select(wanted), pyarrow.schema([_TYPES.field(name) for name in wanted])
+    try:
+        table = table_cast(table, types)
+    except (pyarrow.ArrowException, TypeError, ValueError) as error:
+        other = [name for name in wanted if table.schema.field(name).type != types.field(name).type]
+        raise RunFolderError(f"{path} holds values of other types in the columns {other}. {advice}") from error
+    if empty := [name for name in wanted if name in NEVER_NULL and table[name].null_count]:
+        raise RunFolderError(f"{path} lacks values in the columns {empty}. {advice}")
+    return table
+
+
 def column_names(path: Path) -> list[str]:
     """Return the names of a shard's columns.
 
@@ -170,6 +197,16 @@ def iterate_shards(folder: Path, columns: list[str] | None = None) -> Iterator[d
     """
     for path in shard_paths(folder):
         yield from read_table(path, columns).to_pylist()
+
+
+def iterate_columns(folder: Path, names: Iterable[str]) -> Iterator[dict]:
+    """Yield some columns of the rows of all shards of a folder, with one shard in memory at a time.
+
+    Raises:
+        RunFolderError: A shard is damaged, or another version of this package wrote it.
+    """
+    for path in shard_paths(folder):
+        yield from read_columns(path, names).to_pylist()
 
 
 def open_shards(folder: Path, columns: list[str]) -> Dataset:

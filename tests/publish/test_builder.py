@@ -115,5 +115,5 @@ def test_a_shard_of_another_version_is_named(tiny_run, build, tmp_path):
     path = shard_paths(tmp_path / "run" / "corpus")[1]
     table = pyarrow.parquet.read_table(path).drop_columns("supervised")
     pyarrow.parquet.write_table(table, path)
-    with pytest.raises(RunFolderError, match=r"00001\.parquet lacks the columns \['supervised'\]: another version"):
+    with pytest.raises(RunFolderError, match=r"00001\.parquet lacks the columns \['supervised'\]\. Another version"):
         build("unsupervised", tmp_path / "run").download_and_prepare()

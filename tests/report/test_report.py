@@ -11,8 +11,8 @@ import pytest
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.report import follow_report, serve_report, write_pictures, write_report
 from davidgen_hf.report.facts import ranked_rows, read_facts
+from davidgen_hf.report.index import RowQuery, Rows
 from davidgen_hf.report.rows import row_of
-from davidgen_hf.report.served import Asked, Rows
 
 
 def test_facts_count_what_the_run_counted(hostile_run):
@@ -73,19 +73,19 @@ def test_the_index_finds_what_the_rows_hold(hostile_run):
     rows = Rows(hostile_run)
     facts = read_facts(hostile_run)
     every = [row_of(n, *one) for n, one in enumerate(ranked_rows(hostile_run, facts.record))]
-    found = rows.find(Asked(search="HOUSE riv", strategy="whole", kept="1", sort="-margin"))
+    found = rows.find(RowQuery(search="HOUSE riv", strategy="whole", kept="1", sort="-margin"))
     wanted = [one for one in every if "house number" in one["text"] and one["strategy"] == "whole" and one["kept"]]
     assert found["total"] == len(wanted)
     margins = [one["margin"] for one in found["rows"]]
     assert margins == sorted(margins, reverse=True)
-    assert rows.find(Asked(page="1"))["rows"] == every[25:50]
-    assert rows.find(Asked(search='" * ('))["total"] == len(every)
+    assert rows.find(RowQuery(page="1"))["rows"] == every[25:50]
+    assert rows.find(RowQuery(search='" * ('))["total"] == len(every)
 
 
 @pytest.mark.parametrize("given", [{"sort": "n; DROP TABLE rows"}, {"margin": "a"}, {"page": "x"}])
 def test_what_is_asked_of_the_index_is_checked(given):
     with pytest.raises(SettingError):
-        Asked(**given)
+        RowQuery.parse(given)
 
 
 def test_the_server_answers_this_machine_and_says_what_is_wrong(hostile_run):

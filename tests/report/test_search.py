@@ -5,7 +5,7 @@ import json
 import pytest
 
 from davidgen_hf.recipe import load_recipe
-from davidgen_hf.report.served import Asked, Rows, search_terms
+from davidgen_hf.report.index import RowQuery, Rows, search_terms
 from davidgen_hf.run.run import run_recipe
 
 TEXTS = {
@@ -52,7 +52,7 @@ def rows(tmp_path_factory) -> Rows:
     ],
 )
 def test_words_are_found(rows, search, found):
-    assert {row["id"] for row in rows.find(Asked(search=search))["rows"]} == found
+    assert {row["id"] for row in rows.find(RowQuery(search=search))["rows"]} == found
 
 
 def test_terms_hold_nothing_that_the_index_would_cut():
@@ -65,6 +65,6 @@ def test_an_index_of_an_older_kind_is_made_again(rows, monkeypatch):
     before = rows.path.stat().st_mtime_ns
     Rows(rows.run)
     assert rows.path.stat().st_mtime_ns == before
-    monkeypatch.setattr("davidgen_hf.report.served.INDEX_VERSION", 3)
+    monkeypatch.setattr("davidgen_hf.report.index.INDEX_VERSION", 3)
     Rows(rows.run)
     assert rows.path.stat().st_mtime_ns > before

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import perplexity, rank
-from davidgen_hf.storage.shards import read_table, shard_paths
+from davidgen_hf.storage.shards import read_columns, shard_paths
 
 SHOWN = 10
+_SHOWN = ("instruction", "input", "output", "perplexity")
 _ORIGIN = ("source", "config", "revision", "license")
 
 
@@ -52,14 +53,14 @@ def count_rows(runs: Iterable[Path]) -> RowFacts:
     facts = RowFacts()
     drawn: list[tuple[int, Path, int]] = []
     for path in _shards(runs, "corpus"):
-        rows = read_table(path, [*_ORIGIN, "id", "language", "strategy"])
+        rows = read_columns(path, [*_ORIGIN, "id", "language", "strategy"])
         facts.origins.update(zip(*(rows[name].to_pylist() for name in _ORIGIN), strict=True))
         facts.languages.update(rows["language"].to_pylist())
         facts.strategies.update(rows["strategy"].to_pylist())
         ids = zip(*(rows[name].to_pylist() for name in ("source", "id", "strategy")), strict=True)
         here = ((draw(2**64, *identity), path, number) for number, identity in enumerate(ids))
         drawn = heapq.nsmallest(SHOWN, [*drawn, *here])
-    facts.samples = [read_table(path).slice(number, 1).to_pylist()[0] for _, path, number in drawn]
+    facts.samples = [read_columns(path, _SHOWN).slice(number, 1).to_pylist()[0] for _, path, number in drawn]
     return facts
 
 
@@ -70,7 +71,7 @@ def mean_perplexities(runs: Iterable[Path]) -> dict[str, dict[str, float]] | Non
     """
     chosen: dict[str, list[float]] = {"winner": [], "random": [], "loser": []}
     for path in _shards(runs, "scored"):
-        for candidates in read_table(path, ["candidates"])["candidates"].to_pylist():
+        for candidates in read_columns(path, ["candidates"])["candidates"].to_pylist():
             ranked = rank(candidates)
             if len(ranked) > 1:
                 middle = ranked[draw(len(ranked), ranked[0]["instruction"], ranked[0]["nll"])]
