@@ -9,6 +9,10 @@ class MissingColumnsError(DavidgenError):
     """A processor needs columns that the dataset does not have."""
 
 
+class ColumnTypeError(DavidgenError):
+    """A column that a processor reads has another type than it needs, or null where it needs a value."""
+
+
 class SettingError(DavidgenError):
     """A setting is unknown, of the wrong type, or outside the range its field accepts."""
 

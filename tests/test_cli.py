@@ -50,7 +50,7 @@ def test_the_commands_are_those_of_the_design():
         (["run", "demo", "--passages", "other.jsonl", "--text-column", "bod"], "has no column 'bod'"),
         (["run", "demo", "--passages", "latin1.txt"], "latin1.txt, line 1: byte 4 of the line is not UTF-8"),
         (["run", "demo", "--passages", "nulls.jsonl"], "has no row with text in column 'text': {'null': 1}"),
-        (["run", "demo", "--seeds", "other.jsonl"], "other.jsonl:1 is no seed"),
+        (["run", "demo", "--seeds", "other.jsonl"], "other.jsonl:1 is not a seed"),
         (["run", "demo", "--base-model", "./no-model"], "./no-model"),
         (["run", "demo", "--output", "taken"], "is not empty and holds no run.json"),
     ],

@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
-from datasets import Dataset, Features, IterableDataset
+from datasets import Dataset, DatasetDict, Features, IterableDataset, IterableDatasetDict
 
-from davidgen_hf.errors import MissingColumnsError
+from davidgen_hf.errors import SettingError
+from davidgen_hf.processors.columns import check_columns, refuse_nulls, undecoded
+
+AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset, DatasetDict, IterableDatasetDict)
 
 
 class Processor(Protocol):
@@ -54,16 +57,18 @@ class CorpusProcessor(Protocol):
 
 def apply(
     processor: Processor,
-    dataset: Dataset | IterableDataset,
+    dataset: AnyDataset,
     *,
     batch_size: int = 1000,
     num_proc: int | None = None,
-) -> Dataset | IterableDataset:
+) -> AnyDataset:
     """Run one processor over a dataset, with its columns declared and a progress bar.
+
+    Sounds and pictures in other columns are passed on without being decoded.
 
     Args:
         processor: The step to run.
-        dataset: Rows with at least the columns in ``processor.reads``.
+        dataset: Rows with at least the columns in ``processor.reads``; of a ``DatasetDict``, each split is processed.
         batch_size: Rows of one call.
         num_proc: Worker processes; ``None`` stays in this process, which GPU steps need. Not for ``IterableDataset``.
 
@@ -71,20 +76,30 @@ def apply(
         The rows with ``processor.writes`` added.
 
     Raises:
-        MissingColumnsError: A column in ``processor.reads`` is absent.
+        MissingColumnsError: A column in ``processor.reads`` is missing.
+        ColumnTypeError: Such a column has another type, or null in a row that the step cannot leave out.
+        SettingError: ``dataset`` is not one of ``datasets``.
     """
+    if isinstance(dataset, dict):
+        splits = {
+            name: apply(processor, one, batch_size=batch_size, num_proc=num_proc) for name, one in dataset.items()
+        }
+        return type(dataset)(splits)
+    if not isinstance(dataset, Dataset | IterableDataset):
+        raise SettingError(
+            f"{type(dataset).__name__} is not a dataset that apply can process. It takes a Dataset, an "
+            "IterableDataset, or a dictionary of them. Convert yours, e.g. with Dataset.from_list(rows)."
+        )
     if dataset.features is None:
         dataset = dataset._resolve_features()
     name = type(processor).__name__
-    missing = [column for column in processor.reads if column not in dataset.column_names]
-    if missing:
-        raise MissingColumnsError(
-            f"{name} needs the column(s) {missing}, but the dataset has {list(dataset.column_names)}. Run the step "
-            f"that writes them first, or rename yours with dataset.rename_column(old, {missing[0]!r})."
-        )
+    check_columns(name, processor.reads, dataset.features)
     features = Features(dataset.features | processor.writes)
     if isinstance(dataset, Dataset) and not len(dataset):  # map would leave out the columns that the step adds
         return Dataset.from_dict({column: [] for column in features}, features=features)
+    dataset = undecoded(dataset)
+    if not processor.changes_row_count:
+        dataset = refuse_nulls(name, processor.reads, dataset)
     options = {
         "batched": True,
         "batch_size": batch_size,
@@ -110,3 +125,8 @@ def languages(batch: dict[str, list], default: str) -> list[str]:
     """Return each row's ``language``, or ``default`` where it is null or the batch has no such column."""
     n_rows = len(next(iter(batch.values())))
     return [language or default for language in batch.get("language", [None] * n_rows)]
+
+
+def texts(batch: dict[str, list]) -> list[str]:
+    """Return each row's ``text``, empty where it is null."""
+    return [text or "" for text in batch["text"]]

@@ -15,6 +15,7 @@ from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.source import Source
 from davidgen_hf.sources.words import words
+from davidgen_hf.storage.settings import check_settings
 
 REASON = "overlaps_evaluation"
 
@@ -51,6 +52,7 @@ class Decontaminate:
     version: int = 2
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not self.sources:
             raise SettingError(
                 "decontaminate names no evaluation set. Name some, e.g. sources: [{source: akoksal/LongForm, split: "

@@ -12,11 +12,12 @@ from datasets import Features
 from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.base import Processor, draw, languages, take
+from davidgen_hf.processors.base import Processor, draw, languages, take, texts
 from davidgen_hf.processors.keywords import join_words, spell_out, stop_words
 from davidgen_hf.schema import FRAGMENT, PASSAGE
 from davidgen_hf.sources.sentences import iterate_sentences, sentences, trim
 from davidgen_hf.sources.words import count_words, is_unspaced
+from davidgen_hf.storage.settings import check_settings
 
 OVERLONG = ("cut", "skip")
 Fragment = tuple[str, int | None, int | None]  # the text and its place in the passage, if it is one span of it
@@ -55,6 +56,7 @@ class LimitPassages:
     version: int = 2
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.overlong not in OVERLONG:
             raise SettingError(f"overlong must be one of {OVERLONG}, got {self.overlong!r}.")
         if self.max_tokens < 1 or self.reserve_tokens < 0:
@@ -73,17 +75,17 @@ class LimitPassages:
                 f"reserve_tokens={self.reserve_tokens} leaves no room for a passage in the {engine.max_length} tokens "
                 f"that {self.engine.model!r} can read. Lower reserve_tokens."
             )
-        heads = [text[: CHARS_PER_TOKEN * limit] for text in batch["text"]]
-        texts = list(batch["text"])
+        whole = texts(batch)
+        heads = [text[: CHARS_PER_TOKEN * limit] for text in whole]
         codes = languages(batch, self.language)
         for row, n_tokens in enumerate(engine.count_tokens(heads)):
-            text, width = texts[row], len(heads[row])
+            text, width = whole[row], len(heads[row])
             while n_tokens <= limit and width < len(text):
                 width *= 2
                 n_tokens = engine.count_tokens([text[:width]])[0]
             if n_tokens > limit:
-                texts[row] = self._cut(text, width, codes[row], limit)
-        return take(batch | {"text": texts}, [row for row, text in enumerate(texts) if text])
+                whole[row] = self._cut(text, width, codes[row], limit)
+        return take(batch | {"text": whole}, [row for row, text in enumerate(whole) if text])
 
     def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
         """Return how many passages there were, were left out as over-long, and were cut."""
@@ -118,8 +120,11 @@ class KeepWhole:
 
     version: int = 1
 
+    def __post_init__(self) -> None:
+        check_settings(self)
+
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
-        return fragments(batch, "whole", [trim(text, 0, len(text)) for text in batch["text"]])
+        return fragments(batch, "whole", [trim(text, 0, len(text)) for text in texts(batch)])
 
 
 @dataclass(frozen=True)
@@ -145,11 +150,12 @@ class ExtractKeywords:
     version: int = 2
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.max_words < 1 or self.top < 1:
             raise SettingError(f"max_words and top must be at least 1, got {self.max_words} and {self.top}.")
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
-        rows = zip(batch["text"], languages(batch, self.language), strict=True)
+        rows = zip(texts(batch), languages(batch, self.language), strict=True)
         spans: list[Fragment] = [(", ".join(self._keywords(text, language)), None, None) for text, language in rows]
         return fragments(batch, "keywords", spans)
 
@@ -187,8 +193,11 @@ class ExtractSentence:
     language: str = "en"
     version: int = 2
 
+    def __post_init__(self) -> None:
+        check_settings(self)
+
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
-        rows = zip(batch["text"], languages(batch, self.language), strict=True)
+        rows = zip(texts(batch), languages(batch, self.language), strict=True)
         return fragments(batch, "sentence", [self._sentence(text, language) for text, language in rows])
 
     def _sentence(self, text: str, language: str) -> Fragment:
@@ -220,7 +229,11 @@ class ExtractWithModel:
     sampling: Sampling = field(default_factory=lambda: Sampling(max_new_tokens=128, temperature=0.0))
     version: int = 1
 
+    def __post_init__(self) -> None:
+        check_settings(self)
+
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+        batch = take(batch, [row for row, text in enumerate(batch["text"]) if text])
         asked = [prompts.render_extraction(text) for text in batch["text"]]
         answers = load_engine(self.engine).generate(asked, n=1, sampling=self.sampling)
         selected = [answer[0].strip() if answer else "" for answer in answers]

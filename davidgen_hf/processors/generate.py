@@ -11,6 +11,7 @@ from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.counting import TOKENS, count_candidates
 from davidgen_hf.processors.reverse import check_styles
 from davidgen_hf.schema import CANDIDATES, empty_candidate
+from davidgen_hf.storage.settings import check_settings
 
 MAX_CANDIDATES = 10_000  # of a fragment
 
@@ -44,6 +45,7 @@ class GenerateInstructions:
     version: int = 1
 
     def __post_init__(self) -> None:
+        check_settings(self)
         check_styles(self.styles)
         if not 1 <= self.n <= MAX_CANDIDATES:
             raise SettingError(f"n must be 1 to {MAX_CANDIDATES:,}, got {self.n}.")

@@ -18,6 +18,7 @@ from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.languages import language_code
 from davidgen_hf.sources.words import words
+from davidgen_hf.storage.settings import check_settings
 
 # Lines that begin like a part of the prompts of Tables 7 and 9: the generator went on with the template.
 TEMPLATE_PART = re.compile(r"^\s*(?:(?:X|Instruction|Output|Message|Reply|Query|Document):|###\s)", re.MULTILINE)
@@ -72,6 +73,7 @@ class GuardCandidates:
     version: int = 2
 
     def __post_init__(self) -> None:
+        check_settings(self)
         bad = [
             f"{f.name}={value}"
             for f in fields(self)

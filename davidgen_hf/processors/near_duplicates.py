@@ -23,6 +23,7 @@ from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.words import words
+from davidgen_hf.storage.settings import check_settings
 
 # 12 bands of 7 values bring two texts together in 65 % of cases at a Jaccard index of 0.7, 94 % at 0.8, 99.9 % at 0.9,
 # and in one of 800,000 at 0.1, as unlike texts have it.
@@ -56,6 +57,7 @@ class NearDuplicates:
     version: int = 2
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not 0 < self.threshold <= 1 or self.shingle_chars < 1:
             raise SettingError(
                 f"threshold must be in (0, 1] and shingle_chars at least 1, got {self.threshold} and "

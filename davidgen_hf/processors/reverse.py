@@ -7,6 +7,7 @@ from davidgen_hf import prompts
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import draw, take
 from davidgen_hf.schema import TRAINING
+from davidgen_hf.storage.settings import check_settings
 
 SEED_INPUTS = ("append", "omit", "skip_row")
 
@@ -38,13 +39,15 @@ class ReverseSeeds:
     version: int = 1
 
     def __post_init__(self) -> None:
+        check_settings(self)
         check_styles(self.styles)
         if self.inputs not in SEED_INPUTS:
             raise SettingError(f"inputs must be one of {SEED_INPUTS}, got {self.inputs!r}.")
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         rows = range(len(batch["output"]))
-        kept = [row for row in rows if not (self.inputs == "skip_row" and batch["input"][row])]
+        has_both = [batch["instruction"][row] is not None and batch["output"][row] is not None for row in rows]
+        kept = [row for row in rows if has_both[row] and not (self.inputs == "skip_row" and batch["input"][row])]
         reversed_rows = take(batch, kept)
         asked = zip(*(reversed_rows[name] for name in self.reads), strict=True)
         pairs = [self._pair(instruction, given or "", output) for instruction, given, output in asked]

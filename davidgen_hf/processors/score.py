@@ -9,6 +9,7 @@ from davidgen_hf.engines import EngineSettings, Score, load_engine
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.counting import TOKENS, count_candidates
 from davidgen_hf.schema import SCORED
+from davidgen_hf.storage.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class ScoreCandidates:
     version: int = 1
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.max_target_tokens is not None and self.max_target_tokens < 1:
             raise SettingError(f"max_target_tokens must be at least 1, got {self.max_target_tokens}.")
 

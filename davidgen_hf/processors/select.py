@@ -11,6 +11,7 @@ from davidgen_hf.processors.base import take
 from davidgen_hf.processors.copied import copied_tokens
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.schema import PAIR
+from davidgen_hf.storage.settings import check_settings
 
 # A candidate in whose words more of the output's tokens stand than this leaves too little to judge it by.
 MAX_MASKED_SHARE = 0.5
@@ -56,6 +57,7 @@ class SelectInstruction:
     version: int = 2
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not 0 <= self.min_margin < math.inf:
             raise SettingError(f"min_margin must be at least 0, got {self.min_margin}.")
         if self.mask_copied_words is not None and self.mask_copied_words < 1:

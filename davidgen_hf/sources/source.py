@@ -1,9 +1,11 @@
 """What every source of rows has: its name, its origin, and which of its rows are wanted."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Self
 
 from davidgen_hf.errors import InputError, SettingError
@@ -13,6 +15,7 @@ from davidgen_hf.sources.licenses import refused_license
 from davidgen_hf.sources.lines import LONE_SURROGATE
 from davidgen_hf.sources.paths import name_of
 from davidgen_hf.sources.rows import Row, on_hub, read_rows
+from davidgen_hf.storage.settings import check_settings
 
 COMMIT = re.compile("[0-9a-f]{40}")
 ORIGIN_COLUMNS = ("license", "url", "source", "language", "lang")
@@ -58,6 +61,8 @@ class Source:
     shuffle_buffer: int = 10_000
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "source", os.fspath(self.source) if isinstance(self.source, Path) else self.source)
+        check_settings(self)
         for name in ("rows_per_task", "max_rows", "shuffle_buffer"):
             number = getattr(self, name)
             if number is not None and number < 1:

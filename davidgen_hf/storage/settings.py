@@ -1,0 +1,37 @@
+"""Settings that are given in Python, checked against the types that their dataclass declares."""
+
+from dataclasses import fields
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from davidgen_hf.errors import SettingError
+from davidgen_hf.storage.validation import describe
+
+
+def check_settings(settings: Any) -> None:
+    """Check each field of a frozen dataclass against its annotation; call this first in ``__post_init__``.
+
+    A value that stands for one of the type is converted: a list becomes a tuple, ``"3"`` becomes 3.
+
+    Raises:
+        SettingError: Fields have values of other types; all of them are named.
+    """
+    problems = []
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        try:
+            object.__setattr__(settings, field.name, _adapter(field.type).validate_python(value))
+        except ValidationError as error:
+            problems.append(f"{field.name}: {describe(error)}")
+    if problems:
+        raise SettingError(
+            f"{type(settings).__name__} has settings of the wrong type. {'; '.join(problems)}. Its docstring lists "
+            "them; several values are a tuple or a list."
+        )
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)
