@@ -19,22 +19,68 @@ Candidates need ``n``, and come out as the recipe samples them only if the serve
 import math
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
 
 from davidgen_hf.engines.base import EngineSettings, Sampling, Score
 from davidgen_hf.engines.closed_source import closed_source_reason
 from davidgen_hf.engines.http import JsonServer, RequestFailedError
 from davidgen_hf.engines.tokens import TokenPair, Tokens
 from davidgen_hf.errors import ModelError, ProvenanceError
+from davidgen_hf.storage.validation import Text, describe
 
 SCORING_SERVERS = "vLLM (`vllm serve MODEL`) and SGLang (`python -m sglang.launch_server --model-path MODEL`)"
 PROBE = "The capital of France is Paris."
+# Of a text whose logarithms are rounded, a token may seem a little likelier than certain.
+_ROUNDING = 0.01
+# Without one of these, a prompt cannot hold a control token.
+_BRACKETS = "<[\uff5c"
+
+
+class _Card(BaseModel):
+    """A server's entry of a model that it serves."""
+
+    id: str
+    root: str | None = None
+    max_model_len: Annotated[int, Field(ge=2)] | None = None
+
+
+class _Models(BaseModel):
+    data: list[_Card] | None
+
+
+class _Choice(BaseModel):
+    text: Text
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class _Texts(BaseModel):
+    choices: list[_Choice]
+
+
+class _Logprobs(BaseModel):
+    token_logprobs: list[float | None]
+
+
+class _ScoredChoice(BaseModel):
+    logprobs: _Logprobs
+    text: str | None = None
+
+
+class _Scored(BaseModel):
+    choices: Annotated[list[_ScoredChoice], Field(min_length=1)]
+
+
+Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class ServerEngine:
     """Generates and scores over HTTP; see ``Engine`` for what the methods promise.
 
-    A request that fails for good, be it for a prompt that is too long for the server, leaves ``None`` in its row; how
-    many did, and why, is logged once a call.
+    A request that fails after all retries leaves ``None`` in its row. How many did, and why, is logged once per call;
+    those that another call may answer are reported to ``collect_unanswered``.
 
     Args:
         settings: ``base_url`` and the name under which the server has the model. Counting tokens and scoring also
@@ -57,28 +103,28 @@ class ServerEngine:
         self.settings, self.closed_source = settings, reason is not None
         self._server = JsonServer(settings.base_url, settings.concurrency, settings.timeout_seconds)
         card = self._served_model()
-        self._model, window = card["id"], card.get("max_model_len")
+        self._model, window = card.id, card.max_model_len
         # Servers insist on room for a token of their own behind what they score.
         self.max_length = min(filter(None, (settings.max_length, window and window - 1)), default=None)
 
     def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str] | None]:
-        """Write ``n`` continuations of each prompt; equal prompts are asked for once."""
-        asked = 1 if sampling.temperature == 0 else n  # where nothing is drawn, the candidates are the same
-        bodies = {prompt: self._drawing(prompt, asked, sampling) for prompt in prompts}
-        written = self._server.post_each("/completions", bodies, lambda answer, _: _read_texts(answer, asked))
-        return [written[prompt] and written[prompt] * (n // asked) for prompt in prompts]
+        """Write ``n`` continuations of each prompt; equal prompts are sent once."""
+        different = 1 if sampling.temperature == 0 else n  # where nothing is drawn, the candidates are the same
+        bodies = {prompt: self._drawing(prompt, different, sampling) for prompt in prompts}
+        written = self._server.post_each("/completions", bodies, lambda answer, _: _read_texts(answer, different))
+        return [None if (texts := written[prompt]) is None else texts * (n // different) for prompt in prompts]
 
     def score(
         self, contexts: list[str], targets: list[str], max_target_tokens: list[int] | None = None
     ) -> list[Score | None]:
-        """Score ``targets[i]`` given ``contexts[i]``; equal pairs are asked for once."""
+        """Score ``targets[i]`` given ``contexts[i]``; equal pairs are sent once."""
         pairs = self._scoring_tokens.pairs(contexts, targets, max_target_tokens)
         bodies = {pair: self._echo([*pair.context, *pair.target]) for pair in pairs}
         scores = self._server.post_each("/completions", bodies, _read_score)
         return [scores[pair] for pair in pairs]
 
     def tokens_left(self, contexts: list[str]) -> list[int]:
-        """Count the tokens that fit beside each context; ``sys.maxsize`` where the server names no limit."""
+        """Count the tokens that fit after each context; ``sys.maxsize`` where the server names no limit."""
         return self._tokens.left(contexts)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
@@ -116,35 +162,54 @@ class ServerEngine:
                 f"The server at {self.settings.base_url} cannot score: it does not answer echo and logprobs for token "
                 f"ids ({error}). {SCORING_SERVERS} do; or score with kind 'transformers' or 'vllm'."
             ) from error
-        if PROBE not in (answer["choices"][0].get("text") or ""):
+        if PROBE not in (_Scored.model_validate(answer).choices[0].text or ""):
             raise ModelError(
                 f"The server at {self.settings.base_url} reads the token ids of {self.settings.model!r} as another "
                 f"text, so {self._model!r} has another tokenizer. Set model to the model that it serves."
             )
         return tokens
 
-    def _served_model(self) -> dict:
-        """Return the server's own entry of the model, ``{"id": …}``."""
+    def _served_model(self) -> _Card:
+        """Return the server's own entry of the model."""
         base_url, wanted = self.settings.base_url, self.settings.model
         try:
-            listed = self._server.get("/models").get("data") or []
-            cards = [card for card in listed if isinstance(card, dict) and card.get("id")]
+            cards = _Models.model_validate(self._server.get("/models")).data or []
         except RequestFailedError as error:
             raise ModelError(
                 f"No OpenAI-compatible server answers at {base_url}: {error}. Start one, e.g. `vllm serve "
                 f"{wanted or 'MODEL'} --host 127.0.0.1 --port 8000`, wait until it says that it is up, and set "
                 "base_url to its address with /v1 at the end."
             ) from error
-        named = [card for card in cards if wanted in (card["id"], card.get("root"))]
+        except ValidationError as error:
+            raise ModelError(
+                f"The server at {base_url} does not list its models as OpenAI's do: {describe(error)}. It must answer "
+                'GET /models with {"data": [{"id": ...}]}. Check that base_url names an OpenAI-compatible server.'
+            ) from error
+        named = [card for card in cards if wanted in (card.id, card.root)]
         # A folder or nothing cannot be a name over there; with a single model there is nothing to mix up.
         unnamed = not wanted or wanted == "embedded" or Path(wanted).is_dir()
         if named or (unnamed and len(cards) == 1):
             return (named or cards)[0]
-        served = [card["id"] for card in cards]
+        served = [card.id for card in cards]
         raise ModelError(f"{base_url} does not serve {wanted!r}; it serves {served}. Set model to one of these.")
 
-    def _drawing(self, prompt: str, n: int, sampling: Sampling) -> dict:
-        body = {"model": self._model, "prompt": prompt, "n": n, "max_tokens": sampling.max_new_tokens}
+    def _literal(self, prompt: str) -> str | list[int]:
+        """Return a prompt, or its ids where the server would take a part of its text for a control token."""
+        if not any(bracket in prompt for bracket in _BRACKETS) or self._tokens_if_here is None:
+            return prompt
+        [ids] = self._tokens_if_here.contexts([prompt])
+        return prompt if self._tokens_if_here.tokenizer(prompt).input_ids == ids else ids
+
+    @cached_property
+    def _tokens_if_here(self) -> Tokens | None:
+        try:
+            return self._tokens
+        except ModelError:
+            return None
+
+    def _drawing(self, prompt: str, n: int, sampling: Sampling) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": self._model, "prompt": self._literal(prompt), "n": n}
+        body |= {"max_tokens": sampling.max_new_tokens}
         body |= {"temperature": sampling.temperature, "seed": sampling.seed_of(prompt)}
         if sampling.stop:
             body["stop"] = list(sampling.stop)
@@ -154,7 +219,7 @@ class ServerEngine:
             body |= {"top_k": sampling.top_k} if sampling.top_k else {}
         return body
 
-    def _echo(self, ids: list[int]) -> dict:
+    def _echo(self, ids: list[int]) -> dict[str, Any]:
         return {
             "model": self._model,
             "prompt": ids,
@@ -165,28 +230,33 @@ class ServerEngine:
         }
 
 
-def _read_texts(answer: dict, n: int) -> list[str]:
+def _read(schema: type[Answer], answer: dict[str, Any], otherwise: str) -> Answer:
+    try:
+        return schema.model_validate(answer)
+    except ValidationError as error:
+        raise RequestFailedError(f"{otherwise}: {describe(error)}", refused=True) from None
+
+
+def _read_texts(answer: dict[str, Any], n: int) -> list[str]:
     """Return the ``n`` texts of an answer in the order of the candidates."""
-    try:
-        texts = [choice["text"] for choice in sorted(answer["choices"], key=lambda choice: choice["index"])]
-    except (KeyError, TypeError) as error:
-        raise RequestFailedError(f"an answer without texts, with {sorted(answer)}") from error
-    if len(texts) != n or not all(isinstance(text, str) for text in texts):
-        raise RequestFailedError(f"{len(texts)} texts where n={n} were asked for")
-    return texts
+    choices = _read(_Texts, answer, f"an answer without texts, with {sorted(answer)}").choices
+    if len(choices) != n:
+        raise RequestFailedError(f"{len(choices)} texts where n={n} were requested", refused=True)
+    if any(choice.finish_reason == "abort" for choice in choices):
+        raise RequestFailedError("a text that the server aborted")
+    return [choice.text for choice in sorted(choices, key=lambda choice: choice.index)]
 
 
-def _read_score(answer: dict, pair: TokenPair) -> Score:
+def _read_score(answer: dict[str, Any], pair: TokenPair) -> Score:
     """Return the score of the target from the log-probabilities of context and target, the first of which is None."""
-    try:
-        logprobs = answer["choices"][0]["logprobs"]["token_logprobs"]
-        of_target = logprobs[-len(pair.target) :]
-        nll = -math.fsum(of_target)
-    except (KeyError, IndexError, TypeError) as error:
-        raise RequestFailedError("no log-probabilities of the prompt's tokens") from error
-    wanted = len(pair.context) + len(pair.target)
-    if len(logprobs) != wanted:
-        raise RequestFailedError(f"{len(logprobs)} log-probabilities where {wanted} tokens were sent")
-    if not math.isfinite(nll):
-        raise RequestFailedError("log-probabilities that are no numbers")
-    return Score(nll, len(pair.target), tuple(-one for one in of_target))
+    missing = "no log-probabilities of the prompt's tokens"
+    logprobs = _read(_Scored, answer, missing).choices[0].logprobs.token_logprobs
+    expected = len(pair.context) + len(pair.target)
+    if len(logprobs) != expected:
+        raise RequestFailedError(f"{len(logprobs)} log-probabilities where {expected} tokens were sent", refused=True)
+    of_target = [one for one in logprobs[-len(pair.target) :] if one is not None]
+    if len(of_target) != len(pair.target):
+        raise RequestFailedError(missing, refused=True)
+    if not all(-math.inf < one < _ROUNDING for one in of_target):
+        raise RequestFailedError("log-probabilities that are no numbers, or above 0", refused=True)
+    return Score(-math.fsum(of_target), len(of_target), tuple(-one for one in of_target))
