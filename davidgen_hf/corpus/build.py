@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,9 +19,9 @@ from pathlib import Path
 from datasets import Dataset, Features
 from tqdm.auto import tqdm
 
-from davidgen_hf.corpus.executors import Executor, LocalExecutor
+from davidgen_hf.corpus.executors import Executor, LocalExecutor, Made
 from davidgen_hf.corpus.identity import rows_identity, shard_identity, stage_identity
-from davidgen_hf.errors import FolderBusyError, RunFolderError
+from davidgen_hf.errors import FolderBusyError, ModelError, RunFolderError
 from davidgen_hf.methods import Method, Stage
 from davidgen_hf.processors.counting import TOKENS, count
 from davidgen_hf.schema import MADE_WITH, PASSAGE
@@ -220,8 +220,8 @@ def _build_first(  # noqa: PLR0913, PLR0917 - as build_corpus
                     yield path, given
                 bar.update(len(chunk))
 
-        for made in executor.map(run_stage, stage, work()):
-            write_shard(made.rows, made.path, made.counts, made.seconds, names[made.path.name])
+        for _ in _write_answered(executor.map(run_stage, stage, work()), names):
+            pass
     target.keep_only(set(names))
     mark = {"stage": target.stage, "shards": names, "skipped": asdict(skipped)}
     write_whole(finished, json.dumps(mark, indent=1) + "\n")
@@ -247,13 +247,35 @@ def _read_mark(mark: Path, target: StageFolder, part: Part) -> list[str] | None:
 
 
 def _build(sources: list[Path], stage: Stage, target: StageFolder, executor: Executor) -> None:
-    identities = {target.folder / source.name: target.identity([read_note(source).identity]) for source in sources}
-    missing = [source for source in sources if not target.has(path := target.folder / source.name, identities[path])]
+    identities = {source.name: target.identity([read_note(source).identity]) for source in sources}
+    missing = [source for source in sources if not target.has(target.folder / source.name, identities[source.name])]
     work = ((target.folder / source.name, read_shard(source)) for source in missing)
     with tqdm(total=len(sources), initial=len(sources) - len(missing), desc=stage.name, unit=" shards") as bar:
-        for made in executor.map(run_stage, stage, work):
-            write_shard(made.rows, made.path, made.counts, made.seconds, identities[made.path])
+        for _ in _write_answered(executor.map(run_stage, stage, work), identities):
             bar.update()
+
+
+def _write_answered(made: Iterable[Made], identities: Mapping[str, str]) -> Iterator[None]:
+    """Write each shard, unless a server left rows of it without an answer: these are for the next call.
+
+    Raises:
+        ModelError: There was such a shard; all others are written by then.
+    """
+    unfinished, reasons = 0, Counter()
+    for one in made:
+        if one.unanswered:
+            unfinished += 1
+            reasons.update(one.unanswered)
+        else:
+            write_shard(one.rows, one.path, one.counts, one.seconds, identities[one.path.name])
+        yield
+    if unfinished:
+        frequent = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(5))
+        raise ModelError(
+            f"{unfinished} shard(s) are unfinished, because {reasons.total()} request(s) got no answer: {frequent}. A "
+            "shard is finished when each of its rows has an answer. Check the server and run the same command again: "
+            "it makes only what is missing."
+        )
 
 
 def _build_whole(source: Path, names: list[str], stage: Stage, target: StageFolder) -> int:

@@ -130,8 +130,8 @@ def test_a_server_without_echo_is_an_error_that_names_those_that_have_it(serve, 
         engine(server, model=str(tiny_llama)).score(["a"], ["b"])
     assert str(error.value) == (
         f"The server at {server.url} cannot score: it does not answer echo and logprobs for token ids (no "
-        "log-probabilities of the prompt's tokens: choices.0.logprobs: Field required). vLLM (`vllm serve MODEL`) and SGLang "
-        "(`python -m sglang.launch_server --model-path MODEL`) do; or score with kind 'transformers' or 'vllm'."
+        "log-probabilities of the prompt's tokens: choices.0.logprobs: Field required). vLLM (`vllm serve MODEL`) and "
+        "SGLang (`python -m sglang.launch_server --model-path MODEL`) do; or score with kind 'transformers' or 'vllm'."
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from datasets import Dataset
 
+from davidgen_hf.engines.unanswered import collect_unanswered
 from davidgen_hf.errors import SettingError
 
 EXECUTOR_KINDS = ("local", "ray")
@@ -16,12 +17,22 @@ Step = Callable[[Dataset, Any], tuple[Dataset, Counter]]
 
 
 class Made(NamedTuple):
-    """A shard that is made and not yet written: where it belongs, its rows, their counts, and the seconds it took."""
+    """A shard that is made and not yet written.
+
+    Args:
+        path: Where it belongs.
+        rows: Its rows.
+        counts: Rows by what became of them.
+        seconds: How long it took to make.
+        unanswered: Why rows got no answer from a server, one reason per row. Another call may get one, so a shard with
+            such rows must not be written.
+    """
 
     path: Path
     rows: Dataset
     counts: Counter
     seconds: float
+    unanswered: list[str]
 
 
 class Executor(Protocol):
@@ -85,8 +96,9 @@ class LocalExecutor:
             yield Made(path, *run_step(step, rows, settings))
 
 
-def run_step(step: Step, rows: Dataset, settings: Any) -> tuple[Dataset, Counter, float]:
-    """Return what the step makes of the rows, its counts, and the seconds it took."""
+def run_step(step: Step, rows: Dataset, settings: Any) -> tuple[Dataset, Counter, float, list[str]]:
+    """Return all of ``Made`` but its path: what the step makes of the rows."""
     started = time.perf_counter()
-    made, counts = step(rows, settings)
-    return made, counts, time.perf_counter() - started
+    with collect_unanswered() as unanswered:
+        made, counts = step(rows, settings)
+    return made, counts, time.perf_counter() - started, unanswered
