@@ -9,7 +9,7 @@ from davidgen_hf.sources.languages import language_code
 from davidgen_hf.sources.words import is_unspaced, word_spans
 
 # YAKE names its files by country in two cases: cz is Czech, and br is Brazilian Portuguese, not Breton.
-_FILE_NAMES = {"cs": "cz", "nb": "no", "nn": "no", "br": "noLang", "cz": "noLang"}
+_FILE_NAMES = {"cs": "cz", "nb": "no", "nn": "no", "br": "noLang"}
 _ENCODINGS = {"lt": "windows-1257", "sk": "windows-1250"}
 _LETTERS = str.maketrans("0123456789", "bcdfghjklm")
 _PUNCTUATION = str.maketrans("。、・", ".,,")
@@ -24,7 +24,7 @@ def stop_words(language: str) -> frozenset[str]:
     if code is None or not file.is_file():
         file = folder / "stopwords_noLang.txt"
     text = file.read_text(_ENCODINGS.get(code, "utf-8-sig"))
-    return frozenset(text.lower().split("\n"))
+    return frozenset(line.strip("\ufeff \t") for line in text.lower().split("\n"))
 
 
 def spell_out(text: str, language: str) -> tuple[str, dict[str, str]]:
@@ -35,14 +35,16 @@ def spell_out(text: str, language: str) -> tuple[str, dict[str, str]]:
     """
     stops = stop_words(language)
     codes: dict[str, str] = {}
-    spelled, place = [], 0
+    spelled, place, before = [], 0, ""
     for start, end in word_spans(text):
-        word = text[start:end]
+        word, between = text[start:end], text[place:start]
+        if between.isspace() and is_unspaced(before) and is_unspaced(word):
+            between = ","  # in these scripts a space ends a phrase
         if word not in codes:
             number = f"{len(codes):02}" if word in stops else f"{len(codes):05}"
             codes[word] = number.translate(_LETTERS)
-        spelled += [_plain(text[place:start]), codes[word]]
-        place = end
+        spelled += [_plain(between), codes[word]]
+        place, before = end, word
     spelled.append(_plain(text[place:]))
     return " ".join(spelled), {code: word for word, code in codes.items()}
 

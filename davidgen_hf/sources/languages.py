@@ -7,6 +7,7 @@ from langcodes import Language, standardize_tag
 from langcodes.tag_parser import LanguageTagError
 
 _NO_LANGUAGE = {"und", "mul", "mis", "zxx"}  # undetermined, several, uncoded, not linguistic
+_COUNTRIES = {"cn": "zh", "cz": "cs", "dk": "da", "gr": "el", "jp": "ja", "ua": "uk"}  # often written for the language
 _LOCALE_SUFFIX = re.compile(r"[.@].*", re.DOTALL)  # de_DE.UTF-8@euro
 
 
@@ -18,6 +19,7 @@ def language_code(text: str) -> str | None:
     or in the language itself. ``und`` is not a language, and neither is "Python".
     """
     tag = _LOCALE_SUFFIX.sub("", text.strip())
+    tag = _COUNTRIES.get(tag.lower(), tag)
     try:
         language = Language.get(standardize_tag(tag, macro=True))
     except (LanguageTagError, ValueError):

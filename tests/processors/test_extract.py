@@ -1,11 +1,16 @@
 """Passages become fragments whose span leads back to the passage."""
 
+import time
+from importlib.resources import files
+
 import pytest
 from datasets import Dataset
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors import ExtractKeywords, ExtractSentence, ExtractWithModel, KeepWhole, LimitPassages, apply
+from davidgen_hf.processors.extract import _keyword_extractor
+from davidgen_hf.processors.keywords import stop_words
 from davidgen_hf.schema import FRAGMENT
 
 ECHO = EngineSettings(kind="echo")
@@ -57,6 +62,58 @@ def test_stop_words_follow_the_language():
     assert not {"und", "der", "die", "ist"} & set(german["output"][0].lower().split(", "))
 
 
+@pytest.mark.parametrize(
+    ("language", "word", "spelling_of_another_encoding"),
+    [
+        ("cs", "během", "bÄ›hem"),
+        ("lt", "čia", "èia"),
+        ("sk", "buď", "buï"),
+        ("nb", "ikke", "ikkje"),
+        ("pt", "dr", "\ufeffdr"),
+        ("German", "nicht", "nícht"),
+    ],
+)
+def test_stop_words_are_read_from_the_right_file_in_its_encoding(capfd, language, word, spelling_of_another_encoding):
+    found = _keyword_extractor(language, 3, 5).stopword_set
+    assert word in found
+    assert spelling_of_another_encoding not in found
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("language", ["br", "th", "Python", "und"])
+def test_a_language_without_stop_words_has_none(language):
+    assert _keyword_extractor(language, 3, 5).stopword_set <= {""}
+
+
+def test_every_list_of_stop_words_is_read():
+    names = [file.name for file in (files("yake") / "core" / "StopwordsList").iterdir()]
+    codes = {name.removeprefix("stopwords_").removesuffix(".txt") for name in names} - {"br", "cz", "noLang"} | {"cs"}
+    assert len(codes) >= 30
+    assert all(len(stop_words(code)) > 15 and "\ufeff" not in "".join(stop_words(code)) for code in codes)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "keyword"),
+    [
+        ("zh", "图书馆每天开放。学生在图书馆看书。城市的图书馆很大，也很安静。", "图书馆"),
+        ("ja", "コンピュータは計算をする。コンピュータの歴史は長い。", "コンピュータ"),
+        ("th", "ห้องสมุดเปิดทุกวัน นักเรียนอ่านหนังสือในห้องสมุด ห้องสมุดเงียบมาก", "ห้องสมุด"),
+    ],
+)
+def test_keywords_of_a_script_without_spaces_are_words_of_the_text(language, text, keyword):
+    rows = apply(ExtractKeywords(max_words=2), Dataset.from_dict({"text": [text], "language": [language]}))
+    keywords = rows["output"][0].split(", ")
+    assert any(keyword in one for one in keywords)
+    assert all(one in text and len(one) < len(text) / 2 for one in keywords)
+
+
+def test_a_sentence_of_a_script_without_spaces_is_long_enough_by_its_words():
+    text = "船到了。我们每天早上坐船去对面的岛上工作。很好。"
+    rows = Dataset.from_dict({"text": [text], "language": ["zh"]})
+    drawn = {apply(ExtractSentence(seed=seed), rows)["output"][0] for seed in range(10)}
+    assert drawn == {"我们每天早上坐船去对面的岛上工作。"}
+
+
 def test_a_model_selects_and_its_span_is_found(tiny_llama):
     settings = EngineSettings(model=str(tiny_llama), dtype="float32")
     rows = apply(ExtractWithModel(engine=settings), Dataset.from_dict({"text": ["some passage of text"]}))
@@ -80,6 +137,26 @@ def test_long_passages_are_cut_at_a_sentence_or_skipped(overlong, max_tokens, le
     step = LimitPassages(engine=ECHO, max_tokens=max_tokens, overlong=overlong)
     rows = apply(step, Dataset.from_dict({"id": ["a", "b"], "text": [TEXT, "short"]}))
     assert rows["text"][:] == ([left] if left else []) + ["short"]
+
+
+def test_only_the_part_of_a_passage_within_the_limit_is_read(monkeypatch):
+    """A passage of ten megabytes takes about as long as one that is just too long."""
+    step = LimitPassages(engine=ECHO, max_tokens=256)
+    text = "The ferry leaves at nine. It is often late, says Dr. Low. " * 180_000
+    started = time.perf_counter()
+    kept = step({"text": [text]})["text"][0]
+    assert time.perf_counter() - started < 0.5
+    assert text.startswith(kept)
+    assert 240 < len(kept.split()) <= 256
+    assert kept.endswith((".", "Low."))
+
+
+def test_a_long_passage_of_few_tokens_is_read_to_its_end():
+    passages = ["long" * 100_000 + " ends here. " + "Then more. " * 50, "word" * 100_000]
+    assert LimitPassages(engine=ECHO, max_tokens=9)({"text": passages})["text"] == [
+        "long" * 100_000 + " ends here. Then more. Then more. Then more.",
+        "word" * 100_000,
+    ]
 
 
 def test_the_models_context_is_the_upper_bound(tiny_llama):

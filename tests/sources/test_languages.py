@@ -29,6 +29,8 @@ from davidgen_hf.sources.languages import language_code
         ("fil", "fil"),
         ("tl", "fil"),
         ("yo", "yo"),
+        ("cz", "cs"),
+        ("jp", "ja"),
     ],
 )
 def test_codes_and_names(text, code):
@@ -37,7 +39,7 @@ def test_codes_and_names(text, code):
 
 @pytest.mark.parametrize(
     "text",
-    ["und", "mul", "mis", "zxx", "", "?", "Python", "Java", "JavaScript", "C", "C++", "Go", "HTML", "unknown", "cz",
+    ["und", "mul", "mis", "zxx", "", "?", "Python", "Java", "JavaScript", "C", "C++", "Go", "HTML", "unknown",
      "x" * 500, "\0", "\ud800", "en\0", "12"],
 )  # fmt: skip
 def test_what_is_not_a_language(text):
