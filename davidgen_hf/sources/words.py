@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import groupby
 
 import regex
 from icu4py.breakers import WordBreaker
@@ -24,23 +25,17 @@ def words(text: str) -> list[str]:
     """
     if text.isascii():
         return _ASCII_RUN.findall(text.lower())
-    found = "\n".join(text[start:end] for start, end in word_spans(text))
+    found = "\n".join(_pieces(text))
     return fold(found).split("\n") if found else []
 
 
 def word_spans(text: str) -> Iterator[tuple[int, int]]:
     """Yield where each word starts and ends, in characters of the text as it is."""
-    if text.isascii():
-        yield from (found.span() for found in _ASCII_RUN.finditer(text))
-        return
-    for found in _RUN.finditer(text):
-        run, start = found.group(), found.start()
-        if not is_unspaced(run):
-            yield found.span()
-            continue
-        for piece in WordBreaker(run, "en"):
-            yield start, start + len(piece)
-            start += len(piece)
+    end = 0
+    for piece in _pieces(text):
+        start = text.index(piece, end)  # there are only characters of no word between the last word and this one
+        end = start + len(piece)
+        yield start, end
 
 
 def word_runs(text: str) -> list[str]:
@@ -50,7 +45,7 @@ def word_runs(text: str) -> list[str]:
 
 def count_words(text: str) -> int:
     """Return the number of words in a text."""
-    return sum(1 for _ in word_spans(text))
+    return sum(1 for _ in _pieces(text))
 
 
 def fold(text: str) -> str:
@@ -69,3 +64,18 @@ def fold(text: str) -> str:
 def is_unspaced(word: str) -> bool:
     """Return whether a word holds characters of a script that puts no spaces between words."""
     return _UNSPACED.search(word) is not None
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield each word of a text as it is written there."""
+    if text.isascii():
+        yield from _ASCII_RUN.findall(text)
+    elif not is_unspaced(text):
+        yield from _RUN.findall(text)
+    else:
+        for unspaced, runs in groupby(_RUN.findall(text), key=is_unspaced):
+            if not unspaced:
+                yield from runs
+                continue
+            # One breaker for many runs, because creating one takes longer than cutting a clause.
+            yield from (piece for piece in WordBreaker("\n".join(runs), "en") if piece != "\n")
