@@ -15,7 +15,7 @@ from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Processor, draw, languages, take, texts
 from davidgen_hf.processors.keywords import join_words, spell_out, stop_words
 from davidgen_hf.schema import FRAGMENT, PASSAGE
-from davidgen_hf.sources.sentences import iterate_sentences, sentences, trim
+from davidgen_hf.sources.sentences import iterate_sentences, sentences, take_fallbacks, trim
 from davidgen_hf.sources.words import count_words, is_unspaced
 from davidgen_hf.storage.settings import check_settings
 
@@ -271,6 +271,8 @@ class ExtractFragments:
         """Return the number of fragments by strategy, and how often a strategy found none in a passage."""
         counts = Counter(f"fragments.{strategy}" for strategy in made["strategy"])
         counts["without_fragment"] = len(given["text"]) * len(self.strategies) - len(made["text"])
+        if fallbacks := take_fallbacks():  # of this shard, since the passages were limited
+            counts["cut_by_punctuation"] = fallbacks
         return counts
 
 

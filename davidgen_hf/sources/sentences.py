@@ -49,9 +49,11 @@ def iterate_sentences(text: str, language: str) -> Iterator[Span]:
             start = sentence_end
 
 
-def count_fallbacks() -> int:
-    """Return how often in this process sentencex failed on a piece of text, which was then cut by punctuation."""
-    return _fallbacks
+def take_fallbacks() -> int:
+    """Return on how many pieces of text sentencex has failed since the last call; they were cut by punctuation."""
+    global _fallbacks
+    number, _fallbacks = _fallbacks, 0
+    return number
 
 
 def trim(text: str, start: int, end: int) -> Span:

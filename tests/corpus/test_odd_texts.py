@@ -20,7 +20,7 @@ def build(folder, *texts: str) -> dict:
     settings = load_recipe("demo", [*overrides, "corpus.guards=none"]).corpus.with_models("none", "none")
     rows = [{"id": str(number), "text": text} | ORIGIN for number, text in enumerate(texts)]
     build_corpus(iter(rows), Skipped(), settings, folder)
-    return read_counts(folder)[0]["fragments"]
+    return read_counts(folder, settings.stages())[0]["fragments"]
 
 
 def test_texts_that_sentencex_cannot_cut_are_counted(tmp_path, monkeypatch):
