@@ -1,5 +1,6 @@
 """What the fuzz tests share: one call of the command line, in this process, that must end with 0 or 2 and in words."""
 
+import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
@@ -8,9 +9,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True, database=None)
-# By hand: pytest -m "slow or not slow" tests/fuzz --hypothesis-profile=long
+# By hand: FUZZ_PROFILE=long pytest -m "slow or not slow" tests/fuzz
 settings.register_profile("long", max_examples=5000, deadline=None, database=None)
-settings.load_profile("quick")
+settings.load_profile(os.environ.get("FUZZ_PROFILE", "quick"))
 CHECKS = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 
 
