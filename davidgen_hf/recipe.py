@@ -15,7 +15,7 @@ from davidgen_hf.engines import EngineSettings, Sampling
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.methods import METHODS, Method, Stage
 from davidgen_hf.methods.base import ONE_OR_MORE
-from davidgen_hf.processors import ReverseSeeds
+from davidgen_hf.processors import ReverseSeeds, SelectInstruction
 from davidgen_hf.processors.own import describe, load_class
 from davidgen_hf.provenance import ProvenanceRules
 from davidgen_hf.secrecy import refuse_secrets
@@ -156,6 +156,19 @@ def stages_of(record: dict) -> tuple[Stage, ...]:
         SettingError: The recipe in the record is not one that this version reads.
     """
     return parse_recipe(record["name"], record["recipe"]).corpus.stages()
+
+
+def selection_of(record: dict) -> SelectInstruction:
+    """Return the step that ranks the candidates of a run, from the content of its ``run.json``.
+
+    Everything that shows or exports candidates ranks them with it, as the corpus did. A run whose last step is not a
+    ``SelectInstruction`` is ranked by the plain one.
+
+    Raises:
+        SettingError: As ``stages_of``.
+    """
+    last = stages_of(record)[-1].steps[-1]
+    return last if isinstance(last, SelectInstruction) else SelectInstruction()
 
 
 def recipe_files(text: dict[str, dict]) -> list[tuple[str, str]]:

@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 from davidgen_hf.corpus.build import read_counts
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
-from davidgen_hf.processors.select import SelectInstruction, margin, perplexity
-from davidgen_hf.recipe import stages_of
+from davidgen_hf.processors.select import margin, perplexity
+from davidgen_hf.recipe import selection_of, stages_of
 from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import iterate_columns, shard_paths
@@ -105,8 +105,7 @@ def read_facts(run: Path, sample: int = 2000) -> Facts:
 
 def ranked_rows(run: Path, record: dict) -> Iterator[tuple[bool, list[dict], dict]]:
     """Yield each scored row: whether it became a pair, its candidates in the order of the selection, and itself."""
-    settings = record["recipe"].get("corpus", {}).get("select") or {}
-    select = SelectInstruction(**settings)
+    select = selection_of(record)
     if not shard_paths(run / "scored"):
         return
     for row in iterate_columns(run / "scored", COLUMNS):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tqdm.auto import tqdm
 
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.select import SelectInstruction
+from davidgen_hf.recipe import selection_of
 from davidgen_hf.report.facts import COLUMNS, ranked_rows
 from davidgen_hf.report.rows import row_of, search_text
 from davidgen_hf.sources.words import is_unspaced, word_runs
@@ -112,7 +112,7 @@ class Rows:
 
     def __init__(self, run: Path) -> None:
         self.run, self.record = run, read_record(run)
-        self.select = SelectInstruction(**(self.record["recipe"].get("corpus", {}).get("select") or {}))
+        self.select = selection_of(self.record)
         self._temporary = None if os.access(run, os.W_OK) else TemporaryDirectory(prefix="davidgen_")
         self.path = (Path(self._temporary.name) if self._temporary else run) / INDEX
         self._index()

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import SelectInstruction, perplexity
+from davidgen_hf.recipe import selection_of
 from davidgen_hf.report import FILE_NAME as REPORT
 from davidgen_hf.storage.record import RunRecord
 from davidgen_hf.storage.shards import iterate_columns
@@ -21,7 +22,7 @@ COLUMNS = ["output", "strategy", "candidates", "token_ends"]
 
 def print_summary(record: RunRecord, console: Console) -> None:
     """Show tables of rows, perplexities and evaluation, three pairs beside their losers, and what to do next."""
-    select = SelectInstruction(**record.content["recipe"]["corpus"].get("select", {}))
+    select = selection_of(record.content)
     scored = record.folder / "scored"
     tables = (attrition(record), perplexities(iterate_columns(scored, COLUMNS), select), evaluation(record))
     console.print(Group(*(table for table in tables if table is not None)))

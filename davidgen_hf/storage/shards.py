@@ -95,7 +95,9 @@ def write_shard(rows: Dataset, path: Path, counts: Counter, seconds: float, iden
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
-            pyarrow.parquet.write_table(table, file, write_page_checksum=True)
+            with pyarrow.parquet.ParquetWriter(file, table.schema, write_page_checksum=True) as writer:
+                if len(table):  # datasets cannot read a row group without rows
+                    writer.write_table(table)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
@@ -215,7 +217,11 @@ def open_shards(folder: Path, columns: list[str]) -> Dataset:
     Raises:
         RunFolderError: There is none, or one is damaged.
     """
-    paths = [str(path) for path in shard_paths(folder)]
+    found = shard_paths(folder)
+    # A shard without rows has a row group without rows in runs of version 0.1, which datasets cannot read.
+    paths = [str(path) for path in found if _open(path, pyarrow.parquet.read_metadata).num_rows] or list(
+        map(str, found)
+    )
     if not paths:
         raise RunFolderError(f"{folder} holds no finished shard. Run the step that writes them first.")
     try:

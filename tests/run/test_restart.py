@@ -81,6 +81,15 @@ def test_a_changed_recipe_is_refused_with_the_difference(make):
     assert times(run) == before
 
 
+@pytest.mark.parametrize("setting", ["concurrency=3", "device=cpu", "memory_share=0.2", "timeout_seconds=5"])
+def test_settings_that_change_no_row_keep_every_shard_without_a_word(make, setting):
+    run = make()
+    before = times(run)
+    forget(run)
+    make(f"corpus.generate.engine.{setting}")
+    assert times(run) == before
+
+
 @pytest.mark.parametrize(
     ("change", "anew"),
     [

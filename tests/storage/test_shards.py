@@ -2,12 +2,14 @@
 
 from collections import Counter
 
+import pyarrow
 import pytest
 from datasets import Dataset
+from pyarrow import parquet
 
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.schema import PASSAGE
-from davidgen_hf.storage.shards import read_note, read_shard, read_shards, shard_paths, write_shard
+from davidgen_hf.storage.shards import open_shards, read_note, read_shard, read_shards, shard_paths, write_shard
 
 ROW = dict.fromkeys(PASSAGE, "x") | {"supervised": False, "url": None, "document_start": 0, "document_end": 1}
 
@@ -34,6 +36,19 @@ def test_an_empty_shard_keeps_its_columns(rows, tmp_path):
 def test_load_dataset_reads_what_was_written(rows, tmp_path):
     write_shard(rows, tmp_path / "0.parquet", Counter(), 0.0)
     assert Dataset.from_parquet(str(tmp_path / "0.parquet"), cache_dir=tmp_path / "cache").features == PASSAGE
+
+
+def test_load_dataset_reads_past_an_empty_shard(rows, tmp_path):
+    for number, kept in enumerate((rows.select([]), rows)):
+        write_shard(kept, tmp_path / f"{number}.parquet", Counter(), 0.0)
+    paths = [str(path) for path in shard_paths(tmp_path)]
+    assert len(Dataset.from_parquet(paths, cache_dir=tmp_path / "cache")) == len(rows)
+
+
+def test_an_empty_row_group_is_passed_over(rows, tmp_path):
+    parquet.write_table(pyarrow.table({"id": pyarrow.array([], pyarrow.string())}), tmp_path / "0.parquet")
+    write_shard(rows, tmp_path / "1.parquet", Counter(), 0.0)
+    assert open_shards(tmp_path, ["id"])["id"][:] == ["x"] * 3
 
 
 def test_shards_are_joined_in_order_by_column(rows, tmp_path):

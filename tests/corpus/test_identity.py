@@ -1,0 +1,51 @@
+"""A shard's identity depends on what decides its rows, and on nothing else."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from davidgen_hf.corpus.identity import stage_identity
+from davidgen_hf.engines import EngineSettings
+from davidgen_hf.methods import Stage
+from davidgen_hf.processors import GenerateInstructions, ScoreCandidates
+
+SERVER = EngineSettings(kind="server", model="m", base_url="http://127.0.0.1:8000/v1")
+OTHER = {
+    "device": "cpu",
+    "max_batch_tokens": 7,
+    "memory_share": 0.1,
+    "base_url": "http://127.0.0.1:9000/v1",
+    "concurrency": 2,
+    "timeout_seconds": 1.0,
+}
+
+
+def identity(engine: EngineSettings) -> str:
+    return stage_identity(Stage("candidates", (GenerateInstructions(engine),)))
+
+
+def test_settings_that_change_no_row_are_all_covered():
+    silent = {one.name for one in fields(EngineSettings) if not one.metadata.get("affects_rows", True)}
+    assert silent == set(OTHER)
+
+
+@pytest.mark.parametrize(("name", "value"), OTHER.items())
+def test_where_and_how_fast_does_not_count(name, value):
+    assert identity(replace(SERVER, **{name: value})) == identity(SERVER)
+
+
+@pytest.mark.parametrize(("name", "value"), [("model", "n"), ("revision", "main"), ("max_length", 100)])
+def test_what_changes_rows_counts(name, value):
+    assert identity(replace(SERVER, **{name: value})) != identity(SERVER)
+
+
+def test_the_class_the_version_and_the_stage_count():
+    step = ScoreCandidates(SERVER)
+    found = [
+        stage_identity(Stage("scored", (step,))),
+        stage_identity(Stage("other", (step,))),
+        stage_identity(Stage("scored", (replace(step, version=step.version + 1),))),
+        stage_identity(Stage("scored", (step, step))),
+        stage_identity(Stage("scored", (GenerateInstructions(SERVER),))),
+    ]
+    assert len(set(found)) == len(found)
