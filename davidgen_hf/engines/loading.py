@@ -1,5 +1,6 @@
 """From the name of a model to its weights and tokenizer, or to an error that says why not."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -176,10 +177,9 @@ def resolve_device(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-    except RuntimeError as error:
-        raise ModelError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}.") from error
+    if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", device):
+        raise ModelError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}.")
+    resolved = torch.device(device)
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ModelError(
             f"device is {device!r}, but torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices. "

@@ -15,6 +15,7 @@ from davidgen_hf.evaluation.predictions import score_predictions
 from davidgen_hf.evaluation.results import FILE_NAME, FOLDER, summarize, write_results
 from davidgen_hf.evaluation.tasks import BENCHMARKS, DEFAULT_TASKS, PREFIX, local_tasks
 from davidgen_hf.provenance import find_provenance
+from davidgen_hf.storage.files import make_folder
 from davidgen_hf.storage.record import FILE_NAME as RUN_FILE
 from davidgen_hf.storage.record import is_run, read_record
 from davidgen_hf.storage.validation import Text, validate
@@ -93,6 +94,7 @@ def evaluate_predictions(path: Path, evaluation: Evaluation) -> Path:
     if len(evaluation.tasks) != 1 or evaluation.output is None:
         raise SettingError("Predictions are scored on one task or group, into a folder: give --tasks and --output.")
     (name,) = evaluation.tasks
+    make_folder(evaluation.output)
     tasks, left_out = local_tasks(evaluation.data, evaluation.tasks, evaluation.partial)
     rows, ids = score_predictions(path, name, tasks, evaluation.partial)
     facts = _facts(evaluation, None, path.stem)
@@ -107,10 +109,10 @@ def _output(target: str, evaluation: Evaluation) -> Path:
     if is_run(folder):
         if not (folder / "follower").is_dir():
             raise RunFolderError(f"{folder} has no follower yet. Finish it with `davidgen run`, then evaluate it.")
-        return evaluation.output or folder
+        return make_folder(evaluation.output or folder)
     if evaluation.output is None:
         raise RunFolderError(f"{target} is not a run folder. Say with --output where {FOLDER}/{FILE_NAME} is to go.")
-    return evaluation.output
+    return make_folder(evaluation.output)
 
 
 class _Pairs(BaseModel):

@@ -19,6 +19,7 @@ from davidgen_hf.evaluation.vicuna import (
     load_questions,
     write_answers,
 )
+from davidgen_hf.storage.files import explain_refusals, make_folder
 from davidgen_hf.storage.record import is_run
 
 
@@ -70,13 +71,14 @@ class Comparison:
         Returns:
             The summary of the reviews, with the settings: what ``judge.json`` holds.
         """
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         questions = load_questions(self.questions, self.keep_code_and_math)
         model, model_commit = self._answers(self.model, questions, output / "answers_model.jsonl")
         reference, reference_commit = self._answers(self.reference, questions, output / "answers_reference.jsonl")
         judge = Judge(load_engine(self.judge), self.review_sampling, self._chat_renderer())
         asked = dict(islice(questions.items(), self.limit))
-        reviews = write_reviews(output / "reviews.jsonl", judge.review(asked, model, reference))
+        with explain_refusals(output):
+            reviews = write_reviews(output / "reviews.jsonl", judge.review(asked, model, reference))
         commits = {"model": model_commit, "reference": reference_commit, "judge": judge.engine.commit}
         used = {"questions": describe_questions(self.questions), "commits": commits}
         return _write_summary(output, asdict(self) | used, reviews)
@@ -113,7 +115,7 @@ def summarize_files(paths: list[Path], output: Path, keep_code_and_math: bool = 
     Raises:
         EvaluationError: No review is left.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     dropped = frozenset() if keep_code_and_math else CODE_AND_MATH_IDS
     read = read_reviews(*paths)
     reviews = [review for review in read if review.question_id not in dropped]

@@ -1,21 +1,27 @@
 """The test data of the benchmarks, from the Hub or from local files, as one kind of row each."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Any
 
+from annotated_types import MinLen
 from datasets import Dataset, Features, List, Value, load_dataset
 from huggingface_hub import hf_hub_download
+from pydantic import BaseModel, Field
 
 from davidgen_hf.errors import InputError
 from davidgen_hf.evaluation.vicuna import HUB_REPOSITORY as HUB_VICUNA
 from davidgen_hf.sources.rows import read_rows
+from davidgen_hf.storage.validation import Text, read_json, validate
 
 HUB_SUPERNI, HUB_LONGFORM = "Muennighoff/natural-instructions", "akoksal/LongForm"
 # A test task counts with its first instances; they were put first because their labels are balanced.
 N_INSTANCES = 100
-_ANEW = "Take the file anew from allenai/natural-instructions."
+_TASK_ADVICE = (
+    "A SuperNI task file has Definition, Positive Examples, and Instances with id, input and a list of outputs. "
+    "Download it again from allenai/natural-instructions."
+)
 
 _STRING = Value("string")
 # ``examples`` are the positive examples of the task; the Hub's copy has none.
@@ -24,6 +30,40 @@ SUPERNI_DOC = Features(
     | {"examples": List({"input": _STRING, "output": _STRING})}
 )
 LONGFORM_DOC = Features({"id": _STRING, "instruction": _STRING, "input": _STRING, "reference": _STRING})
+
+
+class _TaskExample(BaseModel):
+    input: Text
+    output: Text
+
+
+class _TaskInstance(BaseModel):
+    id: Text
+    input: Text
+    output: Annotated[list[Text], MinLen(1)]
+
+
+class _TaskFile(BaseModel):
+    """The parts of an official SuperNI task file that a benchmark needs."""
+
+    definition: Annotated[list[Text], MinLen(1), Field(alias="Definition")]
+    examples: Annotated[list[_TaskExample], Field(alias="Positive Examples")]
+    instances: Annotated[list[_TaskInstance], Field(alias="Instances")]
+
+
+class _Instance(BaseModel):
+    input: Text | None = None
+    output: Text | None = None
+
+
+class _Example(BaseModel):
+    """A row in any of the three forms of ``longform_docs``."""
+
+    id: Text | int | None = None
+    instruction: Text | None = None
+    input: Text | None = None
+    output: Text | None = None
+    instances: list[_Instance] | None = None
 
 
 def superni_docs(task: str, folder: str | Path | None = None) -> Dataset:
@@ -51,33 +91,22 @@ def superni_file(path: Path) -> list[dict]:
     """Return the test instances of an official task file, as rows of ``SUPERNI_DOC``.
 
     Raises:
-        InputError: The file is absent, is no JSON, or lacks what a task file has.
+        InputError: The file is absent, is not JSON, or lacks what a task file has.
     """
     if not path.is_file():
-        raise InputError(f"There is no task file {path}. Name the folder of the official SuperNI task files.")
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{path} is no JSON: {error}. Take the file anew from allenai/natural-instructions."
-        ) from error
-    try:
-        shared = {
-            "task": path.stem,
-            "definition": content["Definition"][0],
-            "examples": [{"input": one["input"], "output": one["output"]} for one in content["Positive Examples"]],
-        }
-        rows = [
-            {"id": one["id"], "input": one["input"], "references": one["output"]} | shared
-            for one in content["Instances"][:N_INSTANCES]
-        ]
-    except (KeyError, TypeError, IndexError) as error:
-        raise InputError(
-            f"{path} is no SuperNI task file: {error!r}. It needs Definition, Positive Examples, and Instances with "
-            f"id, input and output. {_ANEW}"
-        ) from error
+        raise InputError(f"There is no task file {path}. Pass the folder of the official SuperNI task files.")
+    content = read_json(path, _TaskFile, _TASK_ADVICE)
+    shared = {
+        "task": path.stem,
+        "definition": content.definition[0],
+        "examples": [one.model_dump() for one in content.examples],
+    }
+    rows = [
+        {"id": one.id, "input": one.input, "references": one.output} | shared
+        for one in content.instances[:N_INSTANCES]
+    ]
     if not rows:
-        raise InputError(f"{path} has no instances. {_ANEW}")
+        raise InputError(f"{path} has no instances. {_TASK_ADVICE}")
     return rows
 
 
@@ -152,22 +181,22 @@ def _hub_superni(task: str) -> Iterator[dict]:
     yield from instances.values()
 
 
-def _longform_row(place: str, row: dict) -> dict:
-    """Return a row of ``LONGFORM_DOC`` from any of the three shapes."""
-    if row.get("instances"):
-        first = row["instances"][0]
-        instruction, given, reference = row.get("instruction"), first.get("input"), first.get("output")
+def _longform_row(place: str, row: Mapping[str, Any]) -> dict[str, str]:
+    """Return a row of ``LONGFORM_DOC`` from any of the three forms."""
+    read = validate(_Example, row, place, "Instructions, inputs and outputs are texts. Fix that row.")
+    if read.instances:
+        instruction, given, reference = read.instruction, read.instances[0].input, read.instances[0].output
     elif "instruction" in row:
-        instruction, given, reference = row["instruction"], row.get("input"), row.get("output")
+        instruction, given, reference = read.instruction, read.input, read.output
     else:
-        instruction, given, reference = row.get("input"), None, row.get("output")
+        instruction, given, reference = read.input, None, read.output
     if not instruction or reference is None:
         raise InputError(
             f"{place} has the fields {sorted(row)}; it needs input and output (LongForm), instruction and output, or "
-            "instruction and instances."
+            "instruction and instances. Fix that row."
         )
     return {
-        "id": str(row.get("id", place)),
+        "id": place if read.id is None else str(read.id),
         "instruction": instruction,
         "input": given or "",
         "reference": reference,

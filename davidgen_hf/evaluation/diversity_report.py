@@ -14,6 +14,7 @@ from davidgen_hf.evaluation.diversity import Instructions, measure_diversity
 from davidgen_hf.evaluation.rings import draw_rings
 from davidgen_hf.evaluation.root_verbs import root_verbs
 from davidgen_hf.evaluation.tasks import tasks_path
+from davidgen_hf.storage.files import explain_refusals, make_folder
 from davidgen_hf.storage.record import is_run
 
 # Read from the Hub where no path has that name.
@@ -61,7 +62,7 @@ def report_diversity(sources: list[str], output: Path, settings: DiversitySettin
             f"Sources are named by the last part of their path, and more than one is called {', '.join(doubled)}. "
             "Rename one, or measure it apart."
         )
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     count_lengths = _token_counter(settings.tokenizer) if settings.tokenizer else None
     return {
         name: _report(name, source, output, settings, count_lengths)
@@ -130,9 +131,10 @@ def _report(
     measured = measure_diversity(rows, pairs, count_lengths, settings.sample_size, settings.seed)
     described = describe_source(source, None) if _is_hub(source) else Path(source).name
     report = {"source": described, "parser": settings.parser, "unique": settings.unique} | measured
-    (output / f"{name}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if report["verb_nouns"]["top"]:
-        draw_rings(report["verb_nouns"], name, output / f"{name}.png")
+    with explain_refusals(output):
+        (output / f"{name}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        if report["verb_nouns"]["top"]:
+            draw_rings(report["verb_nouns"], name, output / f"{name}.png")
     return report
 
 

@@ -1,21 +1,30 @@
 """A model to scored answers, through the same lm-eval tasks that ``lm_eval run`` takes."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from accelerate.utils.memory import should_reduce_batch_size
+from jinja2 import TemplateError
 from lm_eval import simple_evaluate
 from lm_eval.api.model import LM
 from lm_eval.api.registry import get_model
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import simple_parse_args_string
+from pydantic import BaseModel, ConfigDict, Field
 
 from davidgen_hf.engines import EngineSettings
-from davidgen_hf.engines.loading import FoundModel, find_model, load_found, require_whole, resolve_device
+from davidgen_hf.engines.base import DTYPES
+from davidgen_hf.engines.loading import FoundModel, find_model, load_found, model_limit, require_whole, resolve_device
 from davidgen_hf.engines.opening import explain_files
 from davidgen_hf.errors import ModelError, SettingError
+from davidgen_hf.evaluation.tasks import PREFIX
+from davidgen_hf.prompts import render_follower
 from davidgen_hf.secrecy import refuse_secrets
+from davidgen_hf.storage.validation import validate
 
 BACKENDS = ("hf", "vllm")
 _ADVICE = (
@@ -24,6 +33,36 @@ _ADVICE = (
 )
 # What names an instance in its document, by benchmark: SuperNI and LongForm, Vicuna.
 _ID_COLUMNS = ("id", "question_id")
+# What ``model_args`` must not set, and the option to use instead.
+_OWN_OPTIONS = {
+    "pretrained": "the model's name",
+    "revision": "--revision",
+    "device": "--device",
+    "dtype": "--dtype",
+    "batch_size": "--batch-size",
+    "peft": "the adapter's folder",
+    "lora_local_path": "the adapter's folder",
+}
+_Count = Annotated[int, Field(ge=1, strict=True)]
+_Switch = Annotated[bool, Field(strict=True)]
+
+
+class _ModelArgs(BaseModel):
+    """The arguments of lm-eval's models whose range is known; others are left to lm-eval."""
+
+    model_config = ConfigDict(extra="allow")
+
+    max_length: Annotated[int, Field(ge=2, strict=True)] | None = None
+    max_model_len: Annotated[int, Field(ge=2, strict=True)] | None = None
+    max_gen_toks: _Count | None = None
+    max_batch_size: _Count | None = None
+    tensor_parallel_size: _Count | None = None
+    data_parallel_size: _Count | None = None
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    parallelize: _Switch | None = None
+    truncation: _Switch | None = None
+    add_bos_token: _Switch | None = None
+    enable_thinking: _Switch | None = None
 
 
 @dataclass(frozen=True)
@@ -34,9 +73,9 @@ class HarnessSettings:
         revision: Branch, tag or commit of a Hub model; a branch is resolved to its commit.
         backend: One of ``BACKENDS``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; vLLM has its own.
-        dtype: As for lm-eval, ``auto`` takes the checkpoint's.
-        batch_size: Prompts of one batch; ``auto`` for vLLM.
-        limit: Instances of each task: a share below 1, a number from 1 on; ``None`` takes all.
+        dtype: One of ``DTYPES``; ``auto`` takes the checkpoint's.
+        batch_size: Prompts of one batch, or ``auto``.
+        limit: Instances of each task: a share below 1, a whole number from 1 on; ``None`` takes all.
         max_gen_toks: Longest answer in tokens; ``None`` takes each benchmark's own.
         chat_template: Put each prompt into the model's chat template.
         model_args: More arguments for lm-eval's model, such as ``max_model_len``.
@@ -56,24 +95,52 @@ class HarnessSettings:
     model_args: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise SettingError(f"backend must be one of {BACKENDS}, got {self.backend!r}.")
-        if self.limit is not None and self.limit <= 0:
-            raise SettingError(f"limit must be above 0, got {self.limit}: a share below 1, a number from 1 on.")
-        if self.max_gen_toks is not None and self.max_gen_toks < 1:
-            raise SettingError(f"max_gen_toks must be at least 1, got {self.max_gen_toks}.")
+        limit = self.limit
+        fits = limit is None or 0 < limit < 1 or (1 <= limit < math.inf and limit == int(limit))
+        for broken, message in (
+            (self.backend not in BACKENDS, f"backend must be one of {BACKENDS}, got {self.backend!r}."),
+            (self.dtype not in DTYPES, f"dtype must be one of {DTYPES}, got {self.dtype!r}."),
+            (
+                not re.fullmatch(r"auto|[1-9][0-9]{0,5}", self.batch_size),
+                f"batch_size must be a number from 1 to 999999, or auto, got {self.batch_size!r}.",
+            ),
+            (
+                not fits,
+                f"limit must be above 0, got {self.limit}: a share below 1, or a whole number from 1 on.",
+            ),
+            (
+                self.max_gen_toks is not None and self.max_gen_toks < 1,
+                f"max_gen_toks must be at least 1, got {self.max_gen_toks}.",
+            ),
+        ):
+            if broken:
+                raise SettingError(message)
+        _check_model_args(dict(self.model_args))
+
+
+def _check_model_args(arguments: dict[str, object]) -> None:
+    for name, option in _OWN_OPTIONS.items():
+        if name in arguments:
+            raise SettingError(f"model_args must not set {name}, which has its own place: use {option}.")
+    if arguments.get("trust_remote_code"):
+        raise SettingError(
+            "model_args sets trust_remote_code, but davidgen_hf never runs code from a model's folder. Leave it out, "
+            "and name a model that transformers knows."
+        )
+    advice = "It must be what lm-eval's model accepts. Correct it, or leave it out."
+    validate(_ModelArgs, arguments, "model_args", advice, error=SettingError)
 
 
 def parse_model_args(text: str) -> dict[str, object]:
     """Return lm-eval's model arguments from ``key=value,key=value``.
 
     Raises:
-        SettingError: A part is no ``key=value``.
+        SettingError: A part is not ``key=value``.
     """
     refuse_secrets(text, "model_args")
-    if not all("=" in part for part in text.split(",") if text):
+    if text and not all(re.fullmatch(r"\s*[A-Za-z_]\w*\s*=.*", part, re.DOTALL) for part in text.split(",")):
         raise SettingError(f"model_args must be key=value,key=value, got {text!r}.")
-    return simple_parse_args_string(text)
+    return {name.strip(): value for name, value in simple_parse_args_string(text).items()}
 
 
 def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict]:
@@ -87,15 +154,12 @@ def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict]:
         The model, and what is to be recorded of it: its commit and its number of parameters (``None`` with vLLM).
 
     Raises:
-        ModelError: There is no such model, it does not write text, or its files are damaged.
-        SettingError: ``model_args`` would let code of the model's folder run.
+        ModelError: There is no such model, it does not write text, its files are damaged, or lm-eval refuses it.
     """
-    if settings.model_args.get("trust_remote_code"):
-        raise SettingError(
-            "model_args sets trust_remote_code, but davidgen_hf never runs code from a model's folder. Leave it out, "
-            "and name a model that transformers knows."
-        )
     found = find_model(EngineSettings(model=model, revision=settings.revision))
+    length = settings.model_args.get("max_length")
+    if isinstance(length, int):
+        model_limit(found.config, model, length)  # refuses more than the model has
     arguments = _arguments(found, settings)
     try:
         model_class = get_model(settings.backend)
@@ -117,19 +181,40 @@ def answer_task(lm: LM, name: str, folder: Path, settings: HarnessSettings) -> l
         settings: Limit, length and template.
 
     Returns:
-        A row an instance: ``task``, ``category``, ``id``, ``prompt``, ``answer``, ``references`` and its scores.
+        One row per instance: ``task``, ``category``, ``id``, ``prompt``, ``answer``, ``references`` and its scores.
+
+    Raises:
+        ModelError: The model has no usable chat template, no room for an answer, or memory is short.
+        SettingError: The chat template writes the benchmark's prompt a second time.
     """
+    if settings.chat_template:
+        _check_chat_template(lm, name)
     manager = task_manager(folder)
-    results = simple_evaluate(
-        lm,
-        tasks=[name],
-        task_manager=manager,
-        limit=settings.limit,
-        gen_kwargs={"max_gen_toks": settings.max_gen_toks} if settings.max_gen_toks else None,
-        apply_chat_template=settings.chat_template,
-        fewshot_as_multiturn=settings.chat_template,
-        bootstrap_iters=0,
-    )
+    try:
+        results = simple_evaluate(
+            lm,
+            tasks=[name],
+            task_manager=manager,
+            limit=settings.limit,
+            gen_kwargs={"max_gen_toks": settings.max_gen_toks} if settings.max_gen_toks else None,
+            apply_chat_template=settings.chat_template,
+            fewshot_as_multiturn=settings.chat_template,
+            bootstrap_iters=0,
+        )
+    except AssertionError as error:
+        if "max tokens to generate" not in str(error):
+            raise
+        raise ModelError(
+            f"The answers of {name} may be longer than the model's context: {error} Lower --max-gen-toks, or take a "
+            "model with a longer context."
+        ) from error
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not should_reduce_batch_size(error):
+            raise
+        raise ModelError(
+            f"Out of memory while the model answered {name} with batches of {settings.batch_size}. Lower "
+            "--batch-size, or take a smaller model or dtype."
+        ) from error
     return [
         row_of(manager, task, sample["doc"], sample["target"], sample["filtered_resps"][0])
         | {"prompt": sample["arguments"][0][0]}
@@ -137,6 +222,25 @@ def answer_task(lm: LM, name: str, folder: Path, settings: HarnessSettings) -> l
         for task, samples in results["samples"].items()
         for sample in samples
     ]
+
+
+def _check_chat_template(lm: LM, name: str) -> None:
+    """Refuse a chat template that does not work, or that is the benchmark's prompt already."""
+    message = "message"
+    try:
+        text = lm.apply_chat_template([{"role": "user", "content": message}])
+    except (ValueError, TemplateError) as error:
+        raise ModelError(
+            f"The model's chat template cannot be used: {str(error).partition('!')[0]}. --chat-template needs a "
+            "tokenizer whose template shows a single message of a user. Leave the option out, or name another model."
+        ) from error
+    header = render_follower(message).partition(message)[0].splitlines()[-1]
+    if header in text and name.startswith(PREFIX) and not name.endswith("tk_instruct"):
+        raise SettingError(
+            f"The model's chat template writes {header!r} itself: it is the follower's prompt (Table 7), which {name} "
+            "has too, so that one would be within the other. Leave --chat-template out: the model is then asked as "
+            "it was trained."
+        )
 
 
 def _arguments(found: FoundModel, settings: HarnessSettings) -> dict[str, Any]:

@@ -5,10 +5,21 @@ from pathlib import Path
 
 from lm_eval.api.task import Task
 from lm_eval.tasks import TaskManager
+from pydantic import BaseModel, ConfigDict
 
 from davidgen_hf.errors import EvaluationError, InputError
 from davidgen_hf.evaluation.harness import id_of, row_of, task_manager
 from davidgen_hf.sources.rows import read_rows
+from davidgen_hf.storage.validation import Text, validate
+
+
+class _Prediction(BaseModel):
+    """A row of predictions; an id may be a number."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    id: Text
+    prediction: Text
 
 
 def score_predictions(path: Path, name: str, folder: Path, partial: bool = False) -> tuple[list[dict], dict[str, int]]:
@@ -40,7 +51,7 @@ def score_predictions(path: Path, name: str, folder: Path, partial: bool = False
     if any(wrong.values()) and not partial:
         found = "; ".join(f"{len(ids)} {what}: {_shortened(ids)}" for what, ids in wrong.items() if ids)
         raise EvaluationError(
-            f"{path.name} does not answer the {len(asked)} instances of {name} once each. Ids {found}. Mend the file, "
+            f"{path.name} does not answer the {len(asked)} instances of {name} once each. Ids {found}. Fix the file, "
             "or go on with --partial: a missing answer counts as empty, of doubled ones the last, a foreign one not."
         )
     rows = [row for task, instance in tasks.items() for row in _score(manager, task, instance, predictions)]
@@ -59,9 +70,10 @@ def _read_predictions(path: Path) -> tuple[dict[str, str], set[str]]:
     for place, row in read_rows(str(path)):
         if "id" not in row or not isinstance(row.get("prediction"), str):
             raise InputError(f"{place} has the fields {sorted(row)}; it needs id, and prediction with a text.")
-        if str(row["id"]) in predictions:
-            doubled.add(str(row["id"]))
-        predictions[str(row["id"])] = row["prediction"]
+        read = validate(_Prediction, row, place, "It needs id, and prediction with a text. Fix that line.")
+        if read.id in predictions:
+            doubled.add(read.id)
+        predictions[read.id] = read.prediction
     return predictions, doubled
 
 

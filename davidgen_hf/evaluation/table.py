@@ -7,6 +7,7 @@ from pathlib import Path
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.evaluation.results import read_results
+from davidgen_hf.storage.files import make_folder
 
 # Titles of the paper's columns; another benchmark goes by its own name, after these.
 TITLES = {"superni": "SuperNI", "superni_xlingual": "SuperNI (cross-lingual)", "longform": "LongForm"}
@@ -28,7 +29,7 @@ def write_comparison(folders: Sequence[Path], output: Path | None = None) -> str
     comparison = compare(folders)
     markdown = to_markdown(comparison)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         (output / "comparison.md").write_text(markdown, "utf-8")
         text = json.dumps(comparison, indent=2, ensure_ascii=False) + "\n"
         (output / "comparison.json").write_text(text, "utf-8")

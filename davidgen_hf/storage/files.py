@@ -58,6 +58,25 @@ def write_whole(path: Path, text: str) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(folder: Path) -> Path:
+    """Create the folder of a command's output if need be, and return it, before anything expensive is done.
+
+    Raises:
+        RunFolderError: It cannot be created or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise RunFolderError(
+            f"The output folder {folder} cannot be created: {reason}. Pass a new folder, or one that exists and is "
+            "writable, with --output."
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RunFolderError(f"The output folder {folder} is not writable. Allow writing, or pass another --output.")
+    return folder
+
+
 def clear_drafts(folder: Path) -> None:
     """Take away what calls that were killed while they wrote have left in a folder and the folders in it."""
     for pattern in ("*.part", "*/*.part"):

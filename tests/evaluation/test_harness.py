@@ -1,3 +1,4 @@
+import shutil
 from collections import Counter
 from importlib.util import find_spec
 
@@ -100,3 +101,102 @@ def test_model_arguments_are_read_as_lm_eval_does():
 def test_a_model_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ModelError, match="absent"):
         open_model(str(tmp_path / "absent"), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"limit": float("nan")}, "limit must be above 0, got nan"),
+        ({"limit": float("inf")}, "limit must be above 0, got inf"),
+        ({"limit": -0.5}, "limit must be above 0, got -0.5"),
+        ({"limit": 2.5}, "limit must be above 0, got 2.5: a share below 1, or a whole number"),
+        ({"batch_size": "many"}, "batch_size must be a number from 1 to 999999, or auto, got 'many'"),
+        ({"batch_size": "0"}, "batch_size must be .*, got '0'"),
+        ({"batch_size": "-1"}, "batch_size must be .*, got '-1'"),
+        ({"dtype": "float8"}, "dtype must be one of .*, got 'float8'"),
+        ({"model_args": {"max_length": -3}}, "model_args: max_length: .*greater than or equal to 2, got -3"),
+        (
+            {"model_args": {"max_length": "long"}},
+            "max_length: Input should be a valid integer, got 'long'",
+        ),
+        ({"model_args": {"max_batch_size": True}}, "model_args: max_batch_size: Input should be a valid integer"),
+        ({"model_args": {"parallelize": "perhaps"}}, "model_args: parallelize: Input should be a valid boolean"),
+        (
+            {"model_args": {"gpu_memory_utilization": 1.5}},
+            "utilization: .*less than or equal to 1, got 1.5",
+        ),
+        ({"model_args": {"device": "cpu"}}, r"must not set device, which has its own place: use --device\."),
+        (
+            {"model_args": {"pretrained": "x"}},
+            "must not set pretrained, .*: use the model's name",
+        ),
+        ({"model_args": {"trust_remote_code": True}}, "never runs code from a model's folder"),
+    ],
+)
+def test_a_value_that_lm_eval_would_stumble_over_is_named_beforehand(wrong, text):
+    with pytest.raises(SettingError, match=text):
+        HarnessSettings(**wrong)
+
+
+@pytest.mark.parametrize("text", ["=5", "a=1,,b=2", "a=1,2b=3", "a b=3", ",", "a.b=1"])
+def test_model_arguments_need_names(text):
+    with pytest.raises(SettingError, match="model_args must be key=value,key=value, got"):
+        parse_model_args(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"device": "mps"}, "device must be auto, cpu, cuda or cuda:N, got 'mps'"),
+        ({"device": "cpu:x"}, "device must be auto, cpu, cuda or cuda:N, got 'cpu:x'"),
+        ({"model_args": {"colour": 1}}, "could not be loaded for lm-eval: .*unexpected keyword argument 'colour'"),
+        ({"model_args": {"max_length": 10**6}}, "max_length is 1000000, but .* has .* positions"),
+    ],
+)
+def test_what_the_model_does_not_take_is_named(tiny_llama, settings, text):
+    with pytest.raises(ModelError, match=text):
+        open_model(str(tiny_llama), HarnessSettings(**{"device": "cpu"} | settings))
+
+
+def test_answers_longer_than_the_context_are_refused_in_words(tiny_llama, folder):
+    settings = HarnessSettings(device="cpu", max_gen_toks=10**6, limit=1)
+    with pytest.raises(ModelError, match=r"may be longer than the model's context: .* Lower --max-gen-toks"):
+        answer_task(open_model(str(tiny_llama), settings)[0], GROUP, folder, settings)
+
+
+CHAT = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}[bot] "
+TABLE_7 = "{% for m in messages %}### Instruction:\n{{ m.content }}\n\n### Response:{% endfor %}"
+
+
+@pytest.fixture
+def chat_model(tiny_llama, tmp_path):
+    def make(template):
+        from transformers import AutoTokenizer
+
+        shutil.copytree(tiny_llama, tmp_path / "chat")
+        tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+        tokenizer.chat_template = template
+        tokenizer.save_pretrained(tmp_path / "chat")
+        return str(tmp_path / "chat")
+
+    return make
+
+
+CHAT_SETTINGS = HarnessSettings(device="cpu", max_gen_toks=1, limit=1, chat_template=True)
+
+
+def test_the_chat_template_is_put_around_the_benchmarks_prompt(chat_model, folder):
+    rows = answer_task(open_model(chat_model(CHAT), CHAT_SETTINGS)[0], GROUP, folder, CHAT_SETTINGS)
+    assert rows[0]["prompt"].startswith("[user] Below is an instruction")
+    assert rows[0]["prompt"].count("### Instruction:") == 1
+
+
+def test_a_template_that_is_the_benchmarks_prompt_is_refused(chat_model, folder):
+    with pytest.raises(SettingError, match=r"writes '### Instruction:' itself: .* Leave --chat-template out"):
+        answer_task(open_model(chat_model(TABLE_7), CHAT_SETTINGS)[0], GROUP, folder, CHAT_SETTINGS)
+
+
+@pytest.mark.parametrize("template", [None, "{{ raise_exception('No users here.') }}"])
+def test_a_template_that_cannot_be_used_is_refused(chat_model, folder, template):
+    with pytest.raises(ModelError, match=r"chat template cannot be used: .* Leave the option out"):
+        answer_task(open_model(chat_model(template), CHAT_SETTINGS)[0], GROUP, folder, CHAT_SETTINGS)

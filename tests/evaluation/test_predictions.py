@@ -41,10 +41,10 @@ def test_predictions_score_as_the_functions_do(tmp_path, folder):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda rows: rows[1:], rf"Ids 1 missing: {TASKS[0]}-0\. Mend"),
-        (lambda rows: [*rows, (f"{TASKS[0]}-0", "x")], rf"Ids 1 doubled: {TASKS[0]}-0\. Mend"),
-        (lambda rows: [*rows, ("task1-1", "x")], r"Ids 1 foreign: task1-1\. Mend"),
-        (lambda rows: [("a", "x")], r"Ids 10 missing: .*; 1 foreign: a\. Mend"),
+        (lambda rows: rows[1:], rf"Ids 1 missing: {TASKS[0]}-0\. Fix"),
+        (lambda rows: [*rows, (f"{TASKS[0]}-0", "x")], rf"Ids 1 doubled: {TASKS[0]}-0\. Fix"),
+        (lambda rows: [*rows, ("task1-1", "x")], r"Ids 1 foreign: task1-1\. Fix"),
+        (lambda rows: [("a", "x")], r"Ids 10 missing: .*; 1 foreign: a\. Fix"),
     ],
 )
 def test_missing_doubled_and_foreign_ids_are_named(tmp_path, folder, change, text):
@@ -75,4 +75,19 @@ def test_an_empty_file_of_predictions_is_an_error(tmp_path, folder):
     path = tmp_path / "p.jsonl"
     path.touch()
     with pytest.raises(InputError, match="holds no rows"):
+        score_predictions(path, GROUP, folder)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"id": [1], "prediction": "x"}, r"id: Input should be a valid string, got \[1\]"),
+        ({"id": None, "prediction": "x"}, "id: Input should be a valid string, got None"),
+        ({"id": "1", "prediction": "half \ud800"}, "prediction: character 6 is half of a surrogate pair"),
+    ],
+)
+def test_the_line_and_the_field_of_an_odd_prediction_are_named(folder, tmp_path, row, problem):
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps(row), "utf-8")
+    with pytest.raises(InputError, match=rf"^p\.jsonl:1: {problem}\. .* Fix that line\."):
         score_predictions(path, GROUP, folder)

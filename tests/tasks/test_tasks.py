@@ -102,7 +102,7 @@ def test_absent_and_broken_task_files_are_all_named(superni_folder):
         local_tasks({"superni": superni_folder}, [GROUP])
     assert "2 SuperNI tasks cannot be read" in str(caught.value)
     assert f"{TASKS[0]}.json is not there." in str(caught.value)
-    assert f"{TASKS[1]}.json is no JSON" in str(caught.value)
+    assert f"{TASKS[1]}.json: Invalid JSON" in str(caught.value)
     assert "leave them out with --partial" in str(caught.value)
 
 
