@@ -30,6 +30,15 @@ def last_position(hidden: torch.Tensor) -> torch.Tensor:
     return hidden[:, -1:]
 
 
+def decoder_opening(model: PreTrainedModel) -> list[int]:
+    """Return the ids before the first token that an encoder-decoder chooses: its start, and a token forced after it.
+
+    BART's published configurations force ``<s>``, and multilingual models the language.
+    """
+    config = model.generation_config
+    return [one for one in (config.decoder_start_token_id, config.forced_bos_token_id) if one is not None]
+
+
 class CopiedPrefix:
     """The prompts' cache, repeated ``n`` times: works for every model whose cache can be repeated.
 
@@ -45,7 +54,7 @@ class CopiedPrefix:
         ids, self.mask = _pad_left(prompts, model.device)
         inputs = {"attention_mask": self.mask, "use_cache": True}
         if model.config.is_encoder_decoder:
-            start = torch.full_like(ids[:, :1], model.generation_config.decoder_start_token_id)
+            start = torch.tensor(decoder_opening(model), device=model.device).expand(len(ids), -1)
             encoded = model.get_encoder()(input_ids=ids, attention_mask=self.mask)
             inputs |= {"encoder_outputs": encoded, "decoder_input_ids": start}
             self.encoded = encoded.last_hidden_state.repeat_interleave(n, 0)

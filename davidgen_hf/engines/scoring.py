@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from davidgen_hf.engines.attention import ATTENTION
-from davidgen_hf.engines.prefix import head_input, pad_right
+from davidgen_hf.engines.prefix import decoder_opening, head_input, pad_right
 from davidgen_hf.engines.tokens import TokenPair
 
 # Logits are made in pieces of at most this size in float32, and a model may copy them a few times.
@@ -94,10 +94,12 @@ def _encoder_inputs(model: PreTrainedModel, pairs: Sequence[TokenPair]) -> tuple
     """Return the inputs of an encoder-decoder and the places that predict a target token; the encoder is masked."""
     ids = _pad(model, [pair.context for pair in pairs])
     mask = _pad(model, [[1] * len(pair.context) for pair in pairs])
-    start = model.generation_config.decoder_start_token_id
-    decoder_ids = _pad(model, [[start, *pair.target[:-1]] for pair in pairs])
+    opening = decoder_opening(model)
+    decoder_ids = _pad(model, [[*opening, *pair.target[:-1]] for pair in pairs])
     where = [
-        row * decoder_ids.shape[1] + offset for row, pair in enumerate(pairs) for offset in range(len(pair.target))
+        row * decoder_ids.shape[1] + len(opening) - 1 + offset
+        for row, pair in enumerate(pairs)
+        for offset in range(len(pair.target))
     ]
     inputs = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": decoder_ids, "use_cache": False}
     return inputs, torch.tensor(where, device=model.device)

@@ -1,6 +1,7 @@
 """Small files that are there whole or not at all, and what to do when a disk takes no more."""
 
 import errno
+import glob
 import os
 import sqlite3
 import stat
@@ -14,7 +15,13 @@ from davidgen_hf.errors import RunFolderError
 
 # What a file system says that is full or must not be written to; libraries pass it on as text, or tell of a failure.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
-_TEXTS = (*(os.strerror(number) for number in _REFUSALS), "disk is full", "readonly database", "PytorchStreamWriter")
+_TEXTS = (
+    *(os.strerror(number) for number in _REFUSALS),
+    "disk is full",
+    "readonly database",
+    "PytorchStreamWriter",
+    "inline_container",
+)
 
 _PRIVATE = 0o600  # of a file from tempfile.mkstemp, and so of weights that safetensors writes
 
@@ -91,6 +98,11 @@ def use_umask(folder: Path) -> None:
     for file in folder.iterdir():
         if file.is_file() and not file.is_symlink() and stat.S_IMODE(file.stat().st_mode) == _PRIVATE:
             file.chmod(0o666 & ~mask)
+
+
+def as_pattern(path: str | Path) -> str:
+    """Return a path as ``data_files`` needs it: `datasets` takes it for a pattern, in which ``[`` stands for a set."""
+    return glob.escape(str(path))
 
 
 def sync_folder(folder: Path) -> None:

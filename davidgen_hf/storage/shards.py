@@ -18,7 +18,7 @@ from datasets.table import table_cast
 
 from davidgen_hf import schema
 from davidgen_hf.errors import RunFolderError, SettingError
-from davidgen_hf.storage.files import sync_folder
+from davidgen_hf.storage.files import as_pattern, sync_folder
 from davidgen_hf.storage.validation import brief
 
 METADATA_KEY = b"davidgen"
@@ -219,9 +219,8 @@ def open_shards(folder: Path, columns: list[str]) -> Dataset:
     """
     found = shard_paths(folder)
     # A shard without rows has a row group without rows in runs of version 0.1, which datasets cannot read.
-    paths = [str(path) for path in found if _open(path, pyarrow.parquet.read_metadata).num_rows] or list(
-        map(str, found)
-    )
+    filled = [path for path in found if _open(path, pyarrow.parquet.read_metadata).num_rows]
+    paths = [as_pattern(path) for path in filled or found]
     if not paths:
         raise RunFolderError(f"{folder} holds no finished shard. Run the step that writes them first.")
     try:

@@ -11,11 +11,15 @@ from davidgen_hf.prompts import FOLLOWER_WITH_INPUT, FOLLOWER_WITHOUT_INPUT, par
 
 # A message may hold an `input` beside its `content`, which is the instruction. Servers that pass on no such key, as
 # vLLM's, take that of the last message as `chat_template_kwargs: {"input": …}`.
+# `content` is a text, or a list of parts as in OpenAI's API, of which those with text are joined.
 _TEMPLATE = (
+    "{% macro text_of(content) %}{% if content is string %}{{ content }}{% elif content %}"
+    "{% for part in content %}{% if part is string %}{{ part }}{% elif part.type == 'text' %}{{ part.text }}"
+    "{% else %}{{ raise_exception('This model reads text alone.') }}{% endif %}{% endfor %}{% endif %}{% endmacro %}"
     "{{ OPENING }}{% for message in messages %}"
     "{% if message.role == 'user' %}{% set given = message.input or (loop.last and input) %}"
     "{% if given %}{{ WITH_INPUT }}{% else %}{{ WITHOUT_INPUT }}{% endif %}"
-    "{% elif message.role == 'assistant' %}{{ message.content ~ eos_token }}"
+    "{% elif message.role == 'assistant' %}{{ text_of(message.content) ~ eos_token }}"
     "{% else %}{{ raise_exception('This model was trained on the roles user and assistant alone.') }}{% endif %}"
     "{% endfor %}"
 )
@@ -40,8 +44,8 @@ def follower_template(tokenizer: PreTrainedTokenizerBase) -> str:
 def are_follower_prompts(rows: Dataset, looked_at: int = 100) -> bool:
     """Whether the first rows' prompts are all of Table 7."""
     try:
-        for row in islice(rows, looked_at):
-            parse_follower(row["prompt"])
+        for prompt in filter(None, (row["prompt"] for row in islice(rows, looked_at))):
+            parse_follower(prompt)
     except ValueError:
         return False
     return True
@@ -49,7 +53,7 @@ def are_follower_prompts(rows: Dataset, looked_at: int = 100) -> bool:
 
 def _expression(template: str) -> str:
     """Turn a prompt with slots into a Jinja expression, e.g. ``'Say ' ~ message.content ~ '.'``."""
-    slots = {"instruction": "message.content", "input": "given"}
+    slots = {"instruction": "text_of(message.content)", "input": "text_of(given)"}
     head, *parts = template.split("{")
     split = (part.split("}", 1) for part in parts)
     return " ~ ".join([repr(head), *(f"{slots[name]} ~ {rest!r}" for name, rest in split)])

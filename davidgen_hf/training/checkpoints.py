@@ -91,7 +91,8 @@ def choose_checkpoint(folder: Path, resume: bool | Path, model: nn.Module) -> Pa
     if not checkpoint:
         return None
     try:
-        check_checkpoint(checkpoint, model)
+        if resume is not True:
+            check_checkpoint(checkpoint, model)
     except DamagedError as error:
         raise RunFolderError(
             f"{checkpoint} is not a checkpoint to resume from: {error}. All files of one must be whole. Name another "

@@ -32,7 +32,8 @@ SECTIONS = (SFTConfig, ModelConfig, ScriptArguments, DatasetMixtureConfig, Stopp
 
 # TRL and transformers check few ranges themselves, and one at a time.
 BOUNDS = {
-    **dict.fromkeys(("learning_rate", "num_train_epochs", "adam_epsilon", "lora_alpha"), Gt(0)),
+    "learning_rate": Interval(gt=0, le=10),  # 2e5 is a 2e-5 whose sign was lost
+    **dict.fromkeys(("num_train_epochs", "adam_epsilon", "lora_alpha"), Gt(0)),
     **dict.fromkeys(("weight_decay", "warmup_steps", "max_grad_norm", "eval_delay"), Ge(0)),
     **dict.fromkeys(("seed", "data_seed"), Interval(ge=0, lt=2**32)),
     **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "lora_r"), Interval(ge=1, le=2**20)),

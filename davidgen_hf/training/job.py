@@ -12,6 +12,7 @@ from accelerate.utils import DistributedType
 from datasets import Dataset
 from transformers import (
     EarlyStoppingCallback,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -38,8 +39,8 @@ from davidgen_hf.training.checkpoints import choose_checkpoint
 from davidgen_hf.training.config import check_config
 from davidgen_hf.training.curve import draw_losses
 from davidgen_hf.training.failures import explain_out_of_memory, explain_settings
-from davidgen_hf.training.preflight import check_ready, fit_length, leave_no_empty_folder, save_trained
-from davidgen_hf.training.rows import RowCounts, digest
+from davidgen_hf.training.preflight import check_folder, check_ready, fit_length, leave_no_empty_folder, save_trained
+from davidgen_hf.training.rows import RowCounts, check_columns, digest
 from davidgen_hf.training.summary import TrainingSummary, find_finished, write_record
 
 logger = logging.get_logger(__name__)
@@ -73,16 +74,29 @@ class Job:
     patience: int | None
 
     def finished(self) -> TrainingSummary | None:
-        """Return the summary of this very training if its folder holds it, finished.
+        """Return the summary of this very training if its folder holds it, finished; else see that it can be trained.
 
         Raises:
-            RunFolderError: The folder holds another training.
+            RunFolderError: The folder holds another training, or cannot be written to.
         """
-        return find_finished(Path(self.args.output_dir), self.identity)
+        folder = Path(self.args.output_dir)
+        summary = find_finished(folder, self.identity)
+        if summary is None:
+            check_folder(folder)
+        return summary
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Load the model's tokenizer."""
         return open_tokenizer(self.model_args.model_name_or_path, self.model_args.model_revision)
+
+    def generation_config(self) -> GenerationConfig:
+        """Load the model's generation config; that of a model without one comes from its configuration."""
+        try:
+            return GenerationConfig.from_pretrained(
+                self.model_args.model_name_or_path, revision=self.model_args.model_revision
+            )
+        except OSError:
+            return GenerationConfig.from_model_config(self.config)
 
     def length(self, setting: str) -> int | None:
         """Return how many tokens a row may have by a setting and the model's positions; ``None`` for any number.
@@ -140,6 +154,7 @@ def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
         ModelError: The model is absent or of the other family.
         MissingColumnsError: ``prompt`` or ``completion`` is absent.
     """
+    check_columns(rows)
     name = str(config) if isinstance(config, Path) else "The training recipe"
     values = check_config(read_config(config) if isinstance(config, Path) else config, name, sections)
     args, model_args, batch = make_arguments(values, Path(output_dir), next(iter(sections)))
@@ -193,20 +208,19 @@ def carry_out(job: Job, make_trainer: Callable[[], Trainer], counts: RowCounts) 
         RunFolderError: The folder cannot be written to, or the checkpoint to resume from is damaged or another's.
     """
     folder = Path(job.args.output_dir)
-    with explain_refusals(folder), explain_out_of_memory(job.args):
-        with leave_no_empty_folder(folder), explain_settings(ValueError, ImportError):
+    clock = Clock()
+    with explain_refusals(folder), explain_out_of_memory(job.args), leave_no_empty_folder(folder):
+        with explain_settings(ValueError, ImportError):
             trainer = make_trainer()
             check_ready(trainer)
         checkpoint = choose_checkpoint(folder, job.resume, trainer.model)
         if trainer.is_world_process_zero():
             logger.warning(f"{counts}; {job.batch}")
-            write_record(folder, {"finished": False, **job.identity})
         # Read before the training, which removes old checkpoints.
         before = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)).epoch if checkpoint else 0.0
         if job.patience:
             trainer.add_callback(EarlyStoppingCallback(job.patience))
-        clock = Clock()
-        for callback in (LogAtSaves(), clock):
+        for callback in (KeepRecord(job.identity), clock):
             trainer.add_callback(callback)
         with explain_settings(ImportError):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -222,8 +236,21 @@ def carry_out(job: Job, make_trainer: Callable[[], Trainer], counts: RowCounts) 
     return summary
 
 
-class LogAtSaves(TrainerCallback):
-    """Logs the loss at each checkpoint and after the last step, so that a resumed training logs the same means."""
+class KeepRecord(TrainerCallback):
+    """Begins the folder's record once nothing stands in the way of the first step, and keeps its losses complete.
+
+    The loss is logged at each checkpoint and after the last step, so that a resumed training logs the same means.
+    """
+
+    def __init__(self, identity: dict[str, Any]) -> None:
+        self.identity = identity
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Record what is trained, so that only the same training can resume in this folder."""
+        if state.is_world_process_zero:
+            write_record(Path(args.output_dir), {"finished": False, **self.identity})
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object

@@ -30,6 +30,29 @@ logger = logging.get_logger(__name__)
 _TEMPLATE_SUFFIXES = (".jinja", ".j2")
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to, without making it.
+
+    Raises:
+        RunFolderError: As above.
+    """
+    created: list[Path] = []
+    try:
+        created = [one for one in (folder, *folder.parents) if not one.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder):
+            pass
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"{folder} cannot be the model's folder: {error}. A folder that can be written to is needed. Name another "
+            "one, or allow writing."
+        ) from error
+    finally:
+        for one in created:
+            with suppress(OSError, ValueError):
+                one.rmdir()
+
+
 @contextmanager
 def leave_no_empty_folder(folder: Path) -> Iterator[None]:
     """Remove the folders down to ``folder`` that did not exist before and are empty when an error ends the block."""

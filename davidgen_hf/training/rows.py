@@ -4,15 +4,21 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset, Features, Json, List, Value
 from transformers import PreTrainedTokenizerBase
 
 from davidgen_hf.engines.tokens import Tokens
-from davidgen_hf.errors import MissingColumnsError, ModelError, TrainingError
+from davidgen_hf.errors import InputError, MissingColumnsError, ModelError, TrainingError
 from davidgen_hf.schema import TRAINING
 
 IGNORED = -100  # a label that takes no part in the loss
 ENCODED = Features({"input_ids": List(Value("int64")), "labels": List(Value("int64")), "length": Value("int64")})
+_TEXT = {"string", "large_string", "string_view", "null"}
+_KINDS = {
+    List: ("lists", "Write one text per row"),
+    dict: ("structures", "Write one text per row"),
+    Json: ("values of several types", "Write all of them as text"),
+}
 _COLUMNS = Features(ENCODED | {"cut": Value("bool")})
 
 
@@ -88,22 +94,25 @@ class PairIds:
         tokenizer: Its ``eos_token`` ends every completion and is learnt.
         max_source_length: Tokens of a prompt.
         max_target_length: Tokens of a completion; what is longer loses its end.
+        forced_bos: The token that the model's generation config forces before a completion, as BART's does.
         version: Raised whenever the same settings give other ids.
     """
 
     tokenizer: PreTrainedTokenizerBase
-    max_source_length: int
-    max_target_length: int
-    version: int = 1
+    max_source_length: int | None
+    max_target_length: int | None
+    forced_bos: int | None = None
+    version: int = 2
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         tokens = Tokens(self.tokenizer, None, self.tokenizer.name_or_path, closes_contexts=True)
         encoded = {name: [] for name in _COLUMNS}
         contexts, targets = tokens.contexts(batch["prompt"]), tokens.plain(batch["completion"])
+        opening = [] if self.forced_bos is None else [self.forced_bos]
         for context, target in zip(contexts, targets, strict=True):
-            ids = [*target, self.tokenizer.eos_token_id]
+            ids = [*opening, *target, self.tokenizer.eos_token_id]
             kept = ids[: self.max_target_length]
-            if len(context) <= self.max_source_length:
+            if self.max_source_length is None or len(context) <= self.max_source_length:
                 length = len(context) + len(kept)
                 _append(encoded, input_ids=context, labels=kept, length=length, cut=len(kept) < len(ids))
         return encoded
@@ -122,18 +131,19 @@ def encode_rows(rows: Dataset, ids: JoinIds | PairIds, num_proc: int | None = No
 
     Raises:
         MissingColumnsError: ``prompt`` or ``completion`` is absent.
+        InputError: One of them does not hold text.
         ModelError: The tokenizer has no end-of-sequence token.
         TrainingError: No row is left.
     """
-    missing = [column for column in TRAINING if column not in rows.column_names]
-    if missing:
-        raise MissingColumnsError(
-            f"Training needs the columns {list(TRAINING)}, but the dataset has {rows.column_names}. Run ReverseSeeds "
-            f"or SelectInstruction, which write them, or rename yours with rename_column(old, {missing[0]!r})."
-        )
+    check_columns(rows)
     if ids.tokenizer.eos_token_id is None:
         raise ModelError("The tokenizer has no end-of-sequence token. Name one in the recipe: `eos_token: ...`.")
     filled = rows.select_columns(list(TRAINING)).filter(_has_text, num_proc=num_proc, desc="Looking for empty rows")
+    if not len(filled):
+        raise TrainingError(
+            f"There is nothing to train on: all of the {len(rows)} rows have an empty prompt or completion. Each row "
+            f"needs a text in both. Look at {' and '.join(TRAINING)} of your rows."
+        )
     encoded = filled.map(
         ids,
         batched=True,
@@ -154,6 +164,37 @@ def encode_rows(rows: Dataset, ids: JoinIds | PairIds, num_proc: int | None = No
     if not counts.used:
         raise TrainingError(f"There is nothing to train on: {counts}. Give other rows, or raise the length.")
     return encoded.remove_columns("cut"), counts
+
+
+def check_columns(rows: Dataset, name: str = "The dataset") -> None:
+    """Refuse rows without a prompt and a completion that are text; null is an empty text.
+
+    Args:
+        rows: Any dataset.
+        name: What to call it in an error, such as its file.
+
+    Raises:
+        MissingColumnsError: ``prompt`` or ``completion`` is absent.
+        InputError: One of them holds something else than text.
+    """
+    missing = [column for column in TRAINING if column not in rows.column_names]
+    if missing:
+        raise MissingColumnsError(
+            f"{name} lacks the column(s) {missing}; it has {rows.column_names}. Training needs {list(TRAINING)}. Run "
+            f"ReverseSeeds or SelectInstruction, which write them, or rename yours with rename_column(old, "
+            f"{missing[0]!r})."
+        )
+    for column in TRAINING:
+        kind = rows.features[column]
+        if isinstance(kind, Value) and kind.dtype in _TEXT:
+            continue
+        found, advice = _KINDS.get(type(kind), (type(kind).__name__, "Write one text per row"))
+        if isinstance(kind, Value):
+            found, advice = kind.dtype, f"Write it as text, e.g. with cast_column({column!r}, Value('string'))"
+        elif "'content'" in str(kind):
+            found = "conversations (lists of messages)"
+            advice = "Write the user's message as the prompt and the answer as the completion"
+        raise InputError(f"{name}: {column} holds {found}, and training needs text. {advice}.")
 
 
 def digest(rows: Dataset) -> str:

@@ -9,23 +9,31 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from datasets import Dataset, DatasetDict, load_dataset
-from datasets.exceptions import DatasetGenerationError
+from datasets import DatasetDict, load_dataset
+from datasets.exceptions import DatasetGenerationError, DatasetsError
+from pyarrow import ArrowException
 from trl import DatasetMixtureConfig, TrlParser, get_dataset
 from trl.scripts.utils import DatasetConfig
 
 from davidgen_hf.commandline import run_command_line
-from davidgen_hf.errors import InputError, MissingColumnsError, SettingError
+from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.schema import TRAINING
+from davidgen_hf.storage.files import as_pattern
 from davidgen_hf.storage.yaml_files import read_config
 from davidgen_hf.training.config import SECTIONS, check_config
 from davidgen_hf.training.failures import explain_settings
 from davidgen_hf.training.judging import judge_training, tell_training
+from davidgen_hf.training.rows import check_columns
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
 from davidgen_hf.training.seq2seq import train_seq2seq
 from davidgen_hf.training.sft import train
 from davidgen_hf.training.summary import TrainingSummary
 
+# What `datasets` and the libraries under it raise about rows of others.
+_UNREADABLE = (
+    *(OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, EOFError),
+    *(StopIteration, DatasetsError, DatasetGenerationError, ArrowException),
+)
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 
 
@@ -122,21 +130,36 @@ def load_splits(values: dict[str, Any]) -> DatasetDict:
 
 def _load_mixture(mixture: list[DatasetConfig]) -> DatasetDict:
     for one in mixture:
-        _check_columns(
-            _load(one.path, one.name, split=one.split, data_dir=one.data_dir, data_files=one.data_files), one.path
-        )
+        one.data_files = _literal(one.data_files)
+        rows = _load(one.path, one.name, split=one.split, data_dir=one.data_dir, data_files=one.data_files)
+        check_columns(rows, one.path)
         one.columns = list(TRAINING)
     with explain_settings(ValueError):  # `fraction`, for some of the datasets alone
         return get_dataset(DatasetMixtureConfig(datasets=mixture))
 
 
+def _literal(data_files: Any) -> Any:
+    """Return ``data_files`` of a mixture with the paths of existing files escaped; others are patterns."""
+    if isinstance(data_files, list):
+        return [_literal(one) for one in data_files]
+    if isinstance(data_files, dict):
+        return {split: _literal(one) for split, one in data_files.items()}
+    return as_pattern(data_files) if isinstance(data_files, str) and Path(data_files).is_file() else data_files
+
+
 def _load_named(values: dict[str, Any]) -> DatasetDict:
     name = values["dataset_name"]
     path = Path(name)
-    local = path.suffix in FORMATS
-    if local and not path.is_file():
-        raise InputError(_unreadable(name, "there is no such file"))
-    found = _load(FORMATS[path.suffix], data_files=name) if local else _load(name, values.get("dataset_config"))
+    if path.suffix in FORMATS and not path.is_dir():
+        found = _load_file(path)
+    elif path.is_dir() and as_pattern(name) != name:
+        raise InputError(
+            _unreadable(
+                name, "`datasets` takes the name of a folder for a pattern, and this one has one of * ? [ in it"
+            )
+        )
+    else:
+        found = _load(name, values.get("dataset_config"))
     splits = {}
     for split, wanted in (
         ("train", values.get("dataset_train_split", "train")),
@@ -146,27 +169,31 @@ def _load_named(values: dict[str, Any]) -> DatasetDict:
             splits[split] = found[wanted]
         elif split == "train":
             raise InputError(f"{name} has no split {wanted!r}; it has {list(found)}. Set dataset_train_split to one.")
+    for rows in splits.values():
+        check_columns(rows, name)
     return DatasetDict(splits)
 
 
-def _load(path: str, *args: Any, **options: Any) -> Dataset | DatasetDict:
+def _load_file(path: Path) -> DatasetDict:
+    if not path.is_file():
+        raise InputError(_unreadable(path, "there is no such file"))
+    form = FORMATS[path.suffix]
+    # A label of a CSV file, such as 007 or None, is text all the same.
+    as_text = {"converters": dict.fromkeys(TRAINING, str), "keep_default_na": False} if form == "csv" else {}
+    return _load(form, data_files=as_pattern(path), **as_text)
+
+
+def _load(path: str, *args: Any, **options: Any) -> Any:
     try:
         return load_dataset(path, *args, **options)
-    except (OSError, ValueError, DatasetGenerationError) as error:
-        raise InputError(_unreadable(options.get("data_files") or path, error)) from error
+    except _UNREADABLE as error:
+        reason = str(error.__cause__ or error).strip() or type(error).__name__
+        name = options.get("data_files") or path
+        raise InputError(_unreadable(name, f"{reason.splitlines()[0].rstrip('.')}")) from error
 
 
-def _unreadable(name: str, reason: object) -> str:
+def _unreadable(name: object, reason: object) -> str:
     return (
         f"No rows can be read from {name}: {reason}. Name a {', '.join(FORMATS)} file, a folder of such files, or a "
         "Hub dataset that can be reached."
     )
-
-
-def _check_columns(rows: Dataset, name: str) -> None:
-    missing = [column for column in TRAINING if column not in rows.column_names]
-    if missing:
-        raise MissingColumnsError(
-            f"{name} lacks the column(s) {missing}; it has {rows.column_names}. Every dataset of a mixture needs "
-            f"{list(TRAINING)}: run ReverseSeeds or SelectInstruction, or rename its columns."
-        )

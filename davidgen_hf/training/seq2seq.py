@@ -83,7 +83,8 @@ def train_seq2seq(  # noqa: PLR0913 - one keyword a choice of the caller
     if finished:
         return finished
     tokenizer, args = job.tokenizer(), job.args
-    ids = PairIds(tokenizer, job.length("max_source_length"), job.length("max_target_length"))
+    lengths = (job.length(name) for name in ("max_source_length", "max_target_length"))
+    ids = PairIds(tokenizer, *lengths, job.generation_config().forced_bos_token_id)
     train_rows, counts = encode_rows(rows, ids, args.dataset_num_proc)
     held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
     return carry_out(job, lambda: _make_trainer(job, tokenizer, train_rows, held_out), counts)

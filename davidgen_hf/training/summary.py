@@ -1,6 +1,7 @@
 """What a training run says about itself: ``run.json`` in the model's folder."""
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -83,7 +84,7 @@ def find_finished(folder: Path, identity: dict[str, Any]) -> TrainingSummary | N
         RunFolderError: The folder holds another training, or its ``run.json`` cannot be read.
     """
     path = folder / FILE_NAME
-    if not path.is_file():
+    if not os.path.isfile(path):  # False as well where the name is too long, or not one
         return None
     try:
         record = json.loads(path.read_text("utf-8"))

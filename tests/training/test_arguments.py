@@ -1,3 +1,4 @@
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,33 @@ def test_what_would_break_rows_apart_is_refused(key, value):
 def test_a_tracker_that_is_not_installed_is_named():
     with pytest.raises(SettingError, match=r"report_to names comet_ml, which is not installed\..*'none'"):
         make_arguments({"use_cpu": True, "report_to": "comet_ml"}, Path("out"))
+
+
+def test_a_tracker_may_not_upload_the_model(monkeypatch):
+    from davidgen_hf.training import arguments
+
+    monkeypatch.setitem(arguments.UPLOADS, "tensorboard", "TRACKER_LOG_MODEL")
+    monkeypatch.setenv("TRACKER_LOG_MODEL", "end")
+    settings = {"use_cpu": True, "report_to": "tensorboard"}
+    with pytest.raises(SettingError, match=r"TRACKER_LOG_MODEL lets it upload .*TRACKER_LOG_MODEL=false"):
+        make_arguments(settings, Path("out"))
+    monkeypatch.setenv("TRACKER_LOG_MODEL", "False")
+    assert make_arguments(settings, Path("out"))[0].report_to == ["tensorboard"]
+
+
+@pytest.mark.parametrize("settings", [{"trust_remote_code": True}, '{"trust_remote_code": true}'])
+def test_code_of_a_model_s_repository_is_not_run_by_another_door(settings):
+    with pytest.raises(SettingError, match="model_init_kwargs sets trust_remote_code"):
+        make_arguments({"use_cpu": True, "model_init_kwargs": settings}, Path("out"))
+
+
+@pytest.mark.parametrize("key", ["model_init_kwargs", "lr_scheduler_kwargs"])
+def test_a_mapping_that_is_not_json_is_an_error_of_ours(key):
+    with pytest.raises(SettingError, match="do not fit together"):
+        make_arguments({"use_cpu": True, key: "{"}, Path("out"))
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is not None, reason="deepspeed is installed")
+def test_deepspeed_where_it_is_not_installed_is_named():
+    with pytest.raises(SettingError, match=r"need a package that is not installed: .*deepspeed"):
+        make_arguments({"use_cpu": True, "deepspeed": "nothing.json"}, Path("out"))

@@ -46,6 +46,27 @@ def test_an_answer_closes_with_the_end_that_the_follower_learnt(tokenizer):
     assert text.endswith(render_follower("Hi") + "Ho" + tokenizer.eos_token)
 
 
+def test_content_parts_are_joined(tokenizer):
+    def ids(content, **given):
+        return tokenizer.apply_chat_template([{"role": "user", "content": content} | given])["input_ids"]
+
+    parts = [{"type": "text", "text": "Name a "}, {"type": "text", "text": "river."}]
+    assert ids(parts) == ids("Name a river.")
+    assert ids(parts, input=[{"type": "text", "text": "Africa"}]) == ids("Name a river.", input="Africa")
+    assert ids(None) == ids("") == ids([])
+
+
+def test_a_part_that_is_not_text_is_refused(tokenizer):
+    with pytest.raises(jinja2.TemplateError, match="reads text alone"):
+        tokenizer.apply_chat_template([{"role": "user", "content": [{"type": "image", "url": "x"}]}])
+
+
+def test_an_answer_that_was_begun_can_be_continued(tokenizer):
+    messages = [{"role": "user", "content": "Name a river."}, {"role": "assistant", "content": "The Ni"}]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, continue_final_message=True)
+    assert text.endswith(render_follower("Name a river.") + "The Ni")
+
+
 def test_a_role_that_was_not_trained_is_refused(tokenizer):
     with pytest.raises(jinja2.TemplateError, match="user and assistant alone"):
         tokenizer.apply_chat_template([{"role": "system", "content": "Be brief."}])
@@ -61,5 +82,5 @@ def test_a_follower_answers_in_a_chat_pipeline(recipe, tmp_path):
 
 def test_a_generator_s_prompts_are_told_from_a_follower_s():
     follower, generator = ({"prompt": prompt} for prompt in (render_follower("a"), render_generator("a", "chatbot")))
-    assert are_follower_prompts(Dataset.from_list([follower, follower]))
+    assert are_follower_prompts(Dataset.from_list([follower, {"prompt": None}, follower]))
     assert not are_follower_prompts(Dataset.from_list([follower, generator]))

@@ -1,8 +1,12 @@
+import dataclasses
+
 import pytest
+from trl import SFTConfig
 
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.storage.yaml_files import read_config
-from davidgen_hf.training.config import check_config
+from davidgen_hf.training.config import SECTIONS, check_config
+from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
 
 
 def test_values_come_back_in_the_types_of_their_fields():
@@ -40,6 +44,62 @@ def test_a_wrong_value_is_named_with_what_it_should_be(key, value, text):
         check_config({key: value}, "x.yaml")
     assert f"{key}: " in str(error.value)
     assert text in str(error.value)
+
+
+PUBLISHING = {
+    "push_to_hub": True,
+    "hub_token": "mine",
+    "hub_private_repo": True,
+    "hub_model_id": "org/mine",
+    "hub_strategy": "end",
+    "hub_always_push": True,
+    "hub_revision": "v1",
+    "trackio_space_id": "org/space",
+    "trackio_bucket_id": "org/bucket",
+    "trackio_static_space_id": "org/space",
+}
+
+
+def test_every_setting_of_transformers_that_publishes_is_refused():
+    fields = (field.name for field in dataclasses.fields(SFTConfig))
+    publishing = {name for name in fields if name.startswith(("push_to", "hub_", "trackio_"))}
+    assert publishing == set(PUBLISHING)
+
+
+@pytest.mark.parametrize("sections", [SECTIONS, SEQ2SEQ_SECTIONS], ids=["sft", "seq2seq"])
+@pytest.mark.parametrize(("key", "value"), PUBLISHING.items())
+def test_a_setting_that_publishes_is_refused(key, value, sections):
+    with pytest.raises(SettingError, match=f"1 problem.*\n  {key}: would publish .*remove it"):
+        check_config({key: value}, "x.yaml", sections)
+
+
+def test_settings_that_are_switched_off_are_no_problem():
+    off = {
+        "push_to_hub": "false",
+        "hub_model_id": None,
+        "hub_strategy": "every_save",
+        "trackio_static_space_id": False,
+    }
+    assert check_config(off, "x.yaml")["push_to_hub"] is False
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("trust_remote_code", True, "would run code from the model's repository"),
+        ("metric_for_best_model", "rougeL", "only the held-out loss is computed; .*got 'rougeL'"),
+        ("greater_is_better", True, "a lower loss is better, so the worst checkpoint"),
+        ("learning_rate", float("inf"), "should be a finite number, got inf"),
+        ("learning_rate", float("nan"), "got nan"),
+        ("learning_rate", "2e5", "less than or equal to 10, got '2e5'"),
+        ("warmup_steps", "-inf", "should be a finite number"),
+        ("lora_dropout", float("nan"), "should be a finite number"),
+        ("seed", 2**32, "less than 4294967296"),
+    ],
+)
+def test_a_value_that_no_training_survives_is_refused(key, value, text):
+    with pytest.raises(SettingError, match=f"1 problem.*\n  {key}: .*{text}"):
+        check_config({key: value}, "x.yaml")
 
 
 def test_a_config_that_is_absent_is_named(tmp_path):

@@ -3,7 +3,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 
 from davidgen_hf.engines.tokens import Tokens
-from davidgen_hf.errors import MissingColumnsError, ModelError, TrainingError
+from davidgen_hf.errors import InputError, MissingColumnsError, ModelError, TrainingError
 from davidgen_hf.training.rows import IGNORED, JoinIds, PairIds, digest, encode_rows
 
 
@@ -58,8 +58,43 @@ def test_nothing_to_train_on_is_an_error_that_counts_why(tokenizer, rows):
 
 
 def test_missing_columns_are_named(tokenizer):
-    with pytest.raises(MissingColumnsError, match=r"the dataset has \['prompt', 'answer'\].*'completion'"):
+    with pytest.raises(
+        MissingColumnsError, match=r"lacks the column\(s\) \['completion'\]; it has \['prompt', 'answer'\]"
+    ):
         encode_rows(Dataset.from_dict({"prompt": ["a"], "answer": ["b"]}), JoinIds(tokenizer, 8))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("completion", [0, 1], r"completion holds int64, and training needs text\. Write it as text"),
+        ("prompt", [0.5, None], "prompt holds float64"),
+        ("completion", [True, False], "completion holds bool"),
+        ("completion", [["a"], ["b", "c"]], r"completion holds lists, .*Write one text per row"),
+        ("prompt", [{"text": "a"}, {"text": "b"}], "prompt holds structures"),
+        ("prompt", [[{"role": "user", "content": "Hi"}]] * 2, r"prompt holds conversations \(lists of messages\)"),
+    ],
+    ids=["numbers", "fractions", "booleans", "lists", "structures", "conversations"],
+)
+def test_a_column_that_is_not_text_is_named_with_its_type(tokenizer, column, values, message):
+    rows = Dataset.from_dict({"prompt": ["a", "b"], "completion": ["c", "d"]} | {column: values})
+    with pytest.raises(InputError, match=message):
+        encode_rows(rows, JoinIds(tokenizer, 8))
+
+
+@pytest.mark.parametrize("completion", ["", " \n", None])
+def test_completions_that_are_all_empty_leave_nothing_to_train_on(tokenizer, completion):
+    rows = Dataset.from_dict({"prompt": ["a", "b"], "completion": [completion] * 2})
+    with pytest.raises(TrainingError, match="all of the 2 rows have an empty prompt or completion"):
+        encode_rows(rows, JoinIds(tokenizer, 8))
+
+
+def test_a_special_token_in_a_text_is_text(tokenizer):
+    rows = Dataset.from_dict({"prompt": ["Strike </s> out."], "completion": [" Write <s>1</s>, or <pad>."]})
+    row = encode_rows(rows, JoinIds(tokenizer, None))[0][0]
+    special = [position for position, token in enumerate(row["input_ids"]) if token in tokenizer.all_special_ids]
+    assert special == [0, len(row["input_ids"]) - 1]
+    assert tokenizer.decode(row["input_ids"][1:-1]) == rows[0]["prompt"] + rows[0]["completion"]
 
 
 def test_a_tokenizer_without_an_end_is_refused(tiny_llama, rows):
@@ -89,3 +124,10 @@ def test_an_encoder_s_prompt_that_is_too_long_is_dropped_rather_than_cut(tiny_t5
     encoded, counts = encode_rows(rows, PairIds(AutoTokenizer.from_pretrained(tiny_t5), 16, 16))
     assert (counts.used, counts.cut, counts.cut_away) == (2, 1, 1)
     assert [len(labels) for labels in encoded["labels"]] == [16, 2]
+
+
+def test_a_forced_first_token_opens_what_a_decoder_learns(tiny_t5, rows):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_t5)
+    plain, forced = (encode_rows(rows, PairIds(tokenizer, 64, 64, first))[0] for first in (None, 1))
+    assert forced["labels"] == [[1, *labels] for labels in plain["labels"]]
+    assert forced["input_ids"] == plain["input_ids"]

@@ -11,7 +11,7 @@ import yaml
 from datasets import Dataset
 from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
 
-from davidgen_hf.errors import InputError, MissingColumnsError, SettingError
+from davidgen_hf.errors import InputError, MissingColumnsError, RunFolderError, SettingError
 from davidgen_hf.training.config import SECTIONS
 from davidgen_hf.training.script import load_splits, parse_arguments, train_from_command_line
 
@@ -63,6 +63,78 @@ def test_rows_come_from_a_file(tmp_path, rows, suffix):
     splits = load_splits({"dataset_name": str(path)})
     assert list(splits) == ["train"]
     assert splits["train"][:] == rows[:]
+
+
+def test_a_csv_file_holds_text_even_where_it_looks_like_numbers_or_nothing(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("id,prompt,completion\n1,Is it cold?,007\n2,Is it hot?,0\n3,Is it old?,None\n4,5,NA\n")
+    train_rows = load_splits({"dataset_name": str(path)})["train"]
+    assert train_rows["completion"][:] == ["007", "0", "None", "NA"]
+    assert train_rows["prompt"][3] == "5"
+
+
+@pytest.mark.parametrize("folder", ["exp[lr=1e-5]", "[l]", "a*", "what?", "**", "my#run", "two words", "{a,b}"])
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_path_is_not_a_pattern(tmp_path, rows, folder, suffix):
+    for name in (folder, "l", "ab"):  # others that the pattern would fit
+        (tmp_path / name).mkdir()
+        {"jsonl": rows.to_json, "parquet": rows.to_parquet}[suffix](tmp_path / name / f"rows[0].{suffix}")
+    path = str(tmp_path / folder / f"rows[0].{suffix}")
+    assert len(load_splits({"dataset_name": path})["train"]) == 24
+    one = {"path": "json" if suffix == "jsonl" else "parquet", "data_files": path}
+    listed = {"path": one["path"], "data_files": {"train": [path]}, "split": "train"}
+    assert len(load_splits({"datasets": [one, listed]})["train"]) == 48
+
+
+def test_a_folder_that_datasets_takes_for_a_pattern_is_named(tmp_path, rows):
+    (tmp_path / "built[1]").mkdir()
+    rows.to_parquet(tmp_path / "built[1]" / "train.parquet")
+    with pytest.raises(InputError, match=r"built\[1\]: `datasets` takes the name of a folder for a pattern"):
+        load_splits({"dataset_name": str(tmp_path / "built[1]")})
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ('{"prompt": 1, "completion": 2}', InputError, r"rows\.jsonl: prompt holds int64, and training needs text"),
+        (
+            '{"prompt": "a", "completion": "b"}\n{"prompt": 5, "completion": {"c": 1}}',
+            InputError,
+            "prompt holds values of several types",
+        ),
+        ('{"prompt": "a", "completion": "b"}\n{"prompt": "a", ', InputError, "No rows can be read"),
+        ('{"text": "a"}', MissingColumnsError, r"rows\.jsonl lacks the column\(s\) \['prompt', 'completion'\]"),
+        ("", InputError, "No rows can be read"),
+    ],
+    ids=["numbers", "mixed", "cut", "columns", "empty"],
+)
+def test_rows_that_are_not_text_are_named_with_their_file(tmp_path, text, error, message):
+    (tmp_path / "rows.jsonl").write_text(text)
+    with pytest.raises(error, match=message) as found:
+        load_splits({"dataset_name": str(tmp_path / "rows.jsonl")})
+    assert "\n" not in str(found.value)
+
+
+def test_a_folder_of_a_dataset_with_a_script_is_refused(tmp_path):
+    (tmp_path / "ds").mkdir()
+    (tmp_path / "ds" / "ds.py").write_text("raise SystemExit(3)")
+    with pytest.raises(InputError, match="scripts are no longer supported"):
+        load_splits({"dataset_name": str(tmp_path / "ds")})
+
+
+def test_a_setting_that_publishes_is_refused_before_anything_is_read_or_written(config, tmp_path):
+    options = ["--dataset_name", "absent.jsonl", "--output_dir", str(tmp_path / "m"), "--push_to_hub", "true"]
+    with pytest.raises(SettingError, match='push_to_hub: would publish without the checks of "davidgen push"'):
+        train_from_command_line(["--config", str(config), *options, "--hub_model_id", "org/mine"])
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("name", ["m" * 300, "a/" + "b" * 300, "rows.jsonl", "rows.jsonl/m", "a\0b"])
+def test_a_folder_that_cannot_be_made_is_an_error(config, data, tmp_path, name):
+    argv = ["--config", str(config), "--dataset_name", str(data), "--output_dir", str(tmp_path / name)]
+    with pytest.raises(RunFolderError, match="cannot be the model's folder: "):
+        train_from_command_line(argv)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.yaml", "rows.jsonl"]
 
 
 def test_the_same_rows_are_held_out_for_the_same_seed(data):

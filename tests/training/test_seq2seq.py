@@ -6,8 +6,9 @@ import torch
 import yaml
 from datasets import Dataset
 from peft import AutoPeftModelForSeq2SeqLM
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, BartConfig, BartForConditionalGeneration
 
+from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import ModelError, SettingError, TrainingError
 from davidgen_hf.training.merge import merge_adapter
 from davidgen_hf.training.script import train_from_command_line
@@ -115,3 +116,31 @@ def test_a_training_runs_from_the_command_line(recipe, rows, tmp_path):
     named = {"--config": "recipe.yaml", "--dataset_name": "rows.jsonl", "--output_dir": "model"}
     argv = [word for name, file in named.items() for word in (name, str(tmp_path / file))]
     assert train_from_command_line(argv, seq2seq=True).steps == 12
+
+
+def test_bart_learns_and_writes_behind_the_token_that_it_is_forced_to_begin_with(recipe, rows, tiny_t5, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_t5)
+    torch.manual_seed(0)
+    sizes = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
+    heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "dropout": 0.0, "init_std": 0.2}
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "decoder_start_token_id": 2}
+    config = BartConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **sizes, **heads, **ends)
+    base = BartForConditionalGeneration(config)
+    base.generation_config.forced_bos_token_id = tokenizer.bos_token_id
+    for part in (base, tokenizer):
+        part.save_pretrained(tmp_path / "bart")
+    settings = {"model_name_or_path": str(tmp_path / "bart"), "num_train_epochs": 60, "learning_rate": 5e-3}
+    train_seq2seq(rows, recipe | settings, output_dir=tmp_path / "m")
+    engine = load_engine(EngineSettings(model=str(tmp_path / "m"), dtype="float32"))
+    model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "m").eval()
+    prompt, completion = rows[7]["prompt"], rows[7]["completion"]
+    encoded = tokenizer(prompt, return_tensors="pt")
+    encoded.pop("token_type_ids", None)
+    written = model.generate(**encoded, max_new_tokens=24, num_beams=1, do_sample=False)[0]
+    assert engine.generate([prompt], 1, Sampling(max_new_tokens=24, temperature=0.0))[0][0] == completion
+    assert tokenizer.decode(written, skip_special_tokens=True) == completion
+    plain = tokenizer(completion, add_special_tokens=False).input_ids
+    labels = torch.tensor([[tokenizer.bos_token_id, *plain]])
+    logits = model(**encoded, labels=labels).logits[0, 1:]
+    expected = torch.nn.functional.cross_entropy(logits, labels[0, 1:], reduction="sum").item()
+    assert engine.score([prompt], [completion])[0].nll == pytest.approx(expected, rel=1e-3, abs=1e-4)
