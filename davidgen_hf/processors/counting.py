@@ -10,7 +10,7 @@ TOKENS = "tokens."  # prefix of the counts that are not rows
 
 
 def count(step: Processor | Any, given: Columns, made: Columns) -> Counter:
-    """Return what a step reports with its ``counts(given, made)``, or the number of rows that it dropped.
+    """Return what a step reports with its ``counts(given, made)``, or its candidates by what became of them.
 
     Args:
         step: A processor. ``counts`` is optional in one of a user's own.
@@ -19,6 +19,8 @@ def count(step: Processor | Any, given: Columns, made: Columns) -> Counter:
     """
     if hasattr(step, "counts"):
         return step.counts(given, made)
+    if "candidates" in made:
+        return count_candidates(made)
     dropped = n_rows(given) - n_rows(made)
     return Counter({f"dropped.{type(step).__name__}": dropped}) if dropped > 0 else Counter()
 
