@@ -1,15 +1,24 @@
 """What every engine can do, and the settings that name one."""
 
 import hashlib
+import logging
 import math
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from davidgen_hf.errors import SettingError
+from davidgen_hf.errors import ModelError, SettingError
+from davidgen_hf.storage.settings import check_settings
+
+logger = logging.getLogger(__name__)
 
 ENGINE_KINDS = ("transformers", "vllm", "server", "echo")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+# The exponential of more nats per token does not fit into a float; a model without a clue is at about 10.
+MAX_NATS = 700.0
 
 
 def where_and_how_fast(default: Any) -> Any:
@@ -55,6 +64,9 @@ class EngineSettings:
     allow_closed_source: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.model, os.PathLike):
+            object.__setattr__(self, "model", os.fspath(self.model))
+        check_settings(self)
         problems = [
             message
             for broken, message in (
@@ -99,7 +111,7 @@ class Sampling:
         top_k: Number of tokens that may be drawn; 0 keeps all.
         seed: Seed of the sampler. What is drawn for a prompt depends on this, the prompt and the candidate's number,
             not on the prompts beside it.
-        stop: Texts at which a candidate ends; they are not part of it.
+        stop: Texts at which a candidate ends; they are not part of it. A single text may be given as it is.
 
     Raises:
         SettingError: A value is out of range; all of them are named.
@@ -113,6 +125,9 @@ class Sampling:
     stop: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        if isinstance(self.stop, str):
+            object.__setattr__(self, "stop", (self.stop,))
+        check_settings(self)
         problems = [
             message
             for broken, message in (
@@ -126,6 +141,8 @@ class Sampling:
                 ),
                 (not 0 < self.top_p <= 1, f"top_p must be in (0, 1], got {self.top_p}"),
                 (self.top_k < 0, f"top_k must be at least 0, got {self.top_k}"),
+                (not -(2**63) <= self.seed < 2**63, "seed must be an integer of at most 64 bits"),
+                ("" in self.stop, "stop holds an empty text, which would end a candidate before its first word"),
             )
             if broken
         ]
@@ -152,15 +169,60 @@ class Score:
     @property
     def perplexity(self) -> float:
         """exp(nll / n_tokens), over the target's tokens only."""
-        return math.exp(self.nll / self.n_tokens)
+        return perplexity(self.nll / self.n_tokens)
+
+
+@cache  # one warning is enough
+def warn_of_endless_texts(settings: EngineSettings, sampling: Sampling, has_end_token: bool) -> None:
+    """Log a warning if nothing but ``max_new_tokens`` can end what a model writes."""
+    if not has_end_token and not sampling.stop:
+        logger.warning(
+            "%r has no token that ends a text, so each text will have max_new_tokens=%d tokens and count as "
+            'unfinished. Set `stop` of the sampling to texts that end one, such as ["\\n\\n"], or name the model\'s '
+            "eos_token in its tokenizer_config.json.",
+            settings.model,
+            sampling.max_new_tokens,
+        )
+
+
+def finite_score(nll: float, token_nll: Sequence[float]) -> Score | None:
+    """Return a score, or ``None`` where it is not a finite number."""
+    return Score(nll, len(token_nll), tuple(token_nll)) if math.isfinite(nll) else None
+
+
+def check_numbers(answers: Sequence[object], model: str, dtype: object) -> None:
+    """Refuse a model that computed no finite number for any row of a call.
+
+    Args:
+        answers: ``None`` for a row without a finite number.
+        model: Its name.
+        dtype: Number type that the model runs in.
+
+    Raises:
+        ModelError: No row has an answer.
+    """
+    if answers and all(answer is None for answer in answers):
+        raise ModelError(
+            f"With dtype {str(dtype).removeprefix('torch.')}, {model!r} computes only NaN or infinity. Texts "
+            "and scores need finite numbers, and float16 holds none above 65,504. Set dtype to bfloat16 or float32; "
+            "if it is, the weights are broken."
+        )
+
+
+def perplexity(nats_per_token: float) -> float:
+    """Return exp(``nats_per_token``), or that of ``MAX_NATS`` where a float could not hold more."""
+    return math.exp(min(nats_per_token, MAX_NATS))
 
 
 class Engine(Protocol):
-    """Writes and scores. Answers come in the order of the questions; ``None`` marks one that failed for good.
+    """Writes and scores. Answers come in the order of the questions; ``None`` marks a row that has no answer.
 
     ``max_length`` is the number of tokens that context and target, or prompt and candidate, may take together;
     ``None`` where there is no limit. ``commit`` is the Hub commit that was loaded, ``None`` for a local folder.
     ``closed_source`` is set where the answers come from a host of closed models, so that their rows can be marked.
+
+    Texts are read literally: a control token of the model in a prompt, context or target is text like any other. Only
+    a ``tokens.ChatPrompt`` has those that its chat template wrote.
     """
 
     max_length: int | None
@@ -171,7 +233,8 @@ class Engine(Protocol):
         """Write ``n`` continuations of each prompt, ``(len(prompts), n)``, without the prompt or special tokens.
 
         Raises:
-            TooLongError: A prompt leaves no room for ``sampling.max_new_tokens``; ``tokens_left`` tells beforehand.
+            TooLongError: A prompt leaves no room for ``sampling.max_new_tokens``; ``tokens_left`` says so beforehand.
+            ModelError: The model computes no finite number for any of the prompts, or has no way to end a text.
         """
         ...
 
@@ -188,6 +251,7 @@ class Engine(Protocol):
         Raises:
             InputError: A target is empty, or none of its tokens is to be scored.
             TooLongError: A pair does not fit into ``max_length``.
+            ModelError: The model computes no finite number for any of the pairs.
         """
         ...
 

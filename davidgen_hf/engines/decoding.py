@@ -5,7 +5,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from davidgen_hf.engines.base import Sampling
 from davidgen_hf.engines.prefix import CopiedPrefix
-from davidgen_hf.engines.sampling import choose_tokens, draw_uniforms
+from davidgen_hf.engines.sampling import NOT_A_NUMBER, choose_tokens, draw_uniforms
 from davidgen_hf.engines.shared_prefix import SharedPrefix
 
 
@@ -15,7 +15,7 @@ def decode(
     tokenizer: PreTrainedTokenizerBase,
     ends: set[int],
     sampling: Sampling,
-) -> list[list[str]]:
+) -> list[list[str] | None]:
     """Write the candidates of each prompt in one batch.
 
     Args:
@@ -26,18 +26,22 @@ def decode(
         sampling: How candidates are drawn, and where they stop.
 
     Returns:
-        Texts, ``(len(prompts), n)``.
+        Texts, ``(len(prompts), n)``; ``None`` for a prompt after which the model computed no finite number.
     """
     logits = prefix.first_logits
     n = len(logits) // len(prompts)
     uniforms = torch.cat([draw_uniforms(prompt, n, sampling) for prompt in prompts]).to(logits.device)
     written: list[list[int]] = [[] for _ in logits]
     rows = list(range(len(written)))
+    failed: set[int] = set()  # prompts
     for position in range(sampling.max_new_tokens):
         chosen = choose_tokens(logits, uniforms[rows, position], sampling)
         going = []
         for place, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
             if token in ends:
+                continue
+            if token == NOT_A_NUMBER:
+                failed.add(row // n)
                 continue
             written[row].append(token)
             if not (sampling.stop and _find_stop(tokenizer.decode(written[row]), sampling.stop)):
@@ -50,7 +54,7 @@ def decode(
             chosen, rows = chosen[kept], [rows[place] for place in going]
         logits = prefix.step(chosen)
     texts = [_cut(text, sampling.stop) for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
-    return [texts[start : start + n] for start in range(0, len(texts), n)]
+    return [None if row in failed else texts[row * n : row * n + n] for row in range(len(prompts))]
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:

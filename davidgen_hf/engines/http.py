@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any, TypeVar
 
 import httpx2
-from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError
+from openai import APIConnectionError, APIStatusError, OpenAI
 from pydantic_core import from_json
 
 from davidgen_hf.engines.unanswered import report_unanswered
@@ -91,7 +91,7 @@ class JsonServer:
                     follow_redirects=False,  # a redirect could take the key to another host
                 ),
             )
-        except (httpx2.InvalidURL, UnicodeError) as error:
+        except httpx2.InvalidURL as error:
             raise ModelError(
                 f"base_url {base_url!r} is not an address: {error}. A server's address is http(s)://host[:port]/v1. "
                 "Correct base_url."
@@ -220,8 +220,8 @@ class JsonServer:
             ) from None
         except APIStatusError as error:
             raise self._refusal(error.response, path) from None
-        except OpenAIError as error:
-            raise RequestFailedError(f"{type(error).__name__}: {error}") from None
+        except UnicodeEncodeError as error:
+            raise RequestFailedError(f"a text that UTF-8 cannot encode ({error.reason})", refused=True) from None
         try:
             answer = from_json(response.content)
         except ValueError as error:
@@ -272,7 +272,10 @@ class _Transport(httpx2.HTTPTransport):
             request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
         )
         end = time.monotonic() + self._timeout_seconds
-        response = super().handle_request(sent)
+        try:
+            response = super().handle_request(sent)
+        except UnicodeError as error:
+            raise httpx2.ConnectError(f"not a name that a host can have ({error})", request=request) from None
         if response.headers.get("content-encoding", "identity") != "identity":
             response.close()
             raise httpx2.DecodingError("a compressed answer, which was not requested", request=request)

@@ -12,7 +12,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from davidgen_hf.engines.adapters import Adapter, find_adapter, merge
-from davidgen_hf.engines.base import EngineSettings
+from davidgen_hf.engines.base import EngineSettings, check_numbers
 from davidgen_hf.engines.opening import Configuration, explain_files, open_config, open_tokenizer, open_weights
 from davidgen_hf.errors import ModelError
 
@@ -150,8 +150,8 @@ def _try_out(name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
     with explain_files(f"The model {name!r} cannot be run", advice):
         ids = torch.tensor([tokenizer("Name a river.").input_ids[:8]], device=model.device)
         inputs = {"input_ids": ids} | ({"decoder_input_ids": ids} if model.config.is_encoder_decoder else {})
-        if model(**inputs).logits.isnan().any():
-            raise ValueError("it computes NaN.")
+        is_number = not model(**inputs).logits.isnan().any()
+    check_numbers([True if is_number else None], name, model.dtype)
 
 
 def check_language_model(config: PreTrainedConfig, name: str) -> None:

@@ -2,16 +2,23 @@
 
 import torch
 
-from davidgen_hf.engines.base import EngineSettings, Sampling, Score
+from davidgen_hf.engines.base import (
+    EngineSettings,
+    Sampling,
+    Score,
+    check_numbers,
+    finite_score,
+    warn_of_endless_texts,
+)
 from davidgen_hf.engines.batching import CPU_PASS_TOKENS, TokenBudget
 from davidgen_hf.engines.decoding import decode, end_tokens
 from davidgen_hf.engines.loading import load_model, model_limit
 from davidgen_hf.engines.scoring import share_opening, target_nll
 from davidgen_hf.engines.shared_prefix import choose_prefix
-from davidgen_hf.engines.tokens import TokenPair, Tokens
+from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
 
 
-class LocalEngine:
+class LocalEngine(CountsTokens):
     """Generates and scores in this process; see ``Engine`` for what the methods promise.
 
     Args:
@@ -37,12 +44,13 @@ class LocalEngine:
         self.end_tokens = end_tokens(self.model, self.tokenizer)
 
     @torch.inference_mode()
-    def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str]]:
+    def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str] | None]:
         """Write ``n`` continuations of each prompt; equal prompts are run once."""
+        warn_of_endless_texts(self.settings, sampling, bool(self.end_tokens))
         ids = dict(zip(prompts, self.tokens.contexts(prompts), strict=True))
         for row, prompt in enumerate(prompts):
             self.tokens.check_fit(row, len(ids[prompt]), sampling.max_new_tokens)
-        written: dict[str, list[str]] = {}
+        written: dict[str, list[str] | None] = {}
 
         def work(batch: list[str]) -> None:
             prefix = self._prefix_class(self.model, [ids[prompt] for prompt in batch], n, sampling.max_new_tokens)
@@ -50,14 +58,17 @@ class LocalEngine:
 
         sizes = {prompt: len(ids[prompt]) + n * sampling.max_new_tokens for prompt in prompts}
         self.budget.run(sizes, work, "generate", name=lambda prompt: f"Row {prompts.index(prompt)}")
-        return [list(written[prompt]) for prompt in prompts]
+        check_numbers(list(written.values()), self.settings.model, self.model.dtype)
+        return [None if (texts := written[prompt]) is None else list(texts) for prompt in prompts]
 
     def score(
         self, contexts: list[str], targets: list[str], max_target_tokens: list[int] | None = None
-    ) -> list[Score]:
+    ) -> list[Score | None]:
         """Score ``targets[i]`` given ``contexts[i]``; equal pairs are run once."""
         pairs = self.tokens.pairs(contexts, targets, max_target_tokens)
-        return [Score(nll.sum().item(), len(nll), tuple(nll.tolist())) for nll in self.token_nll(pairs)]
+        scores = [finite_score(nll.sum().item(), nll.tolist()) for nll in self.token_nll(pairs)]
+        check_numbers(scores, self.settings.model, self.model.dtype)
+        return scores
 
     @torch.inference_mode()
     def token_nll(self, pairs: list[TokenPair]) -> list[torch.Tensor]:
@@ -71,15 +82,3 @@ class LocalEngine:
         sizes = {pair: len(pair.context) + len(pair.target) for pair in pairs}
         self.score_budget.run(sizes, work, "score", name=lambda pair: f"Row {pairs.index(pair)}")
         return [nll[pair] for pair in pairs]
-
-    def tokens_left(self, contexts: list[str]) -> list[int]:
-        """Count the tokens that fit beside each context; ``sys.maxsize`` where the model has no limit."""
-        return self.tokens.left(contexts)
-
-    def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count the tokens of each text, without special tokens."""
-        return self.tokens.count(texts)
-
-    def token_ends(self, texts: list[str]) -> list[list[int]]:
-        """Return where each token of each text ends, in characters, without special tokens."""
-        return self.tokens.ends(texts)

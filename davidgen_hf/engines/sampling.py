@@ -6,6 +6,8 @@ import torch
 
 from davidgen_hf.engines.base import Sampling
 
+NOT_A_NUMBER = -1  # in place of a token
+
 
 def draw_uniforms(prompt: str, n: int, sampling: Sampling) -> torch.Tensor:
     """Return the random numbers of a prompt's candidates, in [0, 1), ``(n, max_new_tokens)``, float64, on the CPU."""
@@ -30,10 +32,11 @@ def choose_tokens(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampli
         sampling: Temperature, top_k and top_p.
 
     Returns:
-        Token ids, ``(rows,)``.
+        Token ids, ``(rows,)``; ``NOT_A_NUMBER`` for a row whose greatest logit is not a finite number.
     """
     if sampling.temperature == 0:
-        return logits.argmax(-1)
+        greatest, chosen = logits.max(-1)
+        return chosen.masked_fill(~greatest.isfinite(), NOT_A_NUMBER)
     kept = min(sampling.top_k or logits.shape[-1], logits.shape[-1])
     values, tokens = logits.topk(kept)
     cumulative = (values.double() / sampling.temperature).softmax(-1).cumsum(-1)
@@ -41,4 +44,5 @@ def choose_tokens(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampli
     last = (cumulative < sampling.top_p).sum(-1, keepdim=True).clamp(max=kept - 1)
     wanted = uniforms.unsqueeze(-1) * cumulative.gather(-1, last)
     drawn = torch.searchsorted(cumulative, wanted, right=True).minimum(last)
-    return tokens.gather(-1, drawn).squeeze(-1)
+    # Of NaN and numbers, topk takes NaN for the greatest.
+    return tokens.gather(-1, drawn).squeeze(-1).masked_fill(~values[:, 0].isfinite(), NOT_A_NUMBER)

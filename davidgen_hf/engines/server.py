@@ -26,7 +26,7 @@ from pydantic import BaseModel, Field, ValidationError
 from davidgen_hf.engines.base import EngineSettings, Sampling, Score
 from davidgen_hf.engines.closed_source import closed_source_reason
 from davidgen_hf.engines.http import JsonServer, RequestFailedError
-from davidgen_hf.engines.tokens import TokenPair, Tokens
+from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
 from davidgen_hf.errors import ModelError, ProvenanceError
 from davidgen_hf.storage.validation import Text, describe
 
@@ -76,7 +76,7 @@ class _Scored(BaseModel):
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-class ServerEngine:
+class ServerEngine(CountsTokens):
     """Generates and scores over HTTP; see ``Engine`` for what the methods promise.
 
     A request that fails after all retries leaves ``None`` in its row. How many did, and why, is logged once per call;
@@ -123,20 +123,8 @@ class ServerEngine:
         scores = self._server.post_each("/completions", bodies, _read_score)
         return [scores[pair] for pair in pairs]
 
-    def tokens_left(self, contexts: list[str]) -> list[int]:
-        """Count the tokens that fit after each context; ``sys.maxsize`` where the server names no limit."""
-        return self._tokens.left(contexts)
-
-    def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count the tokens of each text, without special tokens."""
-        return self._tokens.count(texts)
-
-    def token_ends(self, texts: list[str]) -> list[list[int]]:
-        """Return where each token of each text ends, in characters, without special tokens."""
-        return self._tokens.ends(texts)
-
     @cached_property
-    def _tokens(self) -> Tokens:
+    def tokens(self) -> Tokens:  # type: ignore[override]
         from davidgen_hf.engines.loading import find_model
 
         needed = "Counting tokens and scoring over a server need the model's tokenizer here: "
@@ -152,7 +140,7 @@ class ServerEngine:
     @cached_property
     def _scoring_tokens(self) -> Tokens:
         """The tokenizer, once the server has shown that it scores and cuts texts as this tokenizer does."""
-        tokens = self._tokens
+        tokens = self.tokens
         ids = tokens.plain([PROBE])[0]
         try:
             answer = self._server.post("/completions", self._echo(ids))
@@ -203,7 +191,7 @@ class ServerEngine:
     @cached_property
     def _tokens_if_here(self) -> Tokens | None:
         try:
-            return self._tokens
+            return self.tokens
         except ModelError:
             return None
 

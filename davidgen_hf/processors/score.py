@@ -1,5 +1,6 @@
 """Marked candidates to scored ones: how well does each instruction predict the output (section 3.1)."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -22,9 +23,9 @@ class ScoreCandidates:
     Batch in:  ``output`` (n,) str, ``candidates`` (n, k) structs.
     Batch out: ``candidates`` (n, k) with ``nll`` (nats, summed over the output's tokens) and ``n_tokens`` set; they
     stay None where a guard rejected. A candidate that leaves no room for the output gets the reason ``over_long``,
-    one on which the engine failed for good ``engine_failed``. ``unconditional_nll`` (n,) nats, ``token_ends``
-    (n, n_tokens) characters and ``token_nll`` of each candidate are None where they are not asked for, or the row has
-    no candidate left.
+    one for which the engine has no finite score ``engine_failed``. ``unconditional_nll`` (n,) nats, ``token_ends``
+    (n, n_tokens) characters and ``token_nll`` of each candidate are None unless the settings turn them on and the row
+    has a candidate left.
 
     Args:
         engine: The filtering model. The paper takes the untouched base model, and finds the choice to matter little
@@ -59,22 +60,26 @@ class ScoreCandidates:
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
         engine = load_engine(self.engine)
         candidates = [[dict(candidate) for candidate in row] for row in batch["candidates"]]
-        asked = [(row, one) for row, many in enumerate(candidates) for one in many if one["reject_reason"] is None]
-        contexts = [prompts.render_follower(one["instruction"], one["input"] or "") for _, one in asked]
-        spans = self._spans(asked, engine.tokens_left(contexts))
-        fitting = [place for place, (_, one) in enumerate(asked) if one["reject_reason"] is None]
+        prompted = [(row, one) for row, many in enumerate(candidates) for one in many if one["reject_reason"] is None]
+        contexts = [prompts.render_follower(one["instruction"], one["input"] or "") for _, one in prompted]
+        spans = self._spans(prompted, engine.tokens_left(contexts))
+        fitting = [place for place, (_, one) in enumerate(prompted) if one["reject_reason"] is None]
         scores = engine.score(
             [contexts[place] for place in fitting],
-            [batch["output"][asked[place][0]] for place in fitting],
-            max_target_tokens=[spans[asked[place][0]] for place in fitting],
+            [batch["output"][prompted[place][0]] for place in fitting],
+            max_target_tokens=[spans[prompted[place][0]] for place in fitting],
         )
         n_tokens: dict[int, int] = {}
         for place, score in zip(fitting, scores, strict=True):
-            row, candidate = asked[place]
+            row, candidate = prompted[place]
             candidate.update(self._fields(score))
-            if score is not None:
-                n_tokens[row] = score.n_tokens
-        return {"candidates": candidates} | self._of_outputs(batch["output"], n_tokens)
+            if candidate["reject_reason"] is None:
+                n_tokens[row] = candidate["n_tokens"]
+        of_outputs = self._of_outputs(batch["output"], n_tokens)
+        for row, candidate in prompted:  # without the unconditional score, the settings cannot judge a row
+            if self.unconditional and row in n_tokens and of_outputs["unconditional_nll"][row] is None:
+                candidate["reject_reason"] = candidate["reject_reason"] or "engine_failed"
+        return {"candidates": candidates} | of_outputs
 
     def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
         """Return the number of candidates by what became of them, and of the tokens that were scored."""
@@ -83,7 +88,7 @@ class ScoreCandidates:
         return counts
 
     def _fields(self, score: Score | None) -> dict:
-        if score is None:
+        if score is None or not math.isfinite(score.nll):
             return {"reject_reason": "engine_failed"}
         token_nll = list(score.token_nll) if self.token_nll and score.token_nll is not None else None
         return {"nll": score.nll, "n_tokens": score.n_tokens, "token_nll": token_nll}
@@ -96,16 +101,16 @@ class ScoreCandidates:
         if self.unconditional and scored:
             alone = engine.score([""] * len(scored), scored, max_target_tokens=list(n_tokens.values()))
             for row, score in zip(n_tokens, alone, strict=True):
-                columns["unconditional_nll"][row] = score and score.nll
+                columns["unconditional_nll"][row] = self._fields(score).get("nll")
         if self.token_nll:
             for row, ends in zip(n_tokens, engine.token_ends(scored), strict=True):
                 columns["token_ends"][row] = ends[: n_tokens[row]]
         return columns
 
-    def _spans(self, asked: list[tuple[int, dict]], tokens_left: list[int]) -> dict[int, int]:
+    def _spans(self, prompted: list[tuple[int, dict]], tokens_left: list[int]) -> dict[int, int]:
         """Mark candidates that leave no room, and return on how many tokens of its output each row is scored."""
         spans: dict[int, int] = {}
-        for (row, candidate), n_tokens in zip(asked, tokens_left, strict=True):
+        for (row, candidate), n_tokens in zip(prompted, tokens_left, strict=True):
             if n_tokens < 1:
                 candidate["reject_reason"] = "over_long"
             else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from davidgen_hf import prompts
+from davidgen_hf.engines.base import perplexity as engine_perplexity
 from davidgen_hf.errors import MissingColumnsError, SettingError
 from davidgen_hf.processors.base import take
 from davidgen_hf.processors.copied import copied_tokens
@@ -144,24 +145,28 @@ class SelectInstruction:
 
 
 def rank(candidates: list[dict]) -> list[dict]:
-    """Return the candidates that were scored and not rejected, by their nll; equal ones keep their order."""
-    eligible = [one for one in candidates if one["reject_reason"] is None and one["nll"] is not None]
+    """Return the candidates that were scored and not rejected, by their nll; equal ones keep their order.
+
+    A score that is not a finite number is none: in a comparison, NaN would win against any other.
+    """
+    eligible = [
+        one
+        for one in candidates
+        if one["reject_reason"] is None and one["nll"] is not None and math.isfinite(one["nll"])
+    ]
     return sorted(eligible, key=lambda one: one["nll"])
 
 
 def perplexity(candidate: dict) -> float:
-    """Return exp(nll / n_tokens) of a scored candidate; infinity where that is too large for a float."""
-    try:
-        return math.exp(candidate["nll"] / candidate["n_tokens"])
-    except OverflowError:
-        return math.inf
+    """Return exp(nll / n_tokens) of a scored candidate, as ``Score.perplexity`` does."""
+    return engine_perplexity(candidate["nll"] / candidate["n_tokens"])
 
 
 def ifd(candidate: dict, unconditional_nll: float | None) -> float | None:
     """Return the perplexity given the candidate divided by the one without; None where that was not scored."""
     if unconditional_nll is None:
         return None
-    return math.exp((candidate["nll"] - unconditional_nll) / candidate["n_tokens"])
+    return engine_perplexity((candidate["nll"] - unconditional_nll) / candidate["n_tokens"])
 
 
 def margin(ranked: Ranked) -> float | None:

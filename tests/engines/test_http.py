@@ -5,58 +5,25 @@ import time
 from contextlib import nullcontext
 
 import pytest
+from server_faults import (
+    bad_request,
+    elsewhere,
+    garbage,
+    half_a_body,
+    half_a_body_of_unknown_length,
+    hang_up,
+    no_texts,
+    nothing_at_all,
+    server_error,
+    texts,
+    too_few_texts,
+)
 
 from davidgen_hf.engines import Sampling
 from davidgen_hf.errors import ModelError
 
 GREEDY = Sampling(temperature=0.0, max_new_tokens=4)
 KEY = "sk-a-secret-of-this-test"
-
-
-def texts(handler, body, number):
-    handler.reply({"choices": [{"index": at, "text": f"{body['prompt']}!{at}"} for at in range(body["n"])]})
-
-
-def server_error(handler, body, number):
-    handler.reply({"error": "out of luck"}, status=500)
-
-
-def half_a_body(handler, body, number):
-    handler.send(b'{"choices": [{"index": 0, "te', length=400)
-    handler.close_connection = True
-
-
-def half_a_body_of_unknown_length(handler, body, number):
-    handler.send(b'{"choices": [{"index": 0, "te')
-
-
-def garbage(handler, body, number):
-    handler.send(b"<html>\xff\xfe come back later </html>")
-
-
-def hang_up(handler, body, number):
-    handler.close_connection = True
-
-
-def nothing_at_all(handler, body, number):
-    time.sleep(1.0)
-
-
-def bad_request(handler, body, number):
-    handler.reply({"error": "prompt is too long"}, status=400)
-
-
-def no_texts(handler, body, number):
-    handler.reply({"choices": [{"index": 0, "message": {"content": "a chat"}}]})
-
-
-def too_few_texts(handler, body, number):
-    handler.reply({"choices": []})
-
-
-def elsewhere(handler, body, number):
-    handler.reply({}, status=307, headers={"Location": "http://127.0.0.1:1/v1/completions"})
-
 
 TRANSIENT = {
     server_error: 'HTTP 500: {"error": "out of luck"}',
