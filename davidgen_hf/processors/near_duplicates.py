@@ -49,7 +49,7 @@ class NearDuplicates:
         SettingError: A setting is out of range.
     """
 
-    reads: ClassVar = ("source", "id", "candidates")
+    reads: ClassVar = ("source", "id", "text", "strategy", "candidates")
     writes: ClassVar = CANDIDATES
 
     threshold: float = 0.8
@@ -103,9 +103,9 @@ class NearDuplicates:
             RunFolderError: As ``find``.
         """
         texts = (
-            (f"{source} {passage}", candidate_text(one))
-            for columns in shards
-            for source, passage, many in zip(*(columns[name] for name in self.reads), strict=True)
+            (passage, candidate_text(one))
+            for number, columns in enumerate(shards)
+            for passage, many in zip(_passages(number, columns), columns["candidates"], strict=True)
             for one in many
             if one["reject_reason"] is None
         )
@@ -157,6 +157,18 @@ class NearDuplicates:
         plain = " ".join(words(text))
         starts = range(max(1, len(plain) - self.shingle_chars + 1))
         return frozenset(plain[start : start + self.shingle_chars] for start in starts)
+
+
+def _passages(shard: int, columns: dict[str, list]) -> Iterator[str]:
+    """Yield of each row what tells its passage from all others, even from those that have the same id.
+
+    A passage is in one shard, and has one row for each strategy there.
+    """
+    seen: Counter[tuple[str, ...]] = Counter()
+    for row in zip(*(columns[name] for name in ("source", "id", "text", "strategy")), strict=True):
+        source, identity, text, _ = row
+        yield f"{shard} {seen[row]} {zlib.crc32(text.encode())} {source} {identity}"
+        seen[row] += 1
 
 
 def _bands(signature: MinHash) -> list[int]:

@@ -239,12 +239,12 @@ def tell_provenance(record: RunRecord, provenance: Provenance, declared_license:
 
 def _licenses(output: Path, provenance: Provenance) -> set[str | None]:
     """Return the licences of a corpus' rows; a row without one has that of its source, if that is known by now."""
-    of_source = {part.name: part.license for part in provenance.of_role("passages")}
+    of_source = {(part.name, part.config or ""): part.license for part in provenance.of_role("passages")}
     found = set()
     for path in shard_paths(output / "corpus"):
-        rows = read_table(path, ["source", "license"])
-        found |= set(zip(rows["source"].to_pylist(), rows["license"].to_pylist(), strict=True))
-    return {license or of_source.get(source) for source, license in found}
+        rows = read_table(path, ["source", "config", "license"])
+        found |= set(zip(*(rows[name].to_pylist() for name in ("source", "config", "license")), strict=True))
+    return {license or of_source.get((source, config)) for source, config, license in found}
 
 
 def _finished(output: Path) -> set[str]:

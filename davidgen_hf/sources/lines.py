@@ -14,7 +14,7 @@ from davidgen_hf.errors import InputError
 from davidgen_hf.sources.paths import file_name
 
 READ_BYTES = 2**18  # of decompressed text at once
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _NOT_TEXT = {
     b"PAR1": "a Parquet file; give it the ending .parquet",
@@ -54,7 +54,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         number = 0
         try:
             for number, line in enumerate(lines, start=1):
-                if is_utf8 and (bad := LONE_SURROGATE.search(line)):
+                if is_utf8 and has_lone_surrogate(line) and (bad := _LONE_SURROGATE.search(line)):
                     before = line[: bad.start()].encode()
                     raise InputError(
                         f"{name}, line {number}: byte {len(before) + 1} of the line is not UTF-8. Text must be UTF-8, "
@@ -89,6 +89,17 @@ def parse_json(text: str, place: str) -> object:
     except ValueError:  # Python's limit on the digits of an integer, 4,300
         found = "JSON with a number of too many digits to be read"
     raise InputError(f"{place}: {found}. One JSON value is expected there. Fix or remove it; nothing was written.")
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Return whether a text has half a character, which JSON can hold and UTF-8 cannot."""
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _refuse_foreign(name: str, head: bytes) -> None:

@@ -60,23 +60,31 @@ class SeedSource(Source):
 
 
 def read_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -> Dataset:
-    """Read seeds, source after source; rows of no use are counted in ``skipped``, not used.
+    """Return the seeds of ``iterate_seeds``, as rows of ``schema.SEED``."""
+    return Dataset.from_list(list(iterate_seeds(wanted, skipped)), features=SEED)
 
-    They lack an instruction or an output, or have a licence that is not allowed.
 
-    Returns:
+def iterate_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -> Iterator[dict]:
+    """Yield seeds one by one, source after source; rows that are left out are counted in ``skipped``.
+
+    They lack an instruction or an output, hold what is not text, or have a licence that is not allowed.
+
+    Yields:
         Rows of ``schema.SEED``.
 
     Raises:
         InputError: The source cannot be read, has no such columns, or has no whole seed.
     """
-    rows: list[dict] = []
     for one in [wanted] if isinstance(wanted, SeedSource) else wanted:
-        found = list(islice(_read(one.resolved(), skipped), one.max_rows))
-        if not found:
-            raise InputError(f"{one.source} has no row with an instruction and an output: {skipped.counts}.")
-        rows += found
-    return Dataset.from_list(rows, features=SEED)
+        is_empty = True
+        for seed in islice(_read(one.resolved(), skipped), one.max_rows):
+            is_empty = False
+            yield seed
+        if is_empty:
+            raise InputError(
+                f"{one.source} has no row with an instruction and an output: {skipped.counts}. Seeds need both, as "
+                "texts. Name other data, or the columns that hold them with `columns`."
+            )
 
 
 def _read(wanted: SeedSource, skipped: Skipped) -> Iterator[dict]:
@@ -113,7 +121,7 @@ def _pairs(place: str, row: dict, columns: SeedColumns | None) -> list[dict]:
         raise InputError(
             f"{place} is not a seed: it has the columns {list(row)}. A seed needs {needed.instruction!r} and "
             f"{needed.output!r}, and may have {needed.input!r}; `instances` would be a list of records that have "
-            "them. Rename yours, or name them with the setting columns."
+            "them. Rename yours, or name them with `columns`."
         )
     return [
         {

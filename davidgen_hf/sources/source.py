@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +13,7 @@ from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.sources import embedded
 from davidgen_hf.sources.hub import describe_dataset
 from davidgen_hf.sources.licenses import refused_license
-from davidgen_hf.sources.lines import LONE_SURROGATE
+from davidgen_hf.sources.lines import has_lone_surrogate
 from davidgen_hf.sources.paths import name_of
 from davidgen_hf.sources.rows import Row, on_hub, read_rows
 from davidgen_hf.storage.settings import check_settings
@@ -133,12 +134,12 @@ class Source:
 
     def origin(self, row: dict) -> dict[str, str]:
         """Return where a row comes from, and its language: its own columns where they hold text, else the source's."""
-        page = f"https://huggingface.co/datasets/{self.source}" if on_hub(self.source) else ""
+        name, page = _known_as(self.source)
         texts = {name: value for name in ORIGIN_COLUMNS if isinstance(value := row.get(name), str)}
         address = texts.get("source", "")
         return {
             "language": texts.get("language") or texts.get("lang") or self.language,
-            "source": name_of(self.source),
+            "source": name,
             "config": self.config or "",
             "revision": self.revision or "",
             "license": texts.get("license", self.license or ""),
@@ -147,7 +148,7 @@ class Source:
 
     def refuses(self, row: dict) -> str | None:
         """Return why a finished row is left out: half a character in any text of it, or its licence; or None."""
-        if any(isinstance(value, str) and LONE_SURROGATE.search(value) for value in row.values()):
+        if any(isinstance(value, str) and has_lone_surrogate(value) for value in row.values()):
             return "lone_surrogate"
         return refused_license(row["license"], self.allowed_licenses)
 
@@ -158,6 +159,12 @@ class Source:
                 f"allowed_licenses demands one of {list(self.allowed_licenses)}. Declare it with the setting license; "
                 "for SuperNI, name the folder of the official repository, whose task files have theirs."
             )
+
+
+@lru_cache  # it looks at the disk, and is called for every row
+def _known_as(source: str) -> tuple[str, str]:
+    """Return what rows call a source, and the address of its page on the Hub."""
+    return name_of(source), f"https://huggingface.co/datasets/{source}" if on_hub(source) else ""
 
 
 @dataclass
@@ -191,8 +198,8 @@ def no_text(value: object) -> str | None:
         return "null"
     if not isinstance(value, str):
         return "not_text"
-    if LONE_SURROGATE.search(value):
-        return "lone_surrogate"  # half a character, which JSON can hold and UTF-8 cannot; or bytes that are not UTF-8
+    if has_lone_surrogate(value):
+        return "lone_surrogate"
     return None if value.strip() else "empty"
 
 

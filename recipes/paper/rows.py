@@ -13,39 +13,52 @@ python recipes/paper/rows.py follower databricks/databricks-dolly-15k rows/dolly
 """
 
 import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from datasets import Dataset
+from datasets.arrow_writer import ArrowWriter
 
 from davidgen_hf.commandline import run_command_line
-from davidgen_hf.errors import InputError
 from davidgen_hf.processors import ReverseSeeds, apply
 from davidgen_hf.prompts import render_follower
-from davidgen_hf.sources.rows import read_rows
+from davidgen_hf.schema import SEED
+from davidgen_hf.sources.seeds import SeedColumns, SeedSource, iterate_seeds
+from davidgen_hf.sources.source import Skipped
 
 NAMES = ("instruction", "input", "output")
 
 
-def read_pairs(source: str, columns: dict[str, str], max_rows: int | None, seed: int) -> Dataset:
-    """Return a sample of the rows of ``source`` that have an instruction and an output.
+@contextmanager
+def read_pairs(source: str, columns: dict[str, str], max_rows: int | None, seed: int) -> Iterator[Dataset]:
+    """Open a sample of the rows of ``source`` that have an instruction and an output.
+
+    The rows are in a temporary file rather than in memory, and so is what is made of them.
 
     Raises:
         InputError: The source cannot be read, or no row has both.
     """
-    rows = []
-    for place, row in read_rows(source):
-        for one in row.get("instances", [{}]):  # Self-Instruct's form
-            pair = {name: ((row | one).get(columns.get(name, name)) or "").strip() for name in NAMES}
-            if pair["instruction"] and pair["output"]:
-                rows.append({"id": place, **pair})
-    if not rows:
-        raise InputError(f"{source} has no row with instruction and output. Name its columns: --columns output=NAME.")
-    pairs = Dataset.from_list(rows).shuffle(seed)
-    return pairs.select(range(min(max_rows or len(pairs), len(pairs))))
+    named = SeedColumns(**columns) if columns else None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pairs.arrow")
+        with ArrowWriter(path=str(path), features=SEED) as writer:
+            for row in iterate_seeds(SeedSource(source, columns=named), Skipped()):
+                writer.write(row | {name: row[name].strip() for name in NAMES})
+            writer.finalize()
+        pairs = Dataset.from_file(str(path)).shuffle(seed)
+        yield pairs.select(range(min(max_rows or len(pairs), len(pairs))))
+
+
+def render_pairs(batch: dict[str, list]) -> dict[str, list]:
+    """Return the follower's prompt and completion of each pair."""
+    pairs = zip(batch["instruction"], batch["input"], strict=True)
+    return {"prompt": [render_follower(*pair) for pair in pairs], "completion": batch["output"]}
 
 
 def write_rows(argv: list[str] | None = None) -> None:
-    """Read the command line, and write the rows it asks for.
+    """Read the command line, and write the rows that it names.
 
     Raises:
         InputError: As ``read_pairs``.
@@ -54,18 +67,24 @@ def write_rows(argv: list[str] | None = None) -> None:
     parser.add_argument("kind", choices=("generator", "follower"))
     parser.add_argument("source", help=".jsonl, .csv or .parquet file, a folder of them, or a Hub dataset id")
     parser.add_argument("output", type=Path, help="the .parquet file to write")
-    parser.add_argument("--columns", nargs="*", default=[], metavar="NAME=COLUMN", help=f"where {NAMES} stand")
+    parser.add_argument(
+        "--columns", nargs="*", default=[], metavar="NAME=COLUMN", type=parse_column, help=f"columns that hold {NAMES}"
+    )
     parser.add_argument("--max_rows", type=int, help="size of the sample")
     parser.add_argument("--seed", type=int, default=42)
     args = parser.parse_args(argv)
-    pairs = read_pairs(args.source, dict(one.split("=", 1) for one in args.columns), args.max_rows, args.seed)
-    if args.kind == "generator":
-        rows = apply(ReverseSeeds(), pairs)
-    else:
-        prompts = [render_follower(row["instruction"], row["input"]) for row in pairs]
-        rows = pairs.add_column("prompt", prompts).add_column("completion", pairs["output"])
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    rows.select_columns(["prompt", "completion"]).to_parquet(args.output)
+    with read_pairs(args.source, dict(args.columns), args.max_rows, args.seed) as pairs:
+        rows = apply(ReverseSeeds(), pairs) if args.kind == "generator" else pairs.map(render_pairs, batched=True)
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        rows.select_columns(["prompt", "completion"]).to_parquet(args.output)
+
+
+def parse_column(text: str) -> list[str]:
+    """Return name and column of ``NAME=COLUMN``."""
+    name, equals, column = text.partition("=")
+    if name not in NAMES or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COLUMN, where NAME is one of {', '.join(NAMES)}")
+    return [name, column]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.processors import near_duplicates
 from davidgen_hf.processors.near_duplicates import NearDuplicates
 from davidgen_hf.recipe import load_recipe
+from davidgen_hf.schema import empty_candidate
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.shards import read_shards, shard_paths
 
@@ -138,6 +139,30 @@ def corpus_of(folder, *overrides: str) -> dict:
     passages = [{"id": str(number), "text": text} | origin for number, text in enumerate(texts)]
     corpus.build_corpus(iter(passages), Skipped(), settings, folder)
     return corpus.read_counts(folder, settings.stages())[0]
+
+
+def shard(*rows: tuple[str, str, str, str]) -> dict[str, list]:
+    """The columns of a shard, from id, text, strategy and the one candidate of each row."""
+    ids, texts, strategies, written = zip(*rows, strict=True)
+    candidates = [[empty_candidate(instruction=one)] for one in written]
+    columns = {"source": ["a.jsonl"] * len(rows), "id": ids, "text": texts, "strategy": strategies}
+    return {name: list(values) for name, values in columns.items()} | {"candidates": candidates}
+
+
+@pytest.mark.parametrize(
+    ("shards", "expected"),
+    [
+        # Two strategies of one passage may find the same instruction.
+        ([shard(("1", "a", "whole", LONG), ("1", "a", "sentence", LONG))], [None, None]),
+        # Two passages of one id are compared, in one shard or in two, with other texts or the same.
+        ([shard(("1", "a", "whole", LONG), ("1", "b", "whole", LONG))], [None, "near_duplicate"]),
+        ([shard(("1", "a", "whole", LONG), ("1", "a", "whole", LONG))], [None, "near_duplicate"]),
+        ([shard(("1", "a", "whole", LONG)), shard(("1", "a", "sentence", LONG))], [None, "near_duplicate"]),
+    ],
+)
+def test_passages_of_one_id_are_compared_with_each_other(tmp_path, shards, expected):
+    found = NearDuplicates().over_corpus(shards, tmp_path)
+    assert [one["reject_reason"] for columns in found for (one,) in columns["candidates"]] == expected
 
 
 RULES = "corpus.guards.rules={max_copied_run: 99, max_copied_share: 1.0, min_language_confidence: 1.01}"

@@ -166,5 +166,5 @@ def test_rows_are_written_from_columns_of_other_names(kind, parse, tmp_path):
 def test_rows_without_the_columns_are_refused(tmp_path):
     Dataset.from_dict({"text": ["a"]}).to_json(tmp_path / "other.jsonl")
     write_rows = runpy.run_path(str(PAPER / "rows.py"))["write_rows"]
-    with pytest.raises(InputError, match=r"no row with instruction and output\. Name its columns"):
+    with pytest.raises(InputError, match=r"other\.jsonl:1 is not a seed: .* name them with `columns`"):
         write_rows(["generator", str(tmp_path / "other.jsonl"), str(tmp_path / "rows.parquet")])

@@ -46,7 +46,7 @@ def test_columns_of_any_name(tmp_path):
     columns = SeedColumns("question", "answer", "facts")
     seeds, _ = seeds_of(tmp_path, {"question": "q", "answer": "a", "facts": "f"}, columns=columns)
     assert (seeds["instruction"][0], seeds["input"][0], seeds["output"][0]) == ("q", "f", "a")
-    with pytest.raises(InputError, match=r"needs 'question' and 'answer', and may have 'facts'; .*setting columns"):
+    with pytest.raises(InputError, match=r"needs 'question' and 'answer', and may have 'facts'; .*with `columns`"):
         seeds_of(tmp_path, {"instruction": "a", "output": "b"}, columns=columns)
 
 
