@@ -57,9 +57,10 @@ def call_hub(repo: str, call: Callable[[], Answer], *, writing: bool = False) ->
                 f"{repo}: HF_HUB_OFFLINE is set, so the Hub is not called. Unset it and run the same command again."
             ) from error
         except (HTTPError, OSError, RuntimeError) as error:
-            if not _passes(error) or attempt == TRIES:
-                raise HubError(_describe(repo, error, writing=writing)) from error
-            time.sleep(min(LONGEST_WAIT_SECONDS, _pause(error, attempt)))
+            cause = _cause(error)
+            if not _passes(cause) or attempt == TRIES:
+                raise HubError(_describe(repo, cause, writing=writing)) from error
+            time.sleep(min(LONGEST_WAIT_SECONDS, _pause(cause, attempt)))
         except HFValidationError as error:
             raise HubError(f"{repo!r} is not the id of a repository: {error}. Write it as org/name.") from error
         except _STRANGE as error:
@@ -68,6 +69,11 @@ def call_hub(repo: str, call: Callable[[], Answer], *, writing: bool = False) ->
                 "the same command again later."
             ) from error
     raise AssertionError("the last attempt returns or raises")
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what the Hub answered where a download only reports that a file is not in the cache either."""
+    return error.__cause__ if isinstance(error.__cause__, HfHubHTTPError) else error
 
 
 def _passes(error: Exception) -> bool:

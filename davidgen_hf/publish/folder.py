@@ -16,7 +16,7 @@ from davidgen_hf.publish.cards.facts import folder_names
 from davidgen_hf.publish.cards.pictures import FOLDER as PICTURES
 from davidgen_hf.publish.cards.pictures import pictures_of
 from davidgen_hf.recipe import recipe_files
-from davidgen_hf.storage.files import write_whole
+from davidgen_hf.storage.files import as_pattern, write_whole
 from davidgen_hf.storage.record import read_record
 
 # Every pair is in one of these; "combined" reads their files, so that none is stored twice.
@@ -43,12 +43,31 @@ def build_folder(
         max_shard_size: Largest Parquet file, before compression.
 
     Raises:
-        RunFolderError: A folder is no run's or has no rows yet, or ``output`` holds something already.
+        RunFolderError: A folder is not a run folder or has no rows yet, or ``output`` exists or
+            cannot be loaded.
         ProvenanceError: No licence is known that the whole may carry.
     """
-    runs, output = [Path(run) for run in runs], Path(output)
+    if as_pattern(output) != str(output):
+        raise RunFolderError(
+            f"{output} could not be loaded: datasets takes *, ? and [ in the name of a folder for a pattern. Name a "
+            "folder without them."
+        )
+    return lay_out_dataset(
+        [Path(run) for run in runs], Path(output), repo=repo, num_proc=num_proc, max_shard_size=max_shard_size
+    )
+
+
+def lay_out_dataset(
+    runs: list[Path],
+    output: Path,
+    *,
+    repo: str | None = None,
+    num_proc: int | None = None,
+    max_shard_size: str = "500MB",
+) -> Path:
+    """Write the folder of ``build_folder``, under any name."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise RunFolderError(f"{output} is there already. Name a new folder, or remove it.")
+        raise RunFolderError(f"{output} exists and is not empty. Name a new folder, or remove it.")
     kinds = kinds_of(runs)
     if unfinished := [str(run) for run in runs if "corpus" not in read_record(run)["steps"]]:
         raise RunFolderError(f"{', '.join(unfinished)} has no finished corpus yet. Finish it with `davidgen run`.")

@@ -16,7 +16,7 @@ from davidgen_hf.provenance.record import read_provenance, require_publishable
 from davidgen_hf.publish.calls import call_hub
 from davidgen_hf.publish.cards import model_card
 from davidgen_hf.publish.cards.notes import merge_notes, notes_of_other, read_notes, replace_notes, split_card
-from davidgen_hf.publish.folder import build_folder
+from davidgen_hf.publish.folder import lay_out_dataset
 from davidgen_hf.publish.layout import README, RUN, lay_out_model, lay_out_run, workspace
 from davidgen_hf.publish.pull import pull
 from davidgen_hf.storage.files import write_whole
@@ -189,7 +189,7 @@ def check_publishable(run: Path, request: Push, *, finished: bool = True) -> Non
 def _folders(run: Path, request: Push, work: Path) -> Iterator[tuple[str, Path]]:
     for part in request.parts:
         if part == "corpus":
-            folder = build_folder([run], work / part, repo=request.repo)
+            folder = lay_out_dataset([run], work / part, repo=request.repo)
             lay_out_run(run, folder)
         else:
             card = model_card(run, part, repo=request.repo, notes=read_notes(run / part / README))
@@ -218,7 +218,8 @@ def _upload(
             theirs = _card_at(repo, repo_type, head)
             before = _card_at(repo, repo_type, earlier) if earlier else ""
             merged = merge_notes(split_card(written)[1], notes_of_other(theirs), split_card(before)[1])
-            write_whole(card, replace_notes(written, merged))
+            is_theirs = (split_card(written)[0], merged) == split_card(theirs)
+            write_whole(card, theirs if is_theirs else replace_notes(written, merged))
             replaces_edit = bool(before) and split_card(theirs)[0] != split_card(before)[0]
         commit = api.upload_folder(
             folder_path=folder,

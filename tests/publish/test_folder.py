@@ -97,7 +97,7 @@ def test_several_files_and_processes(tiny_run, tmp_path):
 
 def test_a_folder_that_is_there_is_left_alone(tiny_run, tmp_path):
     (tmp_path / "letter.txt").touch()
-    with pytest.raises(RunFolderError, match=r"is there already. Name a new folder, or remove it"):
+    with pytest.raises(RunFolderError, match=r"exists and is not empty. Name a new folder, or remove it"):
         build_folder([tiny_run], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 

@@ -1,20 +1,23 @@
 """A run on the Hub: what is pushed, what is refused, what an interruption leaves, and what others can load."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hub_double import TOKEN, HubDouble
+from hub_double import TOKEN, Commit, File, HubDouble, Repo
 
 from davidgen_hf.errors import HubError, ProvenanceError, SettingError
 from davidgen_hf.publish import calls
-from davidgen_hf.publish.hub import Push, check_publishable, list_files
+from davidgen_hf.publish.hub import Push, check_publishable, list_files, push
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import run_recipe
+from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import read_shards
 
 HERE = Path(__file__).parents[1]
@@ -158,6 +161,56 @@ def test_a_pulled_run_goes_on_where_it_stopped(hub, run, declared_run, tmp_path)
     asked = json.loads((declared_run.parent / "asked.json").read_text())
     run_recipe(load_recipe("demo", asked), back, lambda _: None, steps=("seeds", "generator", "corpus"))
     assert read_shards(back / "corpus")[:] == whole
+
+
+def edit_card(hub: HubDouble, kind: str, repo: str, change: Callable[[str], str]) -> None:
+    """Change a card as people do on the Hub's website."""
+    last = hub.state.repos[kind, repo].branches["main"][-1]
+    text = change(last.files["README.md"].data.decode())
+    oid = hashlib.sha1(text.encode()).hexdigest()
+    commit = Commit(oid, "Update README.md", last.files | {"README.md": File(text.encode())})
+    hub.state.repos[kind, repo].branches["main"].append(commit)
+
+
+def test_what_people_wrote_on_the_hub_is_kept_by_the_next_push(near_hub, run):
+    repos = (("dataset", "org/houses"), ("model", "org/houses-follower"))
+    asked, said = Push("org/houses", ("corpus", "follower")), []
+    push(run, asked, said.append)
+    for kind, repo in repos:
+        edit_card(near_hub, kind, repo, lambda text: f"{text}\n## Known errors\n\nRow 3 is wrong.\n")
+    push(run, asked, said.append)
+    for _ in range(2):
+        for kind, repo in repos:
+            assert near_hub.files(repo, kind)["README.md"].decode().endswith("## Known errors\n\nRow 3 is wrong.\n")
+            assert len(near_hub.commits(repo, kind)) == 3  # the empty repository, the run, the edit
+        (run / "run.json").write_text(json.dumps(read_record(run) | {"published": []}))  # as pushed from elsewhere
+        push(run, asked, said.append)
+    assert not [line for line in said if "edited" in line]
+
+
+def test_words_of_both_sides_are_kept_and_an_edit_above_the_line_is_announced(near_hub, run):
+    asked, said = Push("org/houses", ("generator",)), []
+    push(run, asked, said.append)
+    edit_card(
+        near_hub, "model", "org/houses-generator", lambda text: text.replace("## Limits", "## Edited") + "Theirs."
+    )
+    with (run / "generator" / "README.md").open("a", encoding="utf-8") as card:
+        card.write("Ours.\n")
+    push(run, asked, said.append)
+    text = near_hub.files("org/houses-generator")["README.md"].decode()
+    assert text.endswith("Theirs.\n\nOurs.\n")
+    assert "## Edited" not in text
+    assert [line for line in said if "org/houses-generator: someone edited the card above its line" in line]
+
+
+def test_a_card_that_was_there_before_the_first_push_is_kept_below_the_line(near_hub, run):
+    first = Commit("a" * 40, "t", {"README.md": File(b"---\nlicense: mit\n---\n# Our generator\n")})
+    near_hub.state.repos["model", "org/houses-generator"] = Repo(False, {"main": [first]})
+    push(run, Push("org/houses", ("generator",)), lambda _: None)
+    text = near_hub.files("org/houses-generator")["README.md"].decode()
+    assert text.endswith("# Our generator\n")
+    assert text.startswith("---\n")
+    assert "license: apache-2.0" in text
 
 
 @pytest.mark.parametrize(
