@@ -8,7 +8,6 @@ import importlib.util
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import yaml
@@ -17,6 +16,7 @@ from huggingface_hub.constants import HF_HOME
 
 from davidgen_hf.errors import InputError
 from davidgen_hf.schema import PASSAGE, SEED
+from davidgen_hf.storage.files import use_umask
 
 EMBEDDED = "embedded"
 MODEL_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -127,9 +127,11 @@ def _convert(gguf: Path, folder: Path) -> None:
         gguf.parent, gguf_file=gguf.name, quantization_config=config, dtype=torch.float32
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=folder.parent))
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.part")  # other users may share the cache
+    shutil.rmtree(draft, ignore_errors=True)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(draft)
     model.save_pretrained(draft)
+    use_umask(draft)
     try:
         os.rename(draft, folder)
     except OSError:  # another process was faster; its folder is as good

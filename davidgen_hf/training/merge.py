@@ -7,6 +7,7 @@ from pathlib import Path
 from davidgen_hf.engines.base import EngineSettings
 from davidgen_hf.engines.loading import find_model, load_found, resolve_device, resolve_dtype
 from davidgen_hf.errors import ModelError, RunFolderError
+from davidgen_hf.storage.files import use_umask
 
 
 def merge_adapter(adapter: str | Path, output_dir: Path, dtype: str = "float32") -> None:
@@ -35,6 +36,7 @@ def merge_adapter(adapter: str | Path, output_dir: Path, dtype: str = "float32")
     shutil.rmtree(draft, ignore_errors=True)
     model.save_pretrained(draft)
     tokenizer.save_pretrained(draft)
+    use_umask(draft)
     if output_dir.exists():
         output_dir.rmdir()
     os.replace(draft, output_dir)
