@@ -188,13 +188,14 @@ def explain_failures(summary: dict[str, Any]) -> list[str]:
         summary: What ``summarize_reviews`` returned.
 
     Raises:
-        EvaluationError: No review has scores, so that there is nothing to compare.
+        EvaluationError: No review has scores because the judge could not finish one. A judge that finished all of
+            them and gave no scores is a result: it cannot judge.
     """
     counts = Counter(failure["failure"] for failure in summary["failures"])
     lines = [
         f"{count} reviews ({name}): {FAILURES.get(name, FAILURES['no_scores'])}" for name, count in counts.items()
     ]
-    if summary["n_failures"] == summary["n_reviews"]:
+    if summary["n_failures"] == summary["n_reviews"] and set(counts) != {"no_scores"}:
         raise EvaluationError("\n  ".join([f"None of the {summary['n_reviews']} reviews has scores.", *lines]))
     return lines
 

@@ -158,7 +158,7 @@ def test_a_trained_model_is_a_model_and_is_asked(vicuna, tmp_path, tiny_llama):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"question_id": 1, "text": "Both are fine."}', r"None of the 1 reviews has scores.*no_scores"),
+        ('{"question_id": 1, "text": "<think>Well,"}', r"None of the 1 reviews has scores.*unfinished_thoughts"),
         ('{"question_id": 65, "text": "8 9"}', r"r\.jsonl: all 1 reviews are of questions on code and mathematics"),
     ],
 )

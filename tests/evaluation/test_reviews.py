@@ -4,6 +4,7 @@ import pytest
 
 from davidgen_hf.errors import EvaluationError, InputError
 from davidgen_hf.evaluation.reviews import (
+    FAILURES,
     ORDERS,
     Review,
     explain_failures,
@@ -263,6 +264,11 @@ def test_each_reason_that_reviews_fail_is_explained():
     assert first.startswith("2 reviews (unfinished_thoughts): The judge thinks aloud")
     assert "Raise --max-review-tokens" in first
     assert second.startswith("1 reviews (no_scores): ")
+
+
+def test_a_judge_that_finished_and_gave_no_scores_is_a_result():
+    summary = summarize_reviews([Review.from_text(1, order, "Both are fine.") for order in ORDERS])
+    assert explain_failures(summary) == [f"2 reviews (no_scores): {FAILURES['no_scores']}"]
 
 
 def test_reviews_without_any_scores_end_in_an_error_that_says_why():
