@@ -13,6 +13,7 @@ from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
+from davidgen_hf.sources.paths import local_path
 from davidgen_hf.sources.source import Source
 from davidgen_hf.storage.digests import without_folders
 from davidgen_hf.storage.lock import LOCK
@@ -131,9 +132,9 @@ def _new_record(recipe: Recipe, folder: Path, asked: dict, steps: dict[str, dict
 def _inputs(recipe: Recipe) -> dict[str, str]:
     """Return a hash of each local input: of the bytes of data, of configuration and file sizes of a model."""
     data = _numbered("seeds", recipe.seeds.sources) | _numbered("passages", recipe.corpus.sources)
-    digests = {name: _digest(Path(source)) for name, source in data.items() if Path(source).exists()}
-    model = Path(recipe.base_model)
-    return digests | ({"base_model": _digest(model, whole=(".json",))} if model.exists() else {})
+    digests = {name: _digest(path) for name, source in data.items() if (path := local_path(source))}
+    model = local_path(recipe.base_model)
+    return digests | ({"base_model": _digest(model, whole=(".json",))} if model else {})
 
 
 def _numbered(name: str, sources: Sequence[Source]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """How a record tells of a user's files and folders: by name and hash, for it is to be published."""
 
 import hashlib
+import os
 from pathlib import Path
 
 # Read from both ends of a file of weights: training changes all of it, and a digest of the whole takes long.
@@ -16,8 +17,8 @@ def without_folders(value: object) -> object:
         return [without_folders(one) for one in value]
     if not isinstance(value, str) or "/" not in value:
         return value
-    path = Path(value)
-    return path.name if path.exists() or (path.is_absolute() and len(path.parts) > _ROOT_PARTS) else value
+    path = Path(os.path.expanduser(value))
+    return path.name if os.path.exists(path) or (path.is_absolute() and len(path.parts) > _ROOT_PARTS) else value
 
 
 def folder_digest(folder: Path) -> str:
