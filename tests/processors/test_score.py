@@ -66,6 +66,31 @@ def test_a_pair_on_which_the_engine_failed_is_marked(monkeypatch):
     assert math.exp(scored[1]["nll"] / scored[1]["n_tokens"]) == pytest.approx(math.e)
 
 
+class OddEngine(FailingEngine):
+    """An engine whose numbers are none, for the first pair or without a context."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def score(self, contexts, targets, max_target_tokens=None):
+        return [self.value if place == 0 or not context else Score(2.0, 2) for place, context in enumerate(contexts)]
+
+
+@pytest.mark.parametrize("value", [None, Score(math.nan, 2), Score(math.inf, 2)])
+def test_a_score_that_is_not_a_number_is_marked(monkeypatch, value):
+    monkeypatch.setattr(score_module, "load_engine", lambda _: OddEngine(value))
+    scored = ScoreCandidates()(one_row("a", "b")[:])["candidates"][0]
+    assert [(one["reject_reason"], one["nll"]) for one in scored] == [("engine_failed", None), (None, 2.0)]
+
+
+@pytest.mark.parametrize("value", [None, Score(math.nan, 2)])
+def test_a_row_without_its_unconditional_score_cannot_win(monkeypatch, value):
+    monkeypatch.setattr(score_module, "load_engine", lambda _: OddEngine(value))
+    row = ScoreCandidates(unconditional=True)(one_row("a", "b")[:])
+    assert row["unconditional_nll"] == [None]
+    assert [one["reject_reason"] for one in row["candidates"][0]] == ["engine_failed"] * 2
+
+
 def test_tokens_and_the_unconditional_score_are_kept_where_asked_for(tiny_llama):
     settings = EngineSettings(model=str(tiny_llama), dtype="float32")
     plain = apply(ScoreCandidates(settings), one_row("Who built it?", "When?"))[0]

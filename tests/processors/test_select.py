@@ -135,3 +135,18 @@ def test_scores_that_lack_what_is_needed_are_named(settings, message):
     with pytest.raises(MissingColumnsError, match=message):
         SelectInstruction(**settings)(rows(4.0, 6.0)[:])
     assert SelectInstruction(**settings)(rows(None, None)[:])["output"] == []
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_a_number_never_wins(value):
+    """Rows of old runs hold such scores, and NaN is less than nothing and not greater either."""
+    for nlls in ((value, 4.0, 6.0), (4.0, value, 6.0), (4.0, 6.0, value)):
+        pair = apply(SelectInstruction(), rows(*nlls))[0]
+        assert (pair["perplexity"], pair["margin"]) == (pytest.approx(math.e), pytest.approx(0.5))
+    assert apply(SelectInstruction(), rows(value, value)).num_rows == 0
+
+
+def test_a_perplexity_and_a_difficulty_beyond_all_floats_are_the_greatest_one():
+    given = rows(1e6)[:] | {"unconditional_nll": [4.0]}
+    pair = SelectInstruction()(given)
+    assert pair["perplexity"] == pair["ifd"] == [math.exp(700)]
