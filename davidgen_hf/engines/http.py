@@ -87,7 +87,7 @@ class JsonServer:
                 timeout=httpx2.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds), pool=None),
                 max_retries=0,
                 http_client=httpx2.Client(
-                    transport=_Transport(self._key, concurrency, timeout_seconds),
+                    transport=_Transport(self.base_url, self._key, concurrency, timeout_seconds),
                     follow_redirects=False,  # a redirect could take the key to another host
                 ),
             )
@@ -260,9 +260,11 @@ class JsonServer:
 class _Transport(httpx2.HTTPTransport):
     """Sends our key and no other, and bounds the size of each answer and the seconds until its end."""
 
-    def __init__(self, key: str, connections: int, timeout_seconds: float) -> None:
+    def __init__(self, base_url: str, key: str, connections: int, timeout_seconds: float) -> None:
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-        super().__init__(verify=ssl.create_default_context(), limits=limits, trust_env=False)
+        # Without TLS, there is nothing to verify, and reading the system's certificates takes time.
+        verify = ssl.create_default_context() if base_url.startswith("https:") else False
+        super().__init__(verify=verify, limits=limits, trust_env=False)
         self._own = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._timeout_seconds = timeout_seconds
 

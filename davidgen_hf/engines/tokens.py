@@ -8,7 +8,7 @@ from functools import cached_property
 
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from davidgen_hf.errors import InputError, ModelError, TooLongError
 
@@ -142,11 +142,20 @@ class Tokens:
         """Count the tokens of each text, without special tokens."""
         return [len(ids) for ids in self.plain(texts)]
 
-    def _encode(self, texts: Sequence[str], **options: bool):
-        # With split_special_tokens, a special token in a text is read as text.
-        return self.tokenizer(
-            list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False, **options
-        )
+    def _encode(self, texts: Sequence[str], **options: bool) -> BatchEncoding:
+        try:
+            # With split_special_tokens, a special token in a text is read as text.
+            return self.tokenizer(
+                list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False, **options
+            )
+        except (TypeError, ValueError) as error:
+            row = next((row for row, text in enumerate(texts) if not _is_text(text)), None)
+            if row is None:
+                raise
+            raise InputError(
+                f"Row {row} is not text: {texts[row]!r:.60}. A text is a string without halves of surrogate pairs, "
+                "which UTF-8 cannot write. Drop such rows, or replace what is not text."
+            ) from error
 
     @cached_property
     def _control_ids(self) -> frozenset[int]:
@@ -197,6 +206,13 @@ class Tokens:
                 "Take the tokenizer that the model was trained with."
             )
         return full[:start], full[start + len(plain) :]
+
+
+def _is_text(value: object) -> bool:
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 class CountsTokens:
