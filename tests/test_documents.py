@@ -81,7 +81,7 @@ def test_the_command_reference_is_what_the_commands_say():
 
 
 def test_every_public_error_has_its_cause_and_cure():
-    text = (ROOT / "docs" / "faults.md").read_text("utf-8")
+    text = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
     public = [
         name
         for name, _ in inspect.getmembers(errors, inspect.isclass)
@@ -90,30 +90,58 @@ def test_every_public_error_has_its_cause_and_cure():
     assert [name for name in public if f"### {name}" not in text] == []
 
 
-def test_a_strategy_is_added_as_the_page_says(tmp_path):
+# What each page adds: where its file goes, the table that its line goes into, and the line of it that comes before.
+EXTENSIONS = {
+    "add_a_strategy": (
+        "processors/last_sentence.py",
+        "methods/back_translation.py",
+        "    model: ExtractWithModel | None = None\n",
+        "from davidgen_hf.processors.last_sentence import ExtractLastSentence\n",
+    ),
+    "add_a_guard": (
+        "processors/min_length.py",
+        "methods/back_translation.py",
+        "    decontaminate: Decontaminate | None = None\n",
+        "from davidgen_hf.processors.min_length import RejectShort\n",
+    ),
+    "add_a_method": (
+        "methods/first_candidate.py",
+        "methods/__init__.py",
+        'METHODS: dict[str, type[Method]] = {\n    "back_translation": BackTranslation,\n',
+        "from davidgen_hf.methods.first_candidate import FirstCandidate\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("page", EXTENSIONS)
+def test_the_package_is_extended_as_the_page_says(page, tmp_path):
     """Do to a copy of the package what the page says, and run the page's test."""
-    page = ROOT / "docs" / "add_a_strategy.md"
-    (file,), (line,), (test,) = (blocks(page, "python", mark) for mark in ("file", "line", "test"))
+    place, table, before, imported = EXTENSIONS[page]
+    document = ROOT / "docs" / f"{page}.md"
+    (file,), (line,), (test,) = (blocks(document, "python", mark) for mark in ("file", "line", "test"))
+    assert f"`davidgen_hf/{place}`" in document.read_text("utf-8")
+    assert f"`davidgen_hf/{table}`" in document.read_text("utf-8")
     for name in ("davidgen_hf", "recipes", "model_cards"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "recipes", tmp_path / "davidgen_hf" / "recipes")
-    (tmp_path / "davidgen_hf" / "processors" / "last_sentence.py").write_text(file, "utf-8")
-    recipe = tmp_path / "davidgen_hf" / "methods" / "back_translation.py"
-    table = "    model: ExtractWithModel | None = None\n"
-    text = recipe.read_text("utf-8")
-    assert text.count(table) == 1
-    imported = "from davidgen_hf.processors.last_sentence import ExtractLastSentence\n@dataclass"
-    recipe.write_text(text.replace(table, table + line).replace("@dataclass", imported, 1), "utf-8")
-    (tmp_path / "test_last_sentence.py").write_text(test, "utf-8")
+    for name in ("recipes", "model_cards"):
+        shutil.copytree(ROOT / name, tmp_path / "davidgen_hf" / name)
+    (tmp_path / "davidgen_hf" / place).write_text(file, "utf-8")
+    text = (tmp_path / "davidgen_hf" / table).read_text("utf-8")
+    assert text.count(before) == 1
+    first = re.search(r"^from davidgen_hf", text, re.MULTILINE).start()
+    text = text[:first] + imported + text[first:].replace(before, before + line)
+    (tmp_path / "davidgen_hf" / table).write_text(text, "utf-8")
+    (tmp_path / "test_page.py").write_text(test, "utf-8")
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_last_sentence.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_page.py"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "3 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert re.search(r"[23] passed", ran.stdout), ran.stdout + ran.stderr
+    assert "failed" not in ran.stdout
 
 
 def test_the_site_builds_without_a_warning(tmp_path):

@@ -60,7 +60,8 @@ class GuardSettings:
 
     def on_rows(self) -> tuple[Processor, ...]:
         """Return the guards that look at one row at a time, in order."""
-        return (self.rules, *([self.decontaminate] if self.decontaminate else []), *self.own)
+        named = [getattr(self, one.name) for one in fields(self) if one.name not in ("near_duplicates", "own")]
+        return (*(one for one in named if one is not None), *self.own)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a step made of the rows it was given, counted for the record, cards and report of a run."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from davidgen_hf.processors.base import Processor
@@ -30,6 +31,22 @@ def count_candidates(columns: Columns) -> Counter:
     reasons = Counter(one["reject_reason"] for candidates in columns["candidates"] for one in candidates)
     rejected = {f"rejected.{reason}": number for reason, number in reasons.items() if reason is not None}
     return Counter(candidates=reasons.total(), accepted=reasons[None], **rejected)
+
+
+def shown_counts(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
+    """Return the counts of each stage that a reader sees, in the order of the stages.
+
+    Every stage from the one that writes candidates on counts all candidates by what became of them so far, so only the
+    last of these counts is shown, under the name of the first such stage.
+    """
+    with_candidates = [stage for stage, found in counts.items() if "candidates" in found]
+    hidden = set(with_candidates[1:])
+    latest = counts[with_candidates[-1]] if with_candidates else {}
+    return {
+        stage: latest if with_candidates and stage == with_candidates[0] else found
+        for stage, found in counts.items()
+        if stage not in hidden
+    }
 
 
 def n_rows(columns: Columns) -> int:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from davidgen_hf.processors.base import draw
+from davidgen_hf.processors.counting import shown_counts
 from davidgen_hf.processors.select import SelectInstruction, perplexity
 from davidgen_hf.recipe import selection_of
 from davidgen_hf.report import FILE_NAME as REPORT
@@ -42,17 +43,13 @@ def print_summary(record: RunRecord, console: Console) -> None:
 
 def attrition(record: RunRecord) -> Table:
     """Return the table of what came in and what was left out, by reason."""
-    counts = record.steps["corpus"]["counts"]
     table = Table("stage", "what", "rows", title="From text to pairs")
     for step in [name for name in ("seeds", "corpus") if name in record.steps]:
         unit = "seeds" if step == "seeds" else "passages"
         for reason, number in record.steps[step]["skipped"]["counts"].items():
             shown = ", ".join(record.steps[step]["skipped"]["places"][reason])
             table.add_row("read", f"{unit} skipped: {reason} ({escape(shown)})", str(number))
-    for stage in ("fragments", "candidates", "corpus"):
-        given = counts[stage]
-        if stage == "candidates":  # rejected by a guard or, later, by the scorer
-            given = counts["scored"]
+    for stage, given in shown_counts(record.steps["corpus"]["counts"]).items():
         for what, number in given.items():
             if number:
                 table.add_row(stage, what.replace(".", ": ").replace("_", " "), str(number))

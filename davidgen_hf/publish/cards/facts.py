@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from davidgen_hf.engines import EngineSettings
+from davidgen_hf.processors.counting import shown_counts
 from davidgen_hf.publish.cards.text import words
 from davidgen_hf.recipe import parse_recipe, recipe_files
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME
@@ -57,10 +58,8 @@ def attrition(records: Iterable[dict]) -> list[tuple[str, str, int]]:
             skipped = record["steps"].get(step, {}).get("skipped", {})  # a corpus may be made without seeds
             for reason, number in skipped.get("counts", {}).items():
                 found["read", f"{unit} skipped: {words(reason)}"] += number
-        counts = record["steps"]["corpus"]["counts"]
-        # A candidate is rejected by a guard or, later, by the scorer, which counts both.
-        for stage, given in (("fragments", "fragments"), ("candidates", "scored"), ("corpus", "corpus")):
-            for what, number in counts[given].items():
+        for stage, counts in shown_counts(record["steps"]["corpus"]["counts"]).items():
+            for what, number in counts.items():
                 found[stage, words(what.replace(".", ": "))] += number
     return [(stage, what, number) for (stage, what), number in found.items() if number]
 
