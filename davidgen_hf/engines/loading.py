@@ -57,8 +57,12 @@ class FoundModel:
         return self.adapter.tokenizer() if self.adapter else open_tokenizer(self.name, self.commit)
 
 
-def find_model(settings: EngineSettings) -> FoundModel:
+def find_model(settings: EngineSettings, *, adapters: tuple[str, ...] = ()) -> FoundModel:
     """Find the language model or adapter that ``settings`` names, without its weights.
+
+    Args:
+        settings: Names the model.
+        adapters: Adapters that led to it, each naming the next as its base model.
 
     Raises:
         ModelError: There is nothing under that name, or it is not a language model.
@@ -66,8 +70,11 @@ def find_model(settings: EngineSettings) -> FoundModel:
     name = _resolve_name(settings.model)
     adapter = find_adapter(name, settings.revision)
     if adapter:
+        if name in adapters:
+            raise ModelError(f"{name!r} is an adapter that names itself as its base model.")
         try:
-            base = find_model(replace(settings, model=adapter.base, revision=adapter.base_revision))
+            named = replace(settings, model=adapter.base, revision=adapter.base_revision)
+            base = find_model(named, adapters=(*adapters, name))
         except ModelError as error:
             raise ModelError(f"The base model of the adapter {name!r} cannot be used. {error}") from error
         return FoundModel(name, base.config, adapter.commit, base.files, adapter)

@@ -5,18 +5,27 @@ Nothing is clean for want of evidence: what no table and no card speaks of is un
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import CardData
 
-from davidgen_hf.provenance.known import OPENAI_TERMS_URL, Known, KnownModel, closed_model, find
+from davidgen_hf.provenance.known import OPENAI_TERMS_URL, Known, KnownModel, closed_model, find, find_copy
 from davidgen_hf.provenance.lineage import MODELS
 from davidgen_hf.provenance.open_sources import OPEN, OPEN_FILES
 from davidgen_hf.provenance.restricted import RESTRICTED
 from davidgen_hf.provenance.verdict import Verdict, compose
 
 # Columns in which datasets say who wrote a row.
-WRITER_COLUMNS = ("source", "model", "model_name", "generator", "generated_by", "dataset", "origin")
+WRITER_COLUMNS = (
+    *("source", "model", "model_name", "generator", "generated_by", "dataset", "origin", "data_source", "writer"),
+    *("teacher", "generation_model", "response_model", "assistant_model"),
+)
+# What this package marks rows with, so that a corpus stays restricted wherever its rows are copied to.
+MARK_COLUMNS = ("restricted", "closed_source", "candidates")
+EVIDENCE_COLUMNS = (*WRITER_COLUMNS, *MARK_COLUMNS)
+# What this package tags cards with.
+MARK_TAG = "restricted"
 
 
 def judge_dataset(name: str, *, config: str | None = None, card: CardData | None = None) -> Verdict:
@@ -41,7 +50,8 @@ def judge_dataset(name: str, *, config: str | None = None, card: CardData | None
         return Verdict(name, "clean", f"{entry.name}: {entry.written_by}.", license, entry.source)
     if model := closed_model(name):
         return Verdict(name, "restricted", f"The name of {name} has {model!r} in it.", license, OPENAI_TERMS_URL)
-    return Verdict(name, "unknown", f"{name} is in no table{_hint(name, told)}.", license)
+    hint = _hint(name, told)
+    return Verdict(name, "unknown", f"{name} is in no table{hint}.", license, doubtful=bool(hint))
 
 
 def judge_source(
@@ -51,12 +61,13 @@ def judge_source(
     return judge_file(source, rows) if Path(source).exists() else judge_dataset(source, config=config, card=card)
 
 
-def judge_file(path: str | Path, rows: Iterable[Mapping] = ()) -> Verdict:
-    """Judge a file by what can be seen of it: its content, where it is a known one; its name; what its rows say.
+def judge_file(path: str | Path, rows: Iterable[Mapping] = (), card: CardData | None = None) -> Verdict:
+    """Judge a file by what can be seen of it: its content, if it is a known one; its name; its card; its rows.
 
     Args:
         path: The file, or a folder, in which the names of all files count.
-        rows: Rows of it, as many as are worth looking at.
+        rows: Rows of it, with ``EVIDENCE_COLUMNS`` as far as it has them.
+        card: Metadata of the card of the folder that holds it.
     """
     path = Path(path)
     name = path.name
@@ -65,12 +76,38 @@ def judge_file(path: str | Path, rows: Iterable[Mapping] = ()) -> Verdict:
     for file in [path, *sorted(path.rglob("*"))]:
         if model := closed_model(file.name):
             return Verdict(name, "restricted", f"The name of {file.name} has {model!r} in it.", None, OPENAI_TERMS_URL)
-    for row in rows:
-        for column in WRITER_COLUMNS:
-            if reason := _writer_reason(row.get(column)):
-                return Verdict(name, "restricted", f"In {name}, column {column!r} says {reason}.")
-    hint = _hint(f"{path.parent.name}/{name}", {})
-    return Verdict(name, "unknown", f"{name} is a file that does not say who wrote it{hint}.")
+    if copied := find_copy(RESTRICTED, name):
+        return replace(_restricted(name, copied), reason=f"{name} is named after {_why(copied)}.")
+    told = _metadata(card)
+    license = _first(told.get("license"))
+    if reason := _card_reason(told):
+        return Verdict(name, "restricted", f"The card of {name} {reason}.", license)
+    if reason := rows_reason(rows):
+        return Verdict(name, "restricted", f"In {name}, {reason}.", license)
+    hint = _hint(f"{path.parent.name}/{name}", told)
+    reason = f"{name} is a file that does not say who wrote it{hint}."
+    return Verdict(name, "unknown", reason, license, doubtful=bool(hint))
+
+
+def rows_reason(rows: Iterable[Mapping]) -> str | None:
+    """Return what rows say of a closed model that wrote them, or of restricted data that they come from; or None."""
+    return next(filter(None, map(_row_reason, rows)), None)
+
+
+def _row_reason(row: Mapping) -> str | None:
+    for column in MARK_COLUMNS:
+        if _is_marked(row.get(column)):
+            return f"column {column!r} marks a row as restricted"
+    for column in WRITER_COLUMNS:
+        if reason := _writer_reason(row.get(column)):
+            return f"column {column!r} says {reason}"
+    return None
+
+
+def _is_marked(value: object) -> bool:
+    if isinstance(value, list):  # the candidates of a row
+        return any(_is_marked(one.get("closed_source")) for one in value if isinstance(one, Mapping))
+    return value == 1 if isinstance(value, int) else isinstance(value, str) and value.strip().lower() in ("true", "1")
 
 
 def judge_model(
@@ -98,6 +135,8 @@ def _judge_model(name: str, card: CardData | None, ancestors: Mapping[str, CardD
     parts = [_judge_model(base, None, ancestors, seen | {name}) for base in bases if base not in seen | {name}]
     parts += [judge_dataset(one) for one in data]
     parts += _own(name, entry, bool(data))
+    if MARK_TAG in _list(told.get("tags")):
+        parts.append(Verdict(name, "restricted", f"The card of {name} has the tag {MARK_TAG!r}.", license))
     return compose(name, parts, license=license)
 
 
@@ -128,12 +167,16 @@ def _known_file(path: Path) -> Known | None:
 
 
 def _restricted(name: str, entry: Known) -> Verdict:
-    return Verdict(
-        name, "restricted", f"{entry.name}: {entry.written_by}, and {entry.term}.", entry.license, entry.source
-    )
+    return Verdict(name, "restricted", f"{_why(entry)}.", entry.license, entry.source)
+
+
+def _why(entry: Known) -> str:
+    return f"{entry.name}: {entry.written_by}, and {entry.term}"
 
 
 def _card_reason(told: dict) -> str | None:
+    if MARK_TAG in _list(told.get("tags")):
+        return f"has the tag {MARK_TAG!r}"
     for tag in _list(told.get("tags")):
         if model := closed_model(tag):
             return f"has the tag {model!r}"
@@ -162,15 +205,18 @@ def _hint(name: str, told: dict) -> str:
     return ""
 
 
-def _metadata(card: CardData | None) -> dict:
-    return card.to_dict() if card else {}
+def _metadata(card: CardData | None) -> dict[str, object]:
+    names = ("license", "tags", "source_datasets", "base_model", "datasets")
+    return {name: card.get(name) for name in names} if card else {}
 
 
-def _list(value: str | list[str] | None) -> list[str]:
-    return [value] if isinstance(value, str) else list(value or [])
+def _list(value: object) -> list[str]:
+    """Return the texts that a field of a card holds; what else people write there says nothing."""
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str)]
 
 
-def _first(value: str | list[str] | None) -> str | None:
+def _first(value: object) -> str | None:
     """Return the licence of a card that names one; of several it is not known which rows are under which."""
     found = _list(value)
     return found[0] if len(found) == 1 else None

@@ -75,6 +75,20 @@ def find(entries: Iterable[Entry], identity: str) -> Entry | None:
     return next((entry for entry in entries if any(fnmatchcase(wanted, one.lower()) for one in entry.ids)), None)
 
 
+def find_copy(entries: Iterable[Entry], name: str) -> Entry | None:
+    """Return the entry that a file or folder is named after, as a local copy of ``org/name`` is called ``name``."""
+    names = {name.lower(), name.lower().partition(".")[0]}
+    return next(
+        (
+            entry
+            for entry in entries
+            for pattern in entry.ids
+            if "/" in pattern and any(fnmatchcase(one, pattern.lower().rpartition("/")[2]) for one in names)
+        ),
+        None,
+    )
+
+
 def closed_model(text: str) -> str | None:
     """Return the closed model that a tag, an id or a path names in its last part, or ``None``."""
     found = CLOSED_MODEL.search(text.rstrip("/").rpartition("/")[2].lower())

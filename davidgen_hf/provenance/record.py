@@ -36,6 +36,7 @@ class Part:
         source: Where the reason can be read.
         declaration: What the recipe says of a source that was unknown.
         lineage: The verdicts that this one was made of: a model's base and the data it was trained on.
+        doubtful: As in ``Verdict``.
     """
 
     role: str
@@ -48,6 +49,7 @@ class Part:
     source: str | None = None
     declaration: str | None = None
     lineage: tuple[Verdict, ...] = ()
+    doubtful: bool = False
 
     @classmethod
     def of(cls, role: str, verdict: Verdict, *, config: str | None = None, revision: str | None = None) -> Self:
@@ -63,13 +65,14 @@ class Part:
             verdict.source,
             verdict.declaration,
             verdict.parts,
+            verdict.doubtful,
         )
 
     @property
     def verdict(self) -> Verdict:
         """What is known of it, without its place in a run."""
         known = (self.name, self.answer, self.reason, self.license, self.source, self.declaration)
-        return Verdict(*known, parts=self.lineage)
+        return Verdict(*known, parts=self.lineage, doubtful=self.doubtful)
 
     @property
     def id(self) -> str:

@@ -68,7 +68,7 @@ def require(verdicts: Iterable[Verdict], rules: ProvenanceRules | None = None) -
     declared = []
     for verdict in verdicts:
         declaration = rules.declarations.get(verdict.name)
-        declared.append(verdict if declaration is None else _declare(verdict, declaration))
+        declared.append(_recorded(verdict, rules) if declaration is None else _declare(verdict, declaration))
         problems += _problems(declared[-1], declaration, rules)
     problems = sorted(set(problems))
     if problems:
@@ -101,6 +101,14 @@ def _declare(verdict: Verdict, declaration: Declaration) -> Verdict:
         license=declaration.license or verdict.license,
         declaration=declaration.statement,
     )
+
+
+def _recorded(verdict: Verdict, rules: ProvenanceRules) -> Verdict:
+    """Return a verdict as it is recorded: what nobody declares and looks like restricted data counts as restricted."""
+    if verdict.answer != "unknown" or not verdict.doubtful or rules.undeclared == "stop":
+        return verdict
+    reason = f"{verdict.reason} Nobody declared who wrote it, so it counts as restricted."
+    return replace(verdict, answer="restricted", reason=reason, doubtful=False)
 
 
 def _problems(verdict: Verdict, declaration: Declaration | None, rules: ProvenanceRules) -> list[str]:

@@ -22,6 +22,7 @@ class Verdict:
         source: Where the reason can be read.
         declaration: What a recipe says of a source that was unknown.
         parts: The verdicts that this one was made of: a model's base and the data it was trained on.
+        doubtful: Whether an unknown source has the name of restricted data, or a card that names no writer.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Verdict:
     source: str | None = None
     declaration: str | None = None
     parts: tuple["Verdict", ...] = ()
+    doubtful: bool = False
 
     def record(self) -> dict[str, Any]:
         """Return the verdict and its parts as plain values, for ``run.json``."""
@@ -49,4 +51,5 @@ def compose(name: str, verdicts: Iterable[Verdict], *, license: str | None = Non
     worst = max((part.answer for part in parts), key=ANSWERS.index)
     reasons = dict.fromkeys(part.reason for part in parts if part.answer == worst)
     sources = [part.source for part in parts if part.answer == worst]
-    return Verdict(name, worst, " ".join(reasons), license, sources[0], parts=parts)
+    doubtful = worst == "unknown" and any(part.doubtful for part in parts)
+    return Verdict(name, worst, " ".join(reasons), license, sources[0], parts=parts, doubtful=doubtful)

@@ -5,14 +5,16 @@ import lzma
 import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow
 from datasets import ClassLabel, IterableDataset, load_dataset
 from datasets.exceptions import DatasetsError
-from huggingface_hub import CardData, HfApi
+from huggingface_hub import CardData, HfApi, hf_hub_download
 from huggingface_hub.errors import HFValidationError, HTTPError
 
 from davidgen_hf.errors import InputError
+from davidgen_hf.sources.models import ADAPTER_FILE, read_adapter
 from davidgen_hf.sources.values import reads
 
 # What the readers of a dozen formats, decompression and the network raise in the middle of a stream.
@@ -61,9 +63,23 @@ def model_cards(model: str, revision: str | None = None, *, longest_line: int = 
             card = HfApi().model_info(name, revision=commit).card_data
             if card is not None:
                 found[name] = card
-                bases = card.to_dict().get("base_model") or []
-                waiting += [(one, None) for one in ([bases] if isinstance(bases, str) else bases) if one not in found]
+                bases = card.get("base_model")
+                texts = [one for one in (bases if isinstance(bases, list) else [bases]) if isinstance(one, str)]
+                waiting += [(one, None) for one in texts if one not in found]
     return found
+
+
+def adapter_base(model: str, revision: str | None = None) -> str | None:
+    """Return the base model that a Hub adapter names; None for a whole model, and if the Hub cannot be reached.
+
+    Raises:
+        ModelError: The adapter's configuration is damaged.
+    """
+    with contextlib.suppress(HTTPError, OSError, HFValidationError):
+        file = hf_hub_download(model, ADAPTER_FILE, revision=revision)
+        adapter = read_adapter(Path(file).parent)
+        return adapter.base_model_name_or_path if adapter else None
+    return None
 
 
 def read_dataset(  # noqa: PLR0913, PLR0917 - which rows; in which order; which columns

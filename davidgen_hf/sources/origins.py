@@ -1,25 +1,27 @@
 """From what a recipe names to what is known of it: the verdict on a source or a model, its commit and its licence."""
 
+import contextlib
 import os
 import sys
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
-from huggingface_hub import CardData, RepoCard
+from huggingface_hub import CardData
 
+from davidgen_hf.errors import InputError
 from davidgen_hf.provenance import Part, compose, judge_dataset, judge_file, judge_model, normalise_license
-from davidgen_hf.provenance.judge import WRITER_COLUMNS
+from davidgen_hf.provenance.judge import EVIDENCE_COLUMNS
+from davidgen_hf.provenance.known import find_copy
+from davidgen_hf.provenance.lineage import MODELS
 from davidgen_hf.provenance.record import Provenance, find_provenance
 from davidgen_hf.provenance.verdict import Verdict
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME, MODEL_PACKAGE, SEED_PACKAGE
-from davidgen_hf.sources.hub import describe_dataset, model_cards
+from davidgen_hf.sources.hub import adapter_base, describe_dataset, model_cards
+from davidgen_hf.sources.models import ADAPTER_FILE, read_adapter, read_card
 from davidgen_hf.sources.paths import explain_unreadable, local_path
 from davidgen_hf.sources.rows import on_hub, read_rows
 from davidgen_hf.sources.source import Source
 
-# Rows of a local file in which a column may say that a closed model wrote it.
-ROWS_LOOKED_AT = 1000
 _EMBEDDED = {
     "seeds": ("chatterbot-corpus", "english", SEED_PACKAGE.partition("==")[2]),
     "passages": ("pydoc_data.topics", None, ".".join(map(str, sys.version_info[:3]))),
@@ -50,7 +52,7 @@ def source_part(role: str, source: Source) -> Part:
 
 
 def judge_local(path: Path, config: str | None = None, split: str = "train") -> Verdict:
-    """Judge a file or folder: by the run that wrote it, if it lies in a run's folder, else by what can be seen of it.
+    """Judge a file or folder: by the run that wrote it, or else by its name, its content, its card and all its rows.
 
     Raises:
         InputError: It cannot be read.
@@ -58,27 +60,78 @@ def judge_local(path: Path, config: str | None = None, split: str = "train") -> 
     run = run_of(path)
     if run is not None:
         return _of_run(path.name, run)
-    rows = islice(read_rows(str(path), config=config, split=split, columns=WRITER_COLUMNS), ROWS_LOOKED_AT)
+    rows = read_rows(str(path), config=config, split=split, columns=EVIDENCE_COLUMNS)
     with explain_unreadable(path):
-        return judge_file(path, (row for _, row in rows))
+        return judge_file(path, (row for _, row in rows), card=card_of(path))
+
+
+def card_of(path: Path) -> CardData | None:
+    """Return the metadata of the card of the dataset that a file or folder belongs to; None if there is none.
+
+    A file may be some folders below the card, as ``data/unsupervised/train.parquet`` is.
+
+    Raises:
+        InputError: The folder that was named has a card that cannot be read.
+    """
+    if path.is_dir():
+        return read_card(path, InputError)
+    for folder in list(path.resolve().parents)[:3]:
+        with contextlib.suppress(InputError):  # a text of that name in a folder that nobody named
+            if card := read_card(folder, InputError):
+                return card
+    return None
 
 
 def model_part(role: str, name: str, revision: str | None = None) -> Part:
-    """Return what is known of a model; ``revision`` is the commit of one of the Hub."""
+    """Return what is known of a model or adapter; ``revision`` is the commit of one of the Hub.
+
+    Raises:
+        ModelError: The card or the adapter's configuration is damaged.
+    """
     if name == EMBEDDED:
         return Part.of(role, replace(judge_model(EMBEDDED), name=MODEL_NAME), revision=MODEL_PACKAGE)
+    verdict = _model(name, revision, ())
+    return Part.of(role, verdict, revision=None if local_path(name) else revision)
+
+
+def _model(name: str, revision: str | None, adapters: tuple[str, ...]) -> Verdict:
+    """Judge a model or adapter; ``adapters`` lead to it, each naming the next as its base."""
+    if name in adapters:
+        return Verdict(name, "unknown", f"{name} is an adapter that names itself as its base model.")
     path = local_path(name)
-    if path is None:
-        verdict = judge_model(name)
-        if verdict.answer == "unknown":
-            cards = model_cards(name, revision)
-            verdict = judge_model(name, card=cards.get(name), ancestors=cards)
-        return Part.of(role, verdict, revision=revision)
-    run = run_of(path)
-    if run is not None:
-        return Part.of(role, _of_run(path.name, run))
-    folder = f"local/{path.resolve().name}"  # the folders above it say nothing of it, and are in no record
-    return Part.of(role, _renamed(judge_model(folder, card=_local_card(path)), folder, path.resolve().name))
+    if path is not None:
+        run = run_of(path)
+        return _of_run(path.name, run) if run else _local_model(path, (*adapters, name))
+    verdict = judge_model(name)
+    if verdict.answer != "unknown":
+        return verdict
+    cards = model_cards(name, revision)
+    verdict = judge_model(name, card=cards.get(name), ancestors=cards)
+    base = adapter_base(name, revision)
+    return _with_base(verdict, _model(base, None, (*adapters, name))) if base else verdict
+
+
+def _local_model(path: Path, adapters: tuple[str, ...]) -> Verdict:
+    """Judge a folder by its name, its card, and the base that an adapter in it names."""
+    name = path.resolve().name
+    folder = f"local/{name}"  # the folders above it say nothing of it, and are in no record
+    copied = find_copy(MODELS, name)
+    if copied:
+        verdict = judge_model(copied.ids[0])
+        if verdict.answer == "restricted":
+            return replace(verdict, name=name, reason=f"{name} is named after {copied.name}. {verdict.reason}")
+    verdict = _renamed(judge_model(folder, card=read_card(path)), folder, name)
+    adapter = read_adapter(path)
+    if adapter is None:
+        return verdict
+    return _with_base(verdict, _model(adapter.base_model_name_or_path, adapter.revision, adapters))
+
+
+def _with_base(adapter: Verdict, base: Verdict) -> Verdict:
+    """Return the verdict on an adapter, which is at best what its base model is, and under that one's licence too."""
+    licenses = dict.fromkeys(one for one in (base.license, adapter.license) if one)
+    base = replace(base, reason=f"{ADAPTER_FILE} names {base.name}, which is {base.answer}: {base.reason}")
+    return compose(adapter.name, [base, adapter], license=", ".join(licenses) or None)
 
 
 def run_of(path: Path) -> Provenance | None:
@@ -97,8 +150,3 @@ def _renamed(verdict: Verdict, old: str, new: str) -> Verdict:
     parts = tuple(_renamed(part, old, new) for part in verdict.parts)
     name, reason = verdict.name.replace(old, new), verdict.reason.replace(old, new)
     return replace(verdict, name=name, reason=reason, parts=parts)
-
-
-def _local_card(folder: Path) -> CardData | None:
-    path = folder / "README.md"
-    return RepoCard.load(path, ignore_metadata_errors=True).data if path.is_file() else None
