@@ -21,11 +21,14 @@ def train(
 
 
 def merge(
-    adapter: Annotated[Path, typer.Argument(help="Folder of a training with use_peft: true.")],
+    adapter: Annotated[str, typer.Argument(help="Folder of a training with use_peft: true, or Hub id of an adapter.")],
     output: Annotated[Path, typer.Option(help="New folder for the whole model.")],
     dtype: Annotated[str, typer.Option(help="Number type of the weights: float32, bfloat16 or float16.")] = "float32",
+    allow_restricted: Annotated[
+        bool, typer.Option("--allow-restricted", help="Merge what closed models had a part in; run.json then says so.")
+    ] = False,
 ) -> None:
     """Merge a LoRA adapter into its base model, so that nothing needs peft to load it."""
     from davidgen_hf.training.merge import merge_adapter
 
-    merge_adapter(adapter, output, dtype)
+    merge_adapter(adapter, output, dtype, allow_restricted=allow_restricted)

@@ -13,6 +13,7 @@ import pyarrow.parquet
 from davidgen_hf import prompts
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.processors.select import rank
+from davidgen_hf.publish.marks import is_restricted
 from davidgen_hf.storage.shards import read_columns, shard_paths
 
 PAIR_COLUMNS = ("instruction", "input", "output")
@@ -34,7 +35,8 @@ def export_pairs(run: Path, output: Path) -> int:
         RunFolderError: The run has no corpus, or a shard is damaged.
         InputError: The file is of another kind, or cannot be written.
     """
-    return _write((read_columns(path, PAIR_COLUMNS) for path in _shards(run, "corpus")), output)
+    tables = (read_columns(path, PAIR_COLUMNS) for path in _shards(run, "corpus"))
+    return _write(tables, output, marked=is_restricted(run))
 
 
 def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
@@ -62,7 +64,7 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
         pyarrow.Table.from_pylist(list(_preferences(read_columns(path, columns), min_margin)), schema=PREFERENCE)
         for path in _shards(run, "scored")
     )
-    return _write(tables, output)
+    return _write(tables, output, marked=is_restricted(run))
 
 
 def _preferences(rows: pyarrow.Table, min_margin: float) -> Iterator[dict]:
@@ -88,8 +90,13 @@ def _shards(run: Path, stage: str) -> list[Path]:
     return paths
 
 
-def _write(tables: Iterator[pyarrow.Table], output: Path) -> int:
-    """Write tables one by one, so that memory stays flat; a crash leaves no file of that name."""
+def _write(tables: Iterator[pyarrow.Table], output: Path, *, marked: bool) -> int:
+    """Write tables one by one, so that memory stays flat; a crash leaves no file of that name.
+
+    The rows of a restricted run get the column ``restricted``, since the file may leave the run's folder.
+    """
+    if marked:
+        tables = (one.append_column("restricted", pyarrow.array([True] * len(one), pyarrow.bool_())) for one in tables)
     if output.suffix not in WRITERS:
         raise InputError(f"{output} ends in {output.suffix!r}; name a file that ends in {' or '.join(WRITERS)}.")
     draft = output.with_name(f"{output.name}.part")

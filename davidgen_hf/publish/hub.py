@@ -18,6 +18,7 @@ from davidgen_hf.publish.cards import model_card
 from davidgen_hf.publish.cards.notes import merge_notes, notes_of_other, read_notes, replace_notes, split_card
 from davidgen_hf.publish.folder import lay_out_dataset
 from davidgen_hf.publish.layout import README, RUN, lay_out_model, lay_out_run, workspace
+from davidgen_hf.publish.marks import is_restricted
 from davidgen_hf.publish.pull import pull
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.record import RunRecord, read_record
@@ -178,7 +179,7 @@ def check_publishable(run: Path, request: Push, *, finished: bool = True) -> Non
     if finished:
         require_publishable(provenance)
     demo = record.get("demo", False)
-    if (demo or provenance.restricted) and not request.publish_restricted:
+    if (demo or is_restricted(run)) and not request.publish_restricted:
         what = "is a demo: its model was tuned on data that closed models partly wrote" if demo else "is restricted"
         raise ProvenanceError(
             f"{run} {what}. The recipe allows that for the run; to publish it all the same, marked as what it is on "

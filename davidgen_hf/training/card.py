@@ -1,10 +1,14 @@
-"""The card of a training that stands by itself; a run writes its models' cards, which know more."""
+"""The card of a training by itself; a run writes its models' cards, which know more."""
 
 from pathlib import Path
 
 import yaml
-from huggingface_hub import ModelCardData
+from huggingface_hub import ModelCard, ModelCardData
 
+from davidgen_hf.provenance import Provenance
+from davidgen_hf.provenance.judge import MARK_TAG
+from davidgen_hf.sources.paths import name_of
+from davidgen_hf.sources.rows import on_hub
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.training.curve import FILE_NAME as CURVE
 from davidgen_hf.training.summary import TrainingSummary
@@ -43,3 +47,32 @@ def write_card(summary: TrainingSummary) -> Path:
     path = folder / FILE_NAME
     write_whole(path, "\n".join(lines))
     return path
+
+
+def mark_card(folder: Path, provenance: Provenance) -> None:
+    """Tag the card in a model's folder, and say why, if something that the model is derived from is restricted."""
+    path = folder / FILE_NAME
+    if not provenance.restricted or not path.is_file():
+        return
+    card = ModelCard.load(path, ignore_metadata_errors=True)
+    tags = list(card.data.tags or [])
+    if MARK_TAG in tags:
+        return
+    card.data.tags = [*tags, MARK_TAG]
+    reasons = " ".join(dict.fromkeys(part.reason for part in provenance.parts if part.answer == "restricted"))
+    title, _, rest = card.text.lstrip().partition("\n")
+    write_whole(path, f"---\n{card.data.to_yaml()}\n---\n\n{title}\n\n**Restricted.** {reasons}\n{rest}")
+
+
+def write_merged_card(folder: Path, title: str, base: str, provenance: Provenance) -> None:
+    """Write the card of a base model with an adapter merged into it."""
+    (part,) = provenance.parts
+    data = ModelCardData(
+        library_name="transformers",
+        license=part.license,
+        tags=["davidgen"],
+        **({"base_model": base, "base_model_relation": "finetune"} if on_hub(base) else {}),
+    )
+    text = f"# {title}\n\n`{name_of(base)}` with the adapter `{part.name}` merged into it by davidgen_hf.\n"
+    write_whole(folder / FILE_NAME, f"---\n{data.to_yaml()}\n---\n\n{text}")
+    mark_card(folder, provenance)

@@ -7,18 +7,30 @@ from pathlib import Path
 from davidgen_hf.engines.base import EngineSettings
 from davidgen_hf.engines.loading import find_model, load_found, resolve_device, resolve_dtype
 from davidgen_hf.errors import ModelError, RunFolderError
+from davidgen_hf.sources.origins import model_part
 from davidgen_hf.storage.files import use_umask
+from davidgen_hf.training.card import write_merged_card
+from davidgen_hf.training.judging import require_allowed
+from davidgen_hf.training.summary import write_record
+
+ALLOW = "For a merge, that is the option --allow-restricted."
 
 
-def merge_adapter(adapter: str | Path, output_dir: Path, dtype: str = "float32") -> None:
+def merge_adapter(
+    adapter: str | Path, output_dir: Path, dtype: str = "float32", *, allow_restricted: bool = False
+) -> None:
     """Merge a LoRA adapter into its base model, and save it with the adapter's tokenizer and chat template.
+
+    ``run.json`` and the card of the merged model say where adapter and base come from.
 
     Args:
         adapter: Folder of a training with ``use_peft: true``, or Hub id of an adapter.
         output_dir: Folder for the whole model; it must not exist, or be empty. It appears whole or not at all.
         dtype: Type of the merged weights: ``float32``, ``bfloat16`` or ``float16``.
+        allow_restricted: Merge an adapter that is restricted, or that belongs to a restricted base model.
 
     Raises:
+        ProvenanceError: It is restricted, and neither this call nor the run that it comes from allows that.
         ModelError: ``adapter`` is not an adapter, or its base model cannot be loaded.
         RunFolderError: ``output_dir`` holds something already.
     """
@@ -30,12 +42,16 @@ def merge_adapter(adapter: str | Path, output_dir: Path, dtype: str = "float32")
         )
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise RunFolderError(f"{output_dir} is not empty. Name a new folder for the merged model.")
+    part = model_part("base_model", str(adapter), found.commit)
+    provenance = require_allowed([part], [str(adapter)], allow_restricted, ALLOW)
     device = resolve_device("cpu")
     model, tokenizer = load_found(found, resolve_dtype(dtype, device), device)
     draft = output_dir.with_name(f".{output_dir.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     model.save_pretrained(draft)
     tokenizer.save_pretrained(draft)
+    write_record(draft, {"merged_from": part.name, "provenance": provenance.record()})
+    write_merged_card(draft, output_dir.resolve().name, found.adapter.base, provenance)
     use_umask(draft)
     if output_dir.exists():
         output_dir.rmdir()

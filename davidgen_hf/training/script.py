@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from datasets import DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 from pyarrow import ArrowException
 from trl import DatasetMixtureConfig, TrlParser, get_dataset
@@ -22,7 +22,7 @@ from davidgen_hf.storage.files import as_pattern
 from davidgen_hf.storage.yaml_files import read_config
 from davidgen_hf.training.config import SECTIONS, check_config
 from davidgen_hf.training.failures import explain_settings
-from davidgen_hf.training.judging import judge_training, tell_training
+from davidgen_hf.training.judging import data_sources, judge_training, marks_of, record_training
 from davidgen_hf.training.rows import check_columns
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
 from davidgen_hf.training.seq2seq import train_seq2seq
@@ -58,11 +58,12 @@ def train_from_command_line(argv: list[str] | None, seq2seq: bool = False, doc: 
     values, allow_restricted = _parse(sections, doc, argv)
     if not values.get("output_dir"):
         raise SettingError("No folder for the model is named. Add `--output_dir FOLDER`, or output_dir to the YAML.")
-    provenance = judge_training(values, allow_restricted=allow_restricted)
+    marks = marks_of(load_sources(values))
+    provenance = judge_training(values, allow_restricted=allow_restricted, marks=marks)
     splits = load_splits(values)
     summary = carry_out(splits["train"], values, output_dir=Path(values["output_dir"]), eval_rows=splits.get("test"))
     if PartialState().is_main_process:
-        tell_training(Path(summary.output_dir), provenance)
+        record_training(Path(summary.output_dir), provenance)
     return summary
 
 
@@ -99,6 +100,24 @@ def _parse(sections: Sequence[type], doc: str, argv: list[str] | None) -> tuple[
     values = [read_config(path) for path in configs]
     name = " with ".join(map(str, configs)) or "The command line"
     return check_config(dict(ChainMap(typed, *reversed(values))), name, sections), allow_restricted
+
+
+def load_sources(values: dict[str, Any]) -> dict[str, Dataset | DatasetDict]:
+    """Return all rows and columns of each source that a recipe names, by its path or id.
+
+    Raises:
+        InputError: The rows cannot be read.
+    """
+    mixture = [DatasetConfig(**one) for one in values.get("datasets", [])]
+    if mixture:
+        return {
+            name: _load(
+                one.path, one.name, split=one.split, data_dir=one.data_dir, data_files=_literal(one.data_files)
+            )
+            for one, written in zip(mixture, values["datasets"], strict=True)
+            for name, _ in data_sources({"datasets": [written]})
+        }
+    return {values["dataset_name"]: _load_all(values)} if values.get("dataset_name") else {}
 
 
 def load_splits(values: dict[str, Any]) -> DatasetDict:
@@ -147,20 +166,22 @@ def _literal(data_files: Any) -> Any:
     return as_pattern(data_files) if isinstance(data_files, str) and Path(data_files).is_file() else data_files
 
 
-def _load_named(values: dict[str, Any]) -> DatasetDict:
+def _load_all(values: dict[str, Any]) -> DatasetDict:
     name = values["dataset_name"]
     path = Path(name)
     if path.suffix in FORMATS and not path.is_dir():
-        found = _load_file(path)
-    elif path.is_dir() and as_pattern(name) != name:
+        return _load_file(path)
+    if path.is_dir() and as_pattern(name) != name:
         raise InputError(
             _unreadable(
                 name, "`datasets` takes the name of a folder for a pattern, and this one has one of * ? [ in it"
             )
         )
-    else:
-        found = _load(name, values.get("dataset_config"))
-    splits = {}
+    return _load(name, values.get("dataset_config"))
+
+
+def _load_named(values: dict[str, Any]) -> DatasetDict:
+    name, found, splits = values["dataset_name"], _load_all(values), {}
     for split, wanted in (
         ("train", values.get("dataset_train_split", "train")),
         ("test", values.get("dataset_test_split", "test")),

@@ -25,9 +25,12 @@ from davidgen_hf.commandline import run_command_line
 from davidgen_hf.processors import ReverseSeeds, apply
 from davidgen_hf.prompts import render_follower
 from davidgen_hf.schema import SEED
+from davidgen_hf.sources.origins import source_part
 from davidgen_hf.sources.seeds import SeedColumns, SeedSource, iterate_seeds
-from davidgen_hf.sources.source import Skipped
+from davidgen_hf.sources.source import Skipped, Source
+from davidgen_hf.training.judging import require_allowed
 
+ALLOW = "Here, that is the option --allow_restricted."
 NAMES = ("instruction", "input", "output")
 
 
@@ -62,6 +65,7 @@ def write_rows(argv: list[str] | None = None) -> None:
 
     Raises:
         InputError: As ``read_pairs``.
+        ProvenanceError: The source is restricted, and ``--allow_restricted`` is not given.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("generator", "follower"))
@@ -72,11 +76,19 @@ def write_rows(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--max_rows", type=int, help="size of the sample")
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument(
+        "--allow_restricted", action="store_true", help="write rows of restricted data, each marked as restricted"
+    )
     args = parser.parse_args(argv)
+    part = source_part("data", Source(args.source).resolved())
+    provenance = require_allowed([part], [args.source], args.allow_restricted, ALLOW)
     with read_pairs(args.source, dict(args.columns), args.max_rows, args.seed) as pairs:
         rows = apply(ReverseSeeds(), pairs) if args.kind == "generator" else pairs.map(render_pairs, batched=True)
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        rows.select_columns(["prompt", "completion"]).to_parquet(args.output)
+        rows = rows.select_columns(["prompt", "completion"])
+        if provenance.restricted:
+            rows = rows.add_column("restricted", [True] * len(rows))
+        rows.to_parquet(args.output)
 
 
 def parse_column(text: str) -> list[str]:

@@ -15,6 +15,7 @@ class Origin:
 
     provenance: Provenance
     demo: bool
+    restricted_rows: int = 0
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -24,12 +25,12 @@ class Origin:
     @property
     def answer(self) -> str:
         """The worst verdict on a part."""
-        return self.provenance.answer
+        return "restricted" if self.restricted else self.provenance.answer
 
     @property
     def restricted(self) -> bool:
         """Whether a closed model wrote a part of it, or a term forbids to train on one."""
-        return self.provenance.restricted
+        return self.provenance.restricted or self.restricted_rows > 0
 
     @property
     def license(self) -> str | None:
@@ -55,9 +56,9 @@ def origin_of(records: Sequence[dict], rows: RowFacts) -> Origin:
     found = [Provenance.from_record(one["provenance"]) for one in records if "provenance" in one]
     demo = any(record["demo"] for record in records)
     if len(found) < len(records):
-        return Origin(Provenance((), license_reason=NOT_RECORDED), demo)
+        return Origin(Provenance((), license_reason=NOT_RECORDED), demo, rows.restricted)
     if len(found) == 1:
-        return Origin(found[0], demo)
+        return Origin(found[0], demo, rows.restricted)
     parts = tuple(dict.fromkeys(part for one in found for part in one.parts))
     whole = replace(found[0], parts=parts, allow_restricted=any(one.allow_restricted for one in found))
     declared = {one.license for one in found}
@@ -68,4 +69,5 @@ def origin_of(records: Sequence[dict], rows: RowFacts) -> Origin:
             declared=declared.pop() if len(declared) == 1 else None,
         ),
         demo,
+        rows.restricted,
     )

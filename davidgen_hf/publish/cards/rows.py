@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow.compute
+
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import perplexity, rank
 from davidgen_hf.storage.shards import read_columns, shard_paths
@@ -26,12 +28,14 @@ class RowFacts:
         languages: Rows by language.
         strategies: Rows by strategy of extraction.
         samples: Rows drawn by their ids, the same in every call.
+        restricted: Rows that are marked as restricted.
     """
 
     origins: Counter = field(default_factory=Counter)
     languages: Counter = field(default_factory=Counter)
     strategies: Counter = field(default_factory=Counter)
     samples: list[dict] = field(default_factory=list)
+    restricted: int = 0
 
     @property
     def pairs(self) -> int:
@@ -53,7 +57,8 @@ def count_rows(runs: Iterable[Path]) -> RowFacts:
     facts = RowFacts()
     drawn: list[tuple[int, Path, int]] = []
     for path in _shards(runs, "corpus"):
-        rows = read_columns(path, [*_ORIGIN, "id", "language", "strategy"])
+        rows = read_columns(path, [*_ORIGIN, "id", "language", "strategy", "restricted"])
+        facts.restricted += pyarrow.compute.sum(rows["restricted"]).as_py() or 0
         facts.origins.update(zip(*(rows[name].to_pylist() for name in _ORIGIN), strict=True))
         facts.languages.update(rows["language"].to_pylist())
         facts.strategies.update(rows["strategy"].to_pylist())
