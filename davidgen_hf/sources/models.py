@@ -51,7 +51,8 @@ def read_card(folder: Path, error: type[DavidgenError] = ModelError) -> CardData
     if not path.is_file():
         return None
     try:
-        return RepoCard.load(path, ignore_metadata_errors=True).data
+        text = path.read_text("utf-8")
+        return RepoCard(text, ignore_metadata_errors=True).data if text.lstrip().startswith("---") else None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as problem:
         reason = " ".join(str(problem).split()) or type(problem).__name__
         raise error(
