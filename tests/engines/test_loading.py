@@ -95,6 +95,95 @@ def test_more_tokens_than_positions(tiny_llama):
     refuse(tiny_llama, r"max_length is 513, but .* has 512 positions\. Lower max_length", max_length=513)
 
 
+def change(folder, **values):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"architectures": None}, "architectures: Input should be a valid"),
+        ({"num_attention_heads": 0}, "No model configuration could be read"),
+        ({"hidden_size": "wide"}, "hidden_size"),
+        ({"vocab_size": 0}, "vocab_size is '0', which is not a size"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps is NaN"),
+        ({"dtype": "float12"}, "No model configuration could be read"),
+        (
+            {"quantization_config": {"quant_method": "guess"}},
+            "quant_method is 'guess', and transformers knows no such",
+        ),
+        ({"num_hidden_layers": 10**9}, "describes 1,000,000,000 layers, but its files hold 21 tensors"),
+        ({"hidden_size": 10**9}, "describes .* weights, but its files hold .* of them"),
+        ({"vocab_size": 10**12}, "describes .* weights, but its files hold .* of them"),
+        ({"model_type": "of_tomorrow"}, "No model configuration could be read"),
+    ],
+)
+def test_a_configuration_that_no_model_has(copy, values, words):
+    change(copy, **values)
+    refuse(copy, words)
+
+
+def test_a_size_that_is_still_possible_is_not_refused(copy):
+    change(copy, max_position_embeddings=10**6)
+    assert load_model(EngineSettings(model=str(copy))).model.config.max_position_embeddings == 10**6
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer.json", ""),
+        ("tokenizer.json", "{"),
+        ("tokenizer.json", '{"version": "1.0"}'),
+        ("tokenizer_config.json", '{"tokenizer_class": 5}'),
+        ("tokenizer_config.json", '{"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": "long"}'),
+    ],
+)
+def test_a_tokenizer_that_is_damaged(copy, file, content):
+    (copy / file).write_text(content)
+    refuse(copy, r"The tokenizer of .* could not be loaded: .* Copy or download the model again")
+
+
+def test_a_tokenizer_that_knows_no_token(copy):
+    content = json.loads((copy / "tokenizer.json").read_text())
+    content |= {"added_tokens": [], "pre_tokenizer": None, "post_processor": None, "decoder": None}
+    (copy / "tokenizer.json").write_text(json.dumps(content | {"model": {"type": "BPE", "vocab": {}, "merges": []}}))
+    (copy / "tokenizer_config.json").write_text("{}")
+    refuse(copy, r"The tokenizer of .* could not be loaded: it has no tokens for a plain sentence")
+
+
+def test_weights_in_a_pickle_that_holds_more_than_tensors(copy):
+    (copy / "model.safetensors").unlink()
+    (copy / "pytorch_model.bin").write_bytes(b"\x80\x04\x95garbage")
+    refuse(copy, r"could not be loaded: its weights are a pickle that is damaged or holds other things than tensors\.")
+
+
+def test_an_index_of_weights_without_its_parts(copy):
+    (copy / "model.safetensors").rename(copy / "model-00001-of-00002.safetensors")
+    (copy / "model.safetensors.index.json").write_text('{"weight_map": {}}')
+    refuse(copy, r"could not be loaded: 'metadata' is missing\.")
+
+
+def test_a_model_that_computes_nan(copy):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(copy / "model.safetensors")
+    tensors["model.norm.weight"][:] = float("nan")
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    refuse(copy, r"cannot be run: it computes NaN\. Its configuration, weights and tokenizer must belong together\.")
+
+
+def test_code_of_a_models_folder_never_runs_and_nobody_is_asked(copy, tmp_path, monkeypatch):
+    mark = tmp_path / "ran"
+    (copy / "code.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    change(
+        copy, model_type="of_tomorrow", auto_map={"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}
+    )
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question on standard input"))
+    refuse(copy, r"it needs Python code of its own, which davidgen_hf does not run\.")
+    assert not mark.exists()
+
+
 @pytest.fixture
 def adapter(tiny_llama, tmp_path):
     """A LoRA adapter whose two matrices are both random, as they are after training."""

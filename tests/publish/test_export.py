@@ -8,7 +8,9 @@ from datasets import Dataset, load_dataset
 
 from davidgen_hf import prompts
 from davidgen_hf.errors import InputError, RunFolderError
+from davidgen_hf.provenance import Part, Provenance
 from davidgen_hf.publish.export import export_pairs, export_preferences
+from davidgen_hf.publish.marks import is_restricted
 from davidgen_hf.schema import CANDIDATES, FRAGMENT, PAIR, Features, empty_candidate
 from davidgen_hf.storage.shards import write_shard
 
@@ -106,3 +108,23 @@ def test_what_cannot_be_exported(run, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot be written: .*Name another file with --output"):
         export_pairs(run, tmp_path / "file" / "p.jsonl")
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_rows_of_a_restricted_run_stay_marked_outside_its_folder(run, marked):
+    provenance = Provenance((Part("seeds", "s", "restricted" if marked else "clean", "It is."),), marked)
+    (run / "run.json").write_text(json.dumps({"provenance": provenance.record()}))
+    for name, export in (("pairs", export_pairs), ("preferences", export_preferences)):
+        export(run, run / "out" / f"{name}.jsonl")
+        rows = [json.loads(line) for line in (run / "out" / f"{name}.jsonl").read_text().splitlines()]
+        assert {row.get("restricted") for row in rows} == {True if marked else None}
+
+
+def test_a_run_whose_candidates_a_closed_model_wrote_is_marked(run):
+    scored = Dataset.from_dict(
+        {"output": ["x"], "candidates": [[empty_candidate(instruction="Why?", closed_source=True)]]},
+        features=Features({"output": FRAGMENT["output"]} | CANDIDATES),
+    )
+    assert not is_restricted(run)
+    write_shard(scored, run / "scored" / "00002.parquet", Counter(), 0.0)
+    assert is_restricted(run)

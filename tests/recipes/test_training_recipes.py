@@ -1,5 +1,6 @@
 """Every training recipe is a plain file of TRL or transformers, its commands are real, and each kind trains."""
 
+import json
 import os
 import re
 import runpy
@@ -16,10 +17,11 @@ from transformers import AutoModelForCausalLM
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
 from trl.scripts import sft as trl_sft
 
-from davidgen_hf.errors import InputError
+from davidgen_hf.errors import InputError, ProvenanceError
 from davidgen_hf.prompts import parse_follower, parse_generator
 from davidgen_hf.storage.yaml_files import read_config
 from davidgen_hf.training.config import SECTIONS, check_config
+from davidgen_hf.training.judging import judge_training
 from davidgen_hf.training.script import parse_arguments, train_from_command_line
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
 
@@ -168,3 +170,17 @@ def test_rows_without_the_columns_are_refused(tmp_path):
     write_rows = runpy.run_path(str(PAPER / "rows.py"))["write_rows"]
     with pytest.raises(InputError, match=r"other\.jsonl:1 is not a seed: .* name them with `columns`"):
         write_rows(["generator", str(tmp_path / "other.jsonl"), str(tmp_path / "rows.parquet")])
+
+
+@pytest.mark.parametrize("kind", ["generator", "follower"])
+def test_rows_of_restricted_data_are_refused_or_marked(kind, tmp_path):
+    write_rows = runpy.run_path(str(PAPER / "rows.py"))["write_rows"]
+    source, output = tmp_path / "answers.jsonl", tmp_path / "out" / "rows.parquet"
+    row = {"instruction": "Name a river.", "input": "", "output": "The Nile.", "model": "gpt-4"}
+    source.write_text(json.dumps(row) + "\n")
+    with pytest.raises(ProvenanceError, match=r"(?s)answers\.jsonl: restricted.*the option --allow_restricted"):
+        write_rows([kind, str(source), str(output)])
+    assert not output.exists()
+    write_rows([kind, str(source), str(output), "--allow_restricted"])
+    with pytest.raises(ProvenanceError, match="column 'restricted' marks a row"):
+        judge_training({"dataset_name": str(output)})
