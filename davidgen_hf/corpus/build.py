@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from davidgen_hf.corpus.executors import Executor, LocalExecutor, Made
 from davidgen_hf.corpus.identity import rows_identity, shard_identity, stage_identity
+from davidgen_hf.engines.unanswered import count_reasons
 from davidgen_hf.errors import FolderBusyError, ModelError, RunFolderError
 from davidgen_hf.methods import Method, Stage
 from davidgen_hf.processors.counting import TOKENS, count
@@ -261,20 +262,20 @@ def _write_answered(made: Iterable[Made], identities: Mapping[str, str]) -> Iter
     Raises:
         ModelError: There was such a shard; all others are written by then.
     """
-    unfinished, reasons = 0, Counter()
+    unfinished = 0
+    reasons: list[str] = []
     for one in made:
         if one.unanswered:
             unfinished += 1
-            reasons.update(one.unanswered)
+            reasons += one.unanswered
         else:
             write_shard(one.rows, one.path, one.counts, one.seconds, identities[one.path.name])
         yield
     if unfinished:
-        frequent = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(5))
         raise ModelError(
-            f"{unfinished} shard(s) are unfinished, because {reasons.total()} request(s) got no answer: {frequent}. A "
-            "shard is finished when each of its rows has an answer. Check the server and run the same command again: "
-            "it makes only what is missing."
+            f"{unfinished} shard(s) are unfinished, because {len(reasons)} request(s) got no answer: "
+            f"{count_reasons(reasons)}. A shard is finished when each of its rows has an answer. Check the server and "
+            "run the same command again: it builds only what is missing."
         )
 
 

@@ -4,7 +4,6 @@ import logging
 import random
 import ssl
 import time
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
@@ -15,7 +14,7 @@ import httpx2
 from openai import APIConnectionError, APIStatusError, OpenAI
 from pydantic_core import from_json
 
-from davidgen_hf.engines.unanswered import report_unanswered
+from davidgen_hf.engines.unanswered import count_reasons, report_unanswered
 from davidgen_hf.errors import ModelError
 from davidgen_hf.secrecy import KEY_VARIABLE, api_key
 
@@ -182,8 +181,7 @@ class JsonServer:
 
         A single request does not show that the server refuses everything, unless nothing came from it before.
         """
-        counted = Counter(map(str, failures)).most_common(5)
-        reasons = "; ".join(f"{count} x {reason}" for reason, count in counted)
+        reasons = count_reasons(map(str, failures))
         if not answered and all(failure.unreachable for failure in failures):
             raise ModelError(
                 f"The server at {self.base_url} has gone: {failures[0]}, for all {len(failures)} requests after "

@@ -1,8 +1,11 @@
 """Rows that got no answer although another call may get one: how an engine reports them to whoever keeps the rows."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from davidgen_hf.errors import ModelError
 
 _reasons: ContextVar[list[str] | None] = ContextVar("unanswered", default=None)
 
@@ -26,3 +29,24 @@ def report_unanswered(reasons: list[str]) -> None:
     collected = _reasons.get()
     if collected is not None:
         collected.extend(reasons)
+
+
+@contextmanager
+def require_answers(what: str) -> Iterator[None]:
+    """Refuse, at the end of the block, a result that lacks answers which another call may get.
+
+    Raises:
+        ModelError: Requests got no answer; ``what`` names the result.
+    """
+    with collect_unanswered() as reasons:
+        yield
+    if reasons:
+        raise ModelError(
+            f"{what}: {len(reasons)} request(s) got no answer: {count_reasons(reasons)}. The result needs all of "
+            "them. Check the server and run the same command again."
+        )
+
+
+def count_reasons(reasons: Iterable[str]) -> str:
+    """Return the five most frequent reasons with their numbers, as ``2 x HTTP 503``."""
+    return "; ".join(f"{count} x {reason}" for reason, count in Counter(reasons).most_common(5))

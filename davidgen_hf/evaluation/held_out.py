@@ -7,6 +7,7 @@ from datasets import Dataset
 
 from davidgen_hf import prompts
 from davidgen_hf.engines import Engine, EngineSettings, Sampling, load_engine
+from davidgen_hf.engines.unanswered import require_answers
 from davidgen_hf.errors import TooLongError
 from davidgen_hf.evaluation.rouge import text_rouge_l
 
@@ -49,6 +50,7 @@ def compare_on_held_out(
         max_new_tokens: Longest answer, in tokens.
 
     Raises:
+        ModelError: A server left a seed without an answer.
         TooLongError: A seed fits into the models' context, but not into memory.
     """
     engines = {name: load_engine(replace(engine, model=model)) for name, model in models.items()}
@@ -57,14 +59,16 @@ def compare_on_held_out(
     sampling = Sampling(max_new_tokens=max_new_tokens, temperature=0.0)
     rows = list(range(len(asked)))
     try:
-        return {name: _score(one, rows, asked, references, sampling) for name, one in engines.items()}
+        with require_answers("held-out seeds"):
+            return {name: _score(one, rows, asked, references, sampling) for name, one in engines.items()}
     except TooLongError:
         for one in engines.values():
             rooms, lengths = one.tokens_left(asked), one.count_tokens(references)
             rows = [row for row in rows if rooms[row] >= max(lengths[row], max_new_tokens)]
         if len(rows) == len(asked):
             raise  # memory is short, not the context
-    return {name: _score(one, rows, asked, references, sampling) for name, one in engines.items()}
+    with require_answers("held-out seeds"):
+        return {name: _score(one, rows, asked, references, sampling) for name, one in engines.items()}
 
 
 def _score(

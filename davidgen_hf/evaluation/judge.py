@@ -7,6 +7,7 @@ from functools import partial
 from tqdm.auto import tqdm
 
 from davidgen_hf.engines.base import Engine, Sampling
+from davidgen_hf.engines.unanswered import require_answers
 from davidgen_hf.errors import EvaluationError, ModelError
 from davidgen_hf.evaluation.reviews import ORDERS, Review, thoughts_are_open
 from davidgen_hf.prompts import render_follower
@@ -128,9 +129,15 @@ def chat_renderer(name: str, revision: str | None = None) -> Callable[[str], str
 
 
 def _generate(engine: Engine, prompts: list[str], sampling: Sampling, what: str) -> Iterator[str | None]:
-    """Yield one continuation of each prompt, ``None`` where the engine gave up."""
+    """Yield one continuation of each prompt, ``None`` where the engine has none.
+
+    Raises:
+        ModelError: A server left a prompt without an answer.
+    """
     with tqdm(total=len(prompts), desc=what) as bar:
         for start in range(0, len(prompts), _BATCH):
-            for texts in engine.generate(prompts[start : start + _BATCH], 1, sampling):
+            with require_answers(what):
+                answers = engine.generate(prompts[start : start + _BATCH], 1, sampling)
+            for texts in answers:
                 bar.update()
                 yield texts[0] if texts else None

@@ -1,13 +1,17 @@
-"""A corpus whose server fails for a while: no row is lost, and the next call asks for what is missing alone."""
+"""A server that fails for a while: no row is lost, no figure lacks an answer, and the next call asks for the rest."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from server_faults import bad_request, server_error
 
+from davidgen_hf.engines import EngineSettings
+from davidgen_hf.engines.unanswered import report_unanswered, require_answers
 from davidgen_hf.errors import ModelError
+from davidgen_hf.evaluation.held_out import compare_on_held_out
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import run_recipe
 from davidgen_hf.storage.shards import read_shards, shard_paths
@@ -87,3 +91,30 @@ def test_a_row_that_a_server_refuses_is_marked_and_finished(serve, build, tiny_l
     assert len(failed) == 1
     assert "house number 4 " in failed[0]
     assert len(read_shards(run / "corpus")) == ROWS - 1
+
+
+def test_held_out_seeds_without_an_answer_give_no_figure(serve, answer_with_model, tiny_llama, monkeypatch):
+    monkeypatch.setattr("davidgen_hf.engines.http.BACKOFF_SECONDS", 0.0)
+    instructions = ["Name a river.", "Name a town."]
+    seeds = Dataset.from_dict({"instruction": instructions, "input": ["", ""], "output": ["A", "B"]})
+    failing = True
+
+    def answer(handler, body, number):
+        if isinstance(body["prompt"], list):
+            answer_with_model(handler, body, number)
+        else:
+            (server_error if failing and "town" in body["prompt"] else candidates)(handler, body, number)
+
+    settings = EngineSettings(kind="server", base_url=serve(answer, list_tiny_llama(tiny_llama)).url)
+    with pytest.raises(ModelError, match=r"held-out seeds: 1 request\(s\) got no answer: 1 x HTTP 500"):
+        compare_on_held_out({"base": str(tiny_llama)}, seeds, settings, 4)
+    failing = False
+    assert compare_on_held_out({"base": str(tiny_llama)}, seeds, settings, 4)["base"].answers[1]
+
+
+def test_a_result_needs_all_answers():
+    reasons = r"reviews: 3 request\(s\) got no answer: 2 x HTTP 503; 1 x HTTP 500\. The result needs all of them"
+    with pytest.raises(ModelError, match=reasons), require_answers("reviews"):
+        report_unanswered(["HTTP 503", "HTTP 500", "HTTP 503"])
+    with require_answers("reviews"):
+        report_unanswered([])
