@@ -113,15 +113,13 @@ class Source:
         for number, (place, row) in enumerate(rows):
             if number == 0:
                 self._check_license(row)
-            task, instance = row.get("task_name"), row.get("id")
+            task = row.get("task_name")
             if isinstance(task, str):
-                if instance in seen:
-                    skipped.add("further_output", place)
+                instance = row["id"] if row.keys() >= SUPERNI_COLUMNS and isinstance(row["id"], str) else None
+                if instance in seen or taken[task] == self.rows_per_task:
+                    skipped.add("further_output" if instance in seen else "beyond_rows_per_task", place)
                     continue
-                if taken[task] == self.rows_per_task:
-                    skipped.add("beyond_rows_per_task", place)
-                    continue
-                if isinstance(instance, str) and row.keys() >= SUPERNI_COLUMNS:
+                if instance is not None:
                     # The outputs of an instance follow each other, unless the rows are shuffled.
                     seen = seen if shuffle else set()
                     seen.add(instance)

@@ -59,8 +59,13 @@ def test_an_id_that_is_a_list_gives_way_to_the_place(tmp_path):
 
 
 def test_a_column_task_name_does_not_make_rows_supernis(tmp_path):
-    rows = [{"task_name": name, "id": "same", "text": text} for name in ("t", ["t"]) for text in "abc"]
-    assert len(passages(write_lines(tmp_path / "a.jsonl", *rows))[0]) == 6
+    rows = [
+        {"task_name": name, "id": identity, "text": text}
+        for name in ("t", ["t"], {"t": 1})
+        for identity in ("same", ["same"], None)
+        for text in "abc"
+    ]
+    assert len(passages(write_lines(tmp_path / "a.jsonl", *rows))[0]) == 27
 
 
 def test_rows_of_supernis_copy_that_are_left_out_are_counted(tmp_path):
