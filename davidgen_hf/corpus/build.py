@@ -20,6 +20,7 @@ from datasets import Dataset, Features
 from tqdm.auto import tqdm
 
 from davidgen_hf.corpus.executors import Executor, LocalExecutor, Made
+from davidgen_hf.corpus.finished import FINISHED, read_mark
 from davidgen_hf.corpus.identity import rows_identity, shard_identity, stage_identity
 from davidgen_hf.engines.unanswered import count_reasons
 from davidgen_hf.errors import FolderBusyError, ModelError, RunFolderError
@@ -33,7 +34,6 @@ from davidgen_hf.storage.shards import Part, make_rows, read_note, read_shard, r
 
 logger = logging.getLogger(__name__)
 
-FINISHED = "finished.json"
 MARKED = Features(PASSAGE | MADE_WITH)
 SHARD = re.compile(r"\d{5,}\.parquet")
 LOCAL, WHOLE = LocalExecutor(), Part()
@@ -178,7 +178,7 @@ def take_tokens(counts: dict[str, Counter]) -> dict[str, dict[str, int]]:
 
 def read_skipped(folder: Path, stages: tuple[Stage, ...]) -> dict:
     """Return which rows of the source held no text, as ``Skipped`` counted them."""
-    return json.loads((folder / stages[0].name / FINISHED).read_text("utf-8"))["skipped"]
+    return read_mark(folder / stages[0].name).skipped
 
 
 def _missing(folder: Path, names: list[str]) -> int:
@@ -233,14 +233,14 @@ def _read_mark(mark: Path, target: StageFolder, part: Part) -> list[str] | None:
     """Return the names of all shards if the settings are the same and the part's own shards are there."""
     if target.restart:  # the passages may be others
         return None
-    try:
-        content = json.loads(mark.read_text("utf-8"))
-        stage, shards = content["stage"], dict(content["shards"])
-    except FileNotFoundError:
+    if not mark.exists():
         return None
-    except (ValueError, KeyError, TypeError):
+    try:
+        read = read_mark(mark.parent)
+    except RunFolderError:
         logger.warning("%s is damaged; the passages are read again.", mark)
         return None
+    stage, shards = read.stage, read.shards
     own = [name for number, name in enumerate(shards) if number in part]
     if stage != target.stage or not all(target.has(target.folder / name, shards[name]) for name in own):
         return None

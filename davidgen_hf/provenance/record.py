@@ -3,16 +3,18 @@
 ``read_provenance(folder)`` gives it back to all who write cards, push, evaluate or train on what a run made.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import TypeAdapter, ValidationError
+
 from davidgen_hf.errors import ProvenanceError
 from davidgen_hf.provenance.licenses import compose_licenses
 from davidgen_hf.provenance.rules import unknown_line
 from davidgen_hf.provenance.verdict import ANSWERS, Answer, Verdict
+from davidgen_hf.storage.validation import describe, read_json
 
 FILE_NAME = "run.json"
 # What a part does, in the order of the way. ``generator`` is the model that wrote the instructions: one that the run
@@ -128,11 +130,19 @@ class Provenance:
         """Return what ``record`` wrote.
 
         Raises:
-            KeyError, TypeError, AttributeError: It is something else.
+            ProvenanceError: It is something else.
         """
-        given = {name: value for name, value in record.items() if name not in ("answer", "parts")}
-        parts = ({name: value for name, value in part.items() if name != "id"} for part in record["parts"])
-        return cls(tuple(Part(**part | {"lineage": _verdicts(part["lineage"])}) for part in parts), **given)
+        try:
+            given = {name: value for name, value in record.items() if name not in ("answer", "parts")}
+            parts = ({name: value for name, value in part.items() if name != "id"} for part in record["parts"])
+            read = cls(tuple(Part(**part | {"lineage": _verdicts(part["lineage"])}) for part in parts), **given)
+            return TypeAdapter(cls).validate_python(asdict(read))
+        except (LookupError, TypeError, AttributeError, ValidationError) as error:
+            found = describe(error) if isinstance(error, ValidationError) else repr(error)
+            raise ProvenanceError(
+                f"The record of where the data and models come from is damaged: {found}. It is expected as `davidgen "
+                "run` writes it. Put back a copy of run.json, or give the command that made the folder once more."
+            ) from error
 
 
 def _verdicts(records: Iterable[dict[str, Any]]) -> tuple[Verdict, ...]:
@@ -146,21 +156,27 @@ def read_provenance(folder: str | Path) -> Provenance:
         ProvenanceError: There is no ``run.json``, it is damaged, or it says nothing of provenance.
     """
     path = Path(folder) / FILE_NAME
-    try:
-        return Provenance.from_record(json.loads(path.read_text("utf-8"))["provenance"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ProvenanceError(
-            f"{path} does not say where the data and models come from ({error!r}). Give the command that made the "
-            "folder once more: what is finished stays, and the record is completed."
-        ) from error
+    advice = (
+        "It does not say where the data and models come from. Give the command that made the folder once more: what "
+        "is finished stays, and the record is completed."
+    )
+    content = read_json(path, dict[str, Any], advice, error=ProvenanceError)
+    if "provenance" not in content:
+        raise ProvenanceError(f"{path} has no provenance. {advice}")
+    return Provenance.from_record(content["provenance"])
 
 
 def find_provenance(folder: str | Path) -> Provenance | None:
-    """Return what ``read_provenance`` does, or None where there is no such record."""
+    """Return what ``read_provenance`` does, or None where there is no such record.
+
+    Raises:
+        ProvenanceError: There is one, and it is damaged.
+    """
     try:
-        return read_provenance(folder)
-    except ProvenanceError:
+        content = read_json(Path(folder) / FILE_NAME, dict[str, Any], "", error=ProvenanceError)
+    except ProvenanceError:  # whoever needs the rest of the file says so
         return None
+    return Provenance.from_record(content["provenance"]) if "provenance" in content else None
 
 
 def with_license(provenance: Provenance, texts: Iterable[str | None], *, declared: str | None = None) -> Provenance:

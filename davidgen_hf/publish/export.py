@@ -1,8 +1,6 @@
 """A run's rows in the forms that other tools train on: pairs, and TRL's preferences."""
 
-import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -11,9 +9,13 @@ import pyarrow
 import pyarrow.parquet
 
 from davidgen_hf import prompts
+from davidgen_hf.corpus.finished import require_shards
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.processors.select import rank
 from davidgen_hf.publish.marks import is_restricted
+from davidgen_hf.recipe import stages_of
+from davidgen_hf.storage.files import replacing
+from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import read_columns, shard_paths
 
 PAIR_COLUMNS = ("instruction", "input", "output")
@@ -81,6 +83,9 @@ def _preferences(rows: pyarrow.Table, min_margin: float) -> Iterator[dict]:
 
 
 def _shards(run: Path, stage: str) -> list[Path]:
+    record = read_record(run)
+    if "corpus" in record["steps"]:
+        require_shards(run, stage, stages_of(record)[0].name)
     paths = shard_paths(run / stage)
     if not paths:
         raise RunFolderError(
@@ -99,16 +104,9 @@ def _write(tables: Iterator[pyarrow.Table], output: Path, *, marked: bool) -> in
         tables = (one.append_column("restricted", pyarrow.array([True] * len(one), pyarrow.bool_())) for one in tables)
     if output.suffix not in WRITERS:
         raise InputError(f"{output} ends in {output.suffix!r}; name a file that ends in {' or '.join(WRITERS)}.")
-    draft = output.with_name(f"{output.name}.part")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        count = WRITERS[output.suffix](tables, draft)
-        os.replace(draft, output)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise InputError(f"{output} cannot be written: {error.strerror}. Name another file with --output.") from error
-    return count
+    advice = "It must be a file in a folder that can be written to. Name another file with --output."
+    with replacing(output, error=InputError, advice=advice) as draft:
+        return WRITERS[output.suffix](tables, draft)
 
 
 def _write_jsonl(tables: Iterator[pyarrow.Table], path: Path) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from davidgen_hf.corpus.build import FINISHED
+from davidgen_hf.corpus.finished import FINISHED
 from davidgen_hf.errors import FolderBusyError, ProvenanceError, RunFolderError
 from davidgen_hf.evaluation.results import FILE_NAME as RESULTS
 from davidgen_hf.evaluation.results import FOLDER as EVALUATION

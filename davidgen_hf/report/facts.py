@@ -1,12 +1,12 @@
 """What the page tells of a run as a whole, gathered in one pass over the scored rows; stages may be missing still."""
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import BaseModel
 from tqdm.auto import tqdm
 
 from davidgen_hf.corpus.build import read_counts
@@ -17,6 +17,7 @@ from davidgen_hf.recipe import selection_of, stages_of
 from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import iterate_columns, shard_paths
+from davidgen_hf.storage.validation import read_json
 
 # Histograms: perplexities by tenths of a power of ten, margins by hundredths of a nat, lengths by words.
 PERPLEXITY_STEPS, MARGIN_STEP, OUTPUT_STEP = 10, 0.02, 20
@@ -140,11 +141,15 @@ def _count(facts: Facts, ranked: list[dict], row: dict) -> None:
         facts.sums[name] = facts.sums.get(name, 0.0) + value
 
 
+class _Losses(BaseModel):
+    loss_history: list[tuple[int, float]]
+    eval_history: list[tuple[int, float]]
+
+
 def _losses(folder: Path) -> dict[str, list]:
-    try:
-        content = json.loads((folder / "run.json").read_text("utf-8"))
-        return {"training": content["loss_history"], "held out": content["eval_history"]}
-    except FileNotFoundError:
+    path = folder / "run.json"
+    if not path.exists():
         return {}
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{folder / 'run.json'} is damaged ({error!r}). Put back a copy of it.") from error
+    advice = "The record of a training is expected, and this one is damaged. Put back a copy of it."
+    read = read_json(path, _Losses, advice, error=RunFolderError)
+    return {"training": read.loss_history, "held out": read.eval_history}

@@ -12,9 +12,8 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from davidgen_hf.errors import ProvenanceError
 from davidgen_hf.processors.base import draw
-from davidgen_hf.provenance.record import read_provenance
+from davidgen_hf.provenance.record import find_provenance
 from davidgen_hf.report import charts
 from davidgen_hf.report.facts import MARGIN_STEP, OUTPUT_STEP, PERPLEXITY_STEPS, Facts, ranked_rows, read_facts
 from davidgen_hf.report.rows import row_of
@@ -162,10 +161,8 @@ def _charts(facts: Facts) -> dict[str, str]:
 
 
 def _provenance(run: Path) -> dict | None:
-    try:
-        return read_provenance(run).record()
-    except ProvenanceError:
-        return None
+    found = find_provenance(run)
+    return found.record() if found else None
 
 
 def _digest(text: str) -> str:

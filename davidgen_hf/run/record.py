@@ -1,7 +1,6 @@
 """``run.json``: what a run was asked for, what it used, and what came of each step."""
 
 import hashlib
-import json
 import platform
 import shutil
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from davidgen_hf.sources.paths import local_path
 from davidgen_hf.sources.source import Source
 from davidgen_hf.storage.digests import without_folders
 from davidgen_hf.storage.lock import LOCK
-from davidgen_hf.storage.record import FILE_NAME, RunRecord
+from davidgen_hf.storage.record import FILE_NAME, RunRecord, read_record
 
 PACKAGES = (
     "davidgen-hf",
@@ -34,6 +33,9 @@ PACKAGES = (
 )
 
 
+_DAMAGED = "Put back a copy of it, or add --restart, which keeps the shards and models that fit and rebuilds the rest."
+
+
 def check_folder(folder: Path) -> None:
     """Refuse a folder that holds other things than a run.
 
@@ -44,7 +46,8 @@ def check_folder(folder: Path) -> None:
     found = [one.name for one in folder.iterdir() if not one.name.startswith(ours)] if folder.is_dir() else []
     if found and not (folder / FILE_NAME).is_file():
         raise RunFolderError(
-            f"{folder} is not empty and holds no {FILE_NAME}: it is no run's folder. Name another with --output."
+            f"{folder} is not empty and holds no {FILE_NAME}: it is not a run folder. A run needs a new folder or one "
+            "of its own. Name another with --output."
         )
 
 
@@ -66,23 +69,20 @@ def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRe
     if not path.is_file():
         return _new_record(recipe, folder, asked, {})
     try:
-        content = json.loads(path.read_text("utf-8"))
-        # What is allowed and declared does not change what is made.
-        rules = {"provenance": asked["recipe"].get("provenance", {})}
-        content["recipe"] |= rules
-        asked["recipe"] |= rules
-        differences = [line for part in asked for line in _differences(content[part], asked[part], part)]
-        content["recipe"] = asked["recipe"] if not differences else content["recipe"]
-        steps = dict(content["steps"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        content = read_record(folder, hint=_DAMAGED)
+    except RunFolderError:
         if restart:
             return _new_record(recipe, folder, asked, {})
-        raise RunFolderError(
-            f"{path} is damaged ({error!r}). Put back a copy of it, or add --restart, which keeps the shards and "
-            "models that fit and makes the rest anew."
-        ) from error
+        raise
+    # What is allowed and declared does not change what is made.
+    rules = {"provenance": asked["recipe"].get("provenance", {})}
+    content["recipe"] |= rules
+    asked["recipe"] |= rules
+    differences = [line for part in asked for line in _differences(content.get(part), asked[part], part)]
+    content["recipe"] = asked["recipe"] if not differences else content["recipe"]
+    steps = content["steps"]
     if not differences:
-        return RunRecord(folder, content | {"steps": steps})
+        return RunRecord(folder, content)
     if not restart:
         raise RunFolderError(
             f"{folder} holds a run of another recipe or input; nothing was changed. What differs:\n  "

@@ -1,5 +1,6 @@
 """A recipe to a run folder: the numbered steps in order, each skipped where it is done."""
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,8 +17,9 @@ from davidgen_hf.processors.base import draw
 from davidgen_hf.provenance import Provenance
 from davidgen_hf.provenance.rows import mark_rows
 from davidgen_hf.publish.cards import README, write_cards
-from davidgen_hf.recipe import Recipe
+from davidgen_hf.recipe import TRAININGS, Recipe
 from davidgen_hf.report import read_facts, write_pictures, write_report
+from davidgen_hf.run.finished import lost_files
 from davidgen_hf.run.provenance import settle, tell_provenance
 from davidgen_hf.run.record import check_folder, open_record
 from davidgen_hf.sources.passages import Skipped, read_passages
@@ -67,12 +69,16 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
         clear_drafts(output)
         record = open_record(recipe, output, restart=restart)
         told = tell_provenance(record, provenance, recipe.provenance.license)
-        before = set(record.steps)
+        stages, is_changed = pinned.corpus.stages(), False
         for number, (name, step) in enumerate(asked.items(), start=1):
-            if name in record.steps:
+            lost = lost_files(name, record.steps[name], output, stages) if name in record.steps else []
+            if name in record.steps and not lost:
                 announce(f"{number}/{len(asked)} {name}: done before, skipped")
                 continue
-            announce(f"{number}/{len(asked)} {name}")
+            announce(f"{number}/{len(asked)} {name}{f': rebuilds what is lost, {_brief(lost)}' if lost else ''}")
+            if lost and name in TRAININGS:
+                shutil.rmtree(output / name, ignore_errors=True)
+            is_changed = True
             started = time.perf_counter()
             if name == "corpus":
                 report = _corpus(pinned, output, provenance, restart=restart, executor=executor)
@@ -81,12 +87,16 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             load_engine.cache_clear()  # the next step needs the memory for a model of its own
             record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
         told |= tell_provenance(record, provenance, recipe.provenance.license)
-        if set(record.steps) != before or told or not (output / README).is_file():
+        if is_changed or told or not (output / README).is_file():
             facts = read_facts(output)
             write_pictures(output, facts)
             write_report(output, facts=facts)
             write_cards(output)
     return record
+
+
+def _brief(lost: list[str]) -> str:
+    return ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
 
 
 def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSettings | None = None) -> dict[str, int]:

@@ -36,7 +36,7 @@ def print_summary(record: RunRecord, console: Console) -> None:
             "came of it is for trying things out, not for publishing."
         )
     console.print(
-        f"Next: look at [bold]{record.folder / REPORT}[/bold] in a browser, or bring text of your own: "
+        f"Next: look at [bold]{escape(str(record.folder / REPORT))}[/bold] in a browser, or bring text of your own: "
         "[bold]davidgen run demo --passages my_texts.jsonl --output runs/mine[/bold]"
     )
 
@@ -48,11 +48,11 @@ def attrition(record: RunRecord) -> Table:
         unit = "seeds" if step == "seeds" else "passages"
         for reason, number in record.steps[step]["skipped"]["counts"].items():
             shown = ", ".join(record.steps[step]["skipped"]["places"][reason])
-            table.add_row("read", f"{unit} skipped: {reason} ({escape(shown)})", str(number))
+            table.add_row("read", escape(f"{unit} skipped: {reason} ({shown})"), str(number))
     for stage, given in shown_counts(record.steps["corpus"]["counts"]).items():
         for what, number in given.items():
             if number:
-                table.add_row(stage, what.replace(".", ": ").replace("_", " "), str(number))
+                table.add_row(stage, escape(what.replace(".", ": ").replace("_", " ")), str(number))
         table.add_section()
     return table
 
@@ -98,7 +98,7 @@ def three_pairs(scored: Iterable[dict], select: SelectInstruction) -> Iterator[T
             table.add_row(f"{perplexity(one):.2f}", escape(_brief(one["instruction"], 200)), style=style)
         for one in row["candidates"]:
             if one["reject_reason"]:
-                table.add_row(one["reject_reason"], escape(_brief(one["instruction"], 200)), style="dim")
+                table.add_row(escape(one["reject_reason"]), escape(_brief(one["instruction"], 200)), style="dim")
         yield table
 
 
@@ -115,7 +115,7 @@ def places(folder: Path) -> Table:
         ("recipe, versions, counts, seconds", "run.json"),
     ):
         if (folder / name).exists():
-            table.add_row(what, str(folder / name))
+            table.add_row(what, escape(str(folder / name)))
     return table
 
 

@@ -3,15 +3,17 @@
 import errno
 import glob
 import os
+import shutil
+import socket
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from davidgen_hf.errors import RunFolderError
+from davidgen_hf.errors import DavidgenError, RunFolderError
 
 # What a file system says that is full or must not be written to; libraries pass it on as text, or tell of a failure.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
@@ -23,6 +25,9 @@ _TEXTS = (
     "inline_container",
 )
 
+DRAFT = ".part"
+RESUME = "What is finished is safe. Make room or allow writing, and run the same command again."
+_SHOWN_CHARACTERS = 60  # of a name in the name of its draft, which must not be too long where the name is not
 _PRIVATE = 0o600  # of a file from tempfile.mkstemp, and so of weights that safetensors writes
 
 
@@ -46,23 +51,52 @@ def explain_refusals(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in place of an earlier one; a crash leaves the earlier one as it was.
+@contextmanager
+def replacing(path: Path, *, error: type[DavidgenError] = RunFolderError, advice: str = RESUME) -> Iterator[Path]:
+    """Yield the path of a draft that takes the place of ``path`` when the block ends, whole or not at all.
+
+    The block writes a file or a folder there. If it raises, or its process is killed, ``path`` stays as it was. The
+    draft of a process that was killed is removed by the next one that replaces the same path on this machine.
+
+    Args:
+        path: What is to be replaced. An existing folder must be empty.
+        error: Class of the error.
+        advice: What was expected and what to do, for the error.
 
     Raises:
-        OSError: The folder cannot be made, or the file not be written.
+        DavidgenError: The path cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")  # parts of a run may write the same mark at once
+    host = socket.gethostname()[:_SHOWN_CHARACTERS]
+    name = f".{path.name[:_SHOWN_CHARACTERS]}.{host}"
+    draft = path.with_name(f"{name}.{os.getpid()}{DRAFT}")
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for other in path.parent.glob(f"{glob.escape(name)}.*{DRAFT}"):
+            if not _is_alive(other.suffixes[-2]):
+                _remove(other)
+        _remove(draft)
+        yield draft
+        if draft.is_file():
+            _sync(draft)
         os.replace(draft, path)
+        _sync(path.parent)
+    except OSError as found:
+        raise error(f"{path} cannot be written: {found.strerror}. {advice}") from found
     finally:
-        draft.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        with suppress(OSError):
+            _remove(draft)
+
+
+def write_whole(path: Path, text: str, *, error: type[DavidgenError] = RunFolderError, advice: str = RESUME) -> None:
+    r"""Write a text file in place of an earlier one; a crash leaves the earlier one as it was.
+
+    Half of a surrogate pair, which a file name may hold, is written as JSON and Python write it: ``\udc80``.
+
+    Raises:
+        DavidgenError: The path cannot be written; see ``replacing``.
+    """
+    with replacing(path, error=error, advice=advice) as draft:
+        draft.write_text(text, "utf-8", errors="backslashreplace")
 
 
 def make_folder(folder: Path) -> Path:
@@ -85,10 +119,37 @@ def make_folder(folder: Path) -> Path:
 
 
 def clear_drafts(folder: Path) -> None:
-    """Take away what calls that were killed while they wrote have left in a folder and the folders in it."""
-    for pattern in ("*.part", "*/*.part"):
+    """Remove what processes that were killed while they wrote have left in a folder and in the folders in it."""
+    for pattern in (f"*{DRAFT}", f"*/*{DRAFT}"):
         for draft in folder.glob(pattern):
-            draft.unlink()
+            _remove(draft)
+
+
+def _is_alive(process: str) -> bool:
+    """Whether the process of a draft, given as ``.1234``, still runs on this machine."""
+    try:
+        os.kill(int(process[1:]), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Have the file system keep a file, or the names in a folder, so that they survive a power cut."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def use_umask(folder: Path) -> None:
@@ -103,12 +164,3 @@ def use_umask(folder: Path) -> None:
 def as_pattern(path: str | Path) -> str:
     """Return a path as ``data_files`` needs it: `datasets` takes it for a pattern, in which ``[`` stands for a set."""
     return glob.escape(str(path))
-
-
-def sync_folder(folder: Path) -> None:
-    """Have a file system keep the names of a folder's files, so that a rename survives a power cut."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

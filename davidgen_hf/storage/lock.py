@@ -1,6 +1,5 @@
-"""One run in a folder at a time: a lock that ends with its process, however that ends."""
+"""One run in a folder at a time: locks that end with their process, however that ends."""
 
-import fcntl
 import json
 import os
 import socket
@@ -8,21 +7,30 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from davidgen_hf.errors import FolderBusyError, RunFolderError
+from davidgen_hf.storage.files import write_whole
 
 LOCK = ".lock"
+_HOLDER = ".lock.holder"
+_PARTS = ".lock.*-of-*"
+_GLANCE_SECONDS = 5.0  # other parts that start at this moment hold the run's lock for less
 
 
 @contextmanager
 def hold(folder: Path, part: str | None = None) -> Iterator[None]:
-    """Keep other processes out of a run's folder; parts of one run may work in it side by side.
+    """Keep other processes out of a run's folder; parts of one run may work in it at the same time.
 
-    The kernel gives the lock up with the process, so that none is left behind by one that was killed. On a network
-    file system it holds between machines where that file system has locks.
+    The kernel releases a lock with its process, so that none is left behind by one that was killed. On a network file
+    system it holds between machines where that file system has locks.
+
+    A part takes its own lock before it looks at the run's, and a whole run takes the run's lock before it looks at
+    those of the parts: of two that start together, at least one sees the other.
 
     Args:
-        folder: The run's folder; it is made if it is absent.
-        part: Name of the part of the run that this process does (``2/8``); ``None`` for all of it.
+        folder: The run's folder; it is created if it is missing.
+        part: Name of the part of the run that this process builds (``2/8``); ``None`` for all of it.
 
     Raises:
         FolderBusyError: Another process works in it.
@@ -31,47 +39,36 @@ def hold(folder: Path, part: str | None = None) -> Iterator[None]:
     with ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_locked(folder / LOCK, exclusive=part is None))
-            if part is not None:
-                held.enter_context(_locked(folder / f"{LOCK}.{part.replace('/', '-of-')}", exclusive=True))
+            if part is None:
+                held.enter_context(FileLock(folder / LOCK, timeout=0))
+                for other in folder.glob(_PARTS):
+                    held.enter_context(FileLock(other, timeout=0))
+            else:
+                held.enter_context(FileLock(folder / f"{LOCK}.{part.replace('/', '-of-')}", timeout=0))
+                with FileLock(folder / LOCK, timeout=_GLANCE_SECONDS):
+                    pass
+        except Timeout as error:
+            raise FolderBusyError(
+                f"{folder} is in use: {_holder(folder)} works in it. Only one process may, and nothing was changed. "
+                "Wait until it has ended, stop it, or name another folder with --output."
+            ) from error
         except OSError as error:
             raise RunFolderError(
-                f"{folder} cannot be written to: {error.strerror}. Make room or allow writing, or name another folder "
-                "with --output."
+                f"{folder} cannot be written to: {error.strerror}. A run needs a folder of its own, in which "
+                f"{LOCK} must not be a link. Make room or allow writing, or name another folder with --output."
             ) from error
-        yield
-
-
-@contextmanager
-def _locked(path: Path, *, exclusive: bool) -> Iterator[None]:
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FolderBusyError(_busy(path.parent, os.read(file, 1000))) from error
-        with suppress(OSError):  # a full disk has room for the lock, if not for whose it is
-            _write(file, json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
+        with suppress(RunFolderError):  # a full disk has room for the lock, if not for whose it is
+            write_whole(folder / _HOLDER, json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
         try:
             yield
         finally:
-            _write(file, "")  # who worked here is nobody's business afterwards
-    finally:
-        os.close(file)
+            with suppress(OSError):
+                (folder / _HOLDER).unlink()
 
 
-def _write(file: int, text: str) -> None:
-    os.ftruncate(file, 0)
-    os.pwrite(file, text.encode(), 0)
-
-
-def _busy(folder: Path, holder: bytes) -> str:
+def _holder(folder: Path) -> str:
     try:
-        known = json.loads(holder)
-        who = f"process {known['process']} on {known['host']}"
-    except (ValueError, KeyError, TypeError):
-        who = "another process"
-    return (
-        f"{folder} is in use: {who} works in it. Wait until it has ended, stop it, or name another folder with "
-        "--output. Nothing was changed."
-    )
+        known = json.loads((folder / _HOLDER).read_text("utf-8"))
+        return f"process {known['process']} on {known['host']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return "another process"

@@ -2,11 +2,92 @@
 
 import json
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.storage.files import write_whole
+from davidgen_hf.storage.validation import read_json
 
 FILE_NAME = "run.json"
+
+
+class _Checked(BaseModel):
+    """What readers of a record rely on; other keys pass as they are."""
+
+    model_config = ConfigDict(extra="allow", strict=True, protected_namespaces=())
+
+
+class _Skipped(_Checked):
+    counts: dict[str, int]
+    places: dict[str, list[str]]
+
+    @model_validator(mode="after")
+    def _has_places(self) -> "_Skipped":
+        if self.counts.keys() != self.places.keys():
+            raise ValueError("counts and places must have the same reasons")
+        return self
+
+
+class _Seeds(_Checked):
+    counts: dict[str, int]
+    skipped: _Skipped
+
+
+class _Training(_Checked):
+    rows: dict[str, int]
+    steps: int
+    loss_start: float | None
+    loss_end: float | None
+
+
+class _Corpus(_Checked):
+    counts: dict[str, dict[str, int]]
+    stage_seconds: dict[str, float]
+    stage_tokens: dict[str, dict[str, int]] = {}
+    skipped: _Skipped
+
+
+class _Scores(_Checked):
+    rougeL: float  # noqa: N815 - as the file has it
+    perplexity: float
+
+
+class _Evaluation(_Checked):
+    held_out: int
+    scores: dict[str, _Scores] = {}
+
+    @model_validator(mode="after")
+    def _has_scores(self) -> "_Evaluation":
+        if self.held_out and not self.scores:
+            raise ValueError("there are held-out seeds and no scores")
+        return self
+
+
+class _Steps(_Checked):
+    seeds: _Seeds | None = None
+    generator: _Training | None = None
+    corpus: _Corpus | None = None
+    follower: _Training | None = None
+    evaluation: _Evaluation | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_null(cls, steps: Any) -> Any:
+        if isinstance(steps, dict) and (empty := [name for name, report in steps.items() if report is None]):
+            raise ValueError(f"{', '.join(map(str, empty))} is null")
+        return steps
+
+
+class _Record(_Checked):
+    name: str
+    demo: bool = False
+    recipe: dict[str, dict[str, Any]]
+    inputs: dict[str, str] = {}
+    steps: _Steps
+    versions: dict[str, str] = {}
+    published: list[dict[str, Any]] | None = None
 
 
 class RunRecord:
@@ -21,12 +102,12 @@ class RunRecord:
         return self.content["steps"]
 
     def finish(self, step: str, report: dict) -> None:
-        """Write down that a step has ended, and what it reports."""
+        """Record that a step has ended, and what it reports."""
         self.steps[step] = report
         self.save()
 
     def tell(self, name: str, content: dict) -> None:
-        """Write down something of the whole run, in place of what was there of it."""
+        """Record something about the whole run, in place of an earlier record of it."""
         self.content[name] = content
         self.save()
 
@@ -36,13 +117,7 @@ class RunRecord:
         Raises:
             RunFolderError: The folder cannot be written to.
         """
-        try:
-            write_whole(self.folder / FILE_NAME, json.dumps(self.content, indent=2, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise RunFolderError(
-                f"{self.folder} cannot be written to: {error.strerror}. What is finished is safe; make room or allow "
-                "writing, and run the same command again, or name another folder with --output."
-            ) from error
+        write_whole(self.folder / FILE_NAME, json.dumps(self.content, indent=2, ensure_ascii=False) + "\n")
 
 
 def is_run(folder: Path) -> bool:
@@ -51,19 +126,29 @@ def is_run(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() and not any((folder / name).is_file() for name in names)
 
 
-def read_record(folder: Path) -> dict:
+def read_record(folder: Path, *, hint: str = "Put back a copy of it.") -> dict:
     """Return the content of a folder's ``run.json``.
 
+    Args:
+        folder: The run's folder.
+        hint: What to do about a damaged file.
+
     Raises:
-        RunFolderError: It is absent or damaged.
+        RunFolderError: It is missing or damaged.
     """
     path = folder / FILE_NAME
-    if not path.is_file():
-        raise RunFolderError(
-            f"{folder} holds no {FILE_NAME}: it is no run's folder. Name one that `davidgen run` made."
-        )
     try:
-        content = json.loads(path.read_text("utf-8"))
-        return content | {"recipe": dict(content["recipe"]), "steps": dict(content["steps"])}
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{path} is damaged ({error!r}). Put back a copy of it.") from error
+        is_file = path.is_file()
+    except OSError as error:  # a name that is too long, a folder that must not be read
+        raise RunFolderError(
+            f"{folder} cannot be read: {error.strerror}. It must be a folder that `davidgen run` created. Check the "
+            "path."
+        ) from error
+    if not is_file:
+        raise RunFolderError(
+            f"{folder} is not a run folder: it has no {FILE_NAME}. Pass a folder that `davidgen run` created."
+        )
+    record = read_json(
+        path, _Record, f"The record of a run is expected, and this one is damaged. {hint}", error=RunFolderError
+    )
+    return record.model_dump(exclude_unset=True)

@@ -1,8 +1,6 @@
 """Shards: Parquet files that are there whole or not at all, and that know what they hold."""
 
-import contextlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from datasets.table import table_cast
 
 from davidgen_hf import schema
 from davidgen_hf.errors import RunFolderError, SettingError
-from davidgen_hf.storage.files import as_pattern, sync_folder
+from davidgen_hf.storage.files import as_pattern, replacing
 from davidgen_hf.storage.validation import brief
 
 METADATA_KEY = b"davidgen"
@@ -91,24 +89,13 @@ def write_shard(rows: Dataset, path: Path, counts: Counter, seconds: float, iden
     table = rows.with_format("arrow")[:].cast(rows.features.arrow_schema)
     note = json.dumps(Note(counts, seconds, identity)._asdict())
     table = table.replace_schema_metadata({**table.schema.metadata, METADATA_KEY: note})
-    draft = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            with pyarrow.parquet.ParquetWriter(file, table.schema, write_page_checksum=True) as writer:
-                if len(table):  # datasets cannot read a row group without rows
-                    writer.write_table(table)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise RunFolderError(
-            f"{path} cannot be written: {error.strerror}. What is finished is safe; make room or allow writing, and "
-            "run the same command again."
-        ) from error
+    with (
+        replacing(path) as draft,
+        draft.open("wb") as file,
+        pyarrow.parquet.ParquetWriter(file, table.schema, write_page_checksum=True) as writer,
+    ):
+        if len(table):  # datasets cannot read a row group without rows
+            writer.write_table(table)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pyarrow.Table:
@@ -175,8 +162,22 @@ def read_note(path: Path) -> Note:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """Return the finished shards of a folder, in their order."""
-    return sorted(folder.glob("*.parquet"), key=lambda path: (len(path.name), path.name))
+    """Return the finished shards of a folder, in their order.
+
+    Raises:
+        RunFolderError: One is not a regular file.
+    """
+    paths = sorted(folder.glob("*.parquet"), key=lambda path: (len(path.name), path.name))
+    for path in paths:
+        _require_file(path)
+    return paths
+
+
+def _require_file(path: Path) -> None:
+    if path.exists() and not path.is_file():  # a pipe would block whoever opens it
+        raise RunFolderError(
+            f"{path} is not a file. A shard is a Parquet file. Delete it and run the same command again."
+        )
 
 
 def read_shards(folder: Path, columns: list[str] | None = None) -> Dataset:
@@ -234,6 +235,7 @@ def _dataset(table: pyarrow.Table) -> Dataset:
 
 
 def _open(path: Path, read: object, **options: object) -> object:
+    _require_file(path)
     try:
         return read(path, **options)
     except (pyarrow.ArrowException, OSError) as error:

@@ -113,6 +113,22 @@ def remove_checkpoints(folder: Path) -> None:
         shutil.rmtree(checkpoint)
 
 
+def lost_model_files(folder: Path) -> list[str]:
+    """Return which files of the folder of a trained model are missing or damaged."""
+    lost = []
+    if not any((folder / name).is_file() for name in (CONFIG_NAME, "adapter_config.json")):
+        lost.append(CONFIG_NAME)
+    weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    for name in ("tokenizer_config.json", *(path.name for path in weights or [folder / "model.safetensors"])):
+        try:
+            if not (folder / name).is_file():
+                raise FileNotFoundError(name)
+            _read(folder / name)
+        except (OSError, ValueError, SafetensorError):
+            lost.append(name)
+    return lost
+
+
 def check_checkpoint(checkpoint: Path, model: nn.Module | None = None) -> None:
     """Refuse a checkpoint that is damaged or of another model.
 

@@ -39,7 +39,9 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_record_that_says_nothing_is_an_error(tmp_path, content):
     if content is not None:
         (tmp_path / "run.json").write_text(content)
-    with pytest.raises(ProvenanceError, match=r"does not say where the data and models come from.*once more"):
+    with pytest.raises(
+        ProvenanceError, match=r"(does not say|The record of) where the data and models come from.*once more"
+    ):
         read_provenance(tmp_path)
 
 

@@ -102,7 +102,7 @@ def test_a_kind_that_a_run_does_not_hold(tiny_run, build, tmp_path):
 
 
 def test_what_is_no_run_is_named(tmp_path, build):
-    with pytest.raises(RunFolderError, match=r"holds no run\.json: it is no run's folder"):
+    with pytest.raises(RunFolderError, match=r"is not a run folder: it has no run\.json"):
         build("combined", tmp_path).download_and_prepare()
 
 

@@ -64,7 +64,7 @@ def test_parts_and_a_call_for_the_whole_keep_off_each_other(recipe, tmp_path):
     with hold(tmp_path / "run", "0/2"):
         with pytest.raises(FolderBusyError, match="is in use: process"):
             run_part(recipe, tmp_path / "run", Part(0, 2))
-        with pytest.raises(FolderBusyError, match="is in use: another process"):
+        with pytest.raises(FolderBusyError, match="is in use: process"):
             run_recipe(recipe, tmp_path / "run", lambda _: None, steps=("corpus",))
         assert run_part(recipe, tmp_path / "run", Part(1, 2)) == {"guarded": 3}
 

@@ -168,7 +168,9 @@ def test_a_damaged_record_is_named_and_restart_keeps_the_shards(make, content):
     run = make()
     before = times(run)
     (run / "run.json").write_text(content)
-    with pytest.raises(RunFolderError, match=r"run\.json is damaged.*--restart|holds a run of another recipe"):
+    with pytest.raises(
+        RunFolderError, match=r"run\.json: .*this one is damaged.*--restart|holds a run of another recipe"
+    ):
         make()
     assert times(run) == before
     make(restart=True)

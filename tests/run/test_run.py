@@ -137,7 +137,7 @@ def test_changed_passages_are_another_input(asked, tmp_path):
 def test_a_folder_of_something_else_is_refused(asked, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "letter.txt").write_text("mine")
-    with pytest.raises(RunFolderError, match=r"is not empty and holds no run\.json: it is no run's folder"):
+    with pytest.raises(RunFolderError, match=r"is not empty and holds no run\.json: it is not a run folder"):
         run(asked, tmp_path / "out")
 
 
@@ -145,7 +145,7 @@ def test_a_folder_of_something_else_is_refused(asked, tmp_path):
 def test_a_damaged_record_is_named(asked, tmp_path, content):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.json").write_text(content)
-    with pytest.raises(RunFolderError, match=r"run\.json is damaged"):
+    with pytest.raises(RunFolderError, match=r"run\.json: .*this one is damaged\. Put back a copy"):
         run(asked, tmp_path / "out")
 
 
