@@ -9,13 +9,13 @@ import pyarrow
 import pyarrow.parquet
 
 from davidgen_hf import prompts
-from davidgen_hf.corpus.finished import require_shards
+from davidgen_hf.corpus.finished import FINISHED, require_shards
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.processors.select import rank
 from davidgen_hf.publish.marks import is_restricted
 from davidgen_hf.recipe import stages_of
 from davidgen_hf.storage.files import replacing
-from davidgen_hf.storage.record import read_record
+from davidgen_hf.storage.record import FILE_NAME, read_record
 from davidgen_hf.storage.shards import read_columns, shard_paths
 
 PAIR_COLUMNS = ("instruction", "input", "output")
@@ -83,9 +83,11 @@ def _preferences(rows: pyarrow.Table, min_margin: float) -> Iterator[dict]:
 
 
 def _shards(run: Path, stage: str) -> list[Path]:
-    record = read_record(run)
-    if "corpus" in record["steps"]:
-        require_shards(run, stage, stages_of(record)[0].name)
+    if (run / FILE_NAME).exists():  # the shards alone, copied elsewhere, can be exported too
+        record = read_record(run)
+        first = stages_of(record)[0].name
+        if "corpus" in record["steps"] or (run / first / FINISHED).exists():
+            require_shards(run, stage, first)
     paths = shard_paths(run / stage)
     if not paths:
         raise RunFolderError(

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from davidgen_hf.corpus.build import WHOLE, build_corpus, read_counts, read_skip
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError, SettingError
+from davidgen_hf.methods import Stage
 from davidgen_hf.processors import apply
 from davidgen_hf.processors.base import draw
 from davidgen_hf.provenance import Provenance
@@ -68,16 +69,14 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     with hold(output), explain_refusals(output):
         clear_drafts(output)
         record = open_record(recipe, output, restart=restart)
+        lost = _forget_lost(record, asked, pinned.corpus.stages())
         told = tell_provenance(record, provenance, recipe.provenance.license)
-        stages, is_changed = pinned.corpus.stages(), False
+        is_changed = False
         for number, (name, step) in enumerate(asked.items(), start=1):
-            lost = lost_files(name, record.steps[name], output, stages) if name in record.steps else []
-            if name in record.steps and not lost:
+            if name in record.steps:
                 announce(f"{number}/{len(asked)} {name}: done before, skipped")
                 continue
-            announce(f"{number}/{len(asked)} {name}{f': rebuilds what is lost, {_brief(lost)}' if lost else ''}")
-            if lost and name in TRAININGS:
-                shutil.rmtree(output / name, ignore_errors=True)
+            announce(f"{number}/{len(asked)} {name}{f': rebuilds {lost[name]}' if name in lost else ''}")
             is_changed = True
             started = time.perf_counter()
             if name == "corpus":
@@ -95,8 +94,21 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     return record
 
 
-def _brief(lost: list[str]) -> str:
-    return ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+def _forget_lost(record: RunRecord, steps: Collection[str], stages: tuple[Stage, ...]) -> dict[str, str]:
+    """Forget finished steps that lost files, and with them what is left of a model; return the files in words."""
+    lost = {
+        name: files
+        for name in steps
+        if name in record.steps and (files := lost_files(name, record.steps[name], record.folder, stages))
+    }
+    for name in lost:
+        del record.steps[name]
+        if name in TRAININGS:
+            shutil.rmtree(record.folder / name, ignore_errors=True)
+    return {
+        name: ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+        for name, files in lost.items()
+    }
 
 
 def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSettings | None = None) -> dict[str, int]:
