@@ -10,6 +10,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
+from transformers.utils import is_torch_bf16_gpu_available
 
 from davidgen_hf.engines.adapters import Adapter, find_adapter, merge
 from davidgen_hf.engines.base import EngineSettings, check_numbers
@@ -199,12 +200,17 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """Return the torch dtype that ``dtype`` names; ``auto`` is bfloat16 where products of it are native."""
     if dtype != "auto":
         return getattr(torch, dtype)
+    return torch.bfloat16 if is_bfloat16_native(device) else torch.float32
+
+
+def is_bfloat16_native(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 itself, rather than by way of float32, which is slower than float32."""
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        native = any(capabilities.get(name) for name in _NATIVE_BFLOAT16)
-    return torch.bfloat16 if native else torch.float32
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return is_torch_bf16_gpu_available()  # of another accelerator, which transformers knows
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in _NATIVE_BFLOAT16)
 
 
 def model_limit(config: PreTrainedConfig, tokenizer_name: str, max_length: int | None) -> int | None:

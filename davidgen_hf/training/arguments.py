@@ -14,6 +14,7 @@ from trl import ModelConfig, SFTConfig
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.training.failures import explain_settings
+from davidgen_hf.training.precision import Precision, choose_precision
 
 GLOBAL_BATCH_SIZE = 128  # the paper's
 # What a recipe need not say: the paper's training (section 3.1); its AdamW is TRL's default.
@@ -100,7 +101,7 @@ def _check_trackers(trackers: list[str]) -> None:
 
 def make_arguments(
     values: dict[str, Any], output_dir: Path, section: type[TrainingArguments] = SFTConfig
-) -> tuple[TrainingArguments, ModelConfig, Batch]:
+) -> tuple[TrainingArguments, ModelConfig, Batch, Precision]:
     """Build the trainer's arguments from a checked recipe; what concerns datasets is left out.
 
     Args:
@@ -123,6 +124,8 @@ def make_arguments(
             "The recipe trains on a GPU, but torch sees none. Set `use_cpu: true` or add `--use_cpu` to train on the "
             "CPU; `accelerate launch --config_file recipes/accelerate/cpu.yaml` does so with several processes."
         )
+    precision = choose_precision(values, encoder_decoder=section is not SFTConfig)
+    values |= precision.settings()
     with explain_settings(ValueError, TypeError, OverflowError, OSError, ImportError):
         args, model_args = (
             cls(**{field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values})
@@ -143,4 +146,4 @@ def make_arguments(
         args.per_device_train_batch_size, values.get("gradient_accumulation_steps"), processes=args.world_size
     )
     args.per_device_train_batch_size, args.gradient_accumulation_steps = batch.per_device, batch.accumulation
-    return args, model_args, batch
+    return args, model_args, batch, precision

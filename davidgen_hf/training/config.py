@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Interval
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 from pydantic_core import PydanticCustomError
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig
 
@@ -110,6 +110,8 @@ def _strict(hint: Any, field: dataclasses.Field) -> Any:
     """Narrow a field's type to the choices and the range that it accepts."""
     if field.name == "resume_from_checkpoint":  # declared a string, yet `true` stands for the last checkpoint
         return bool | Path | None
+    if field.name in ("bf16", "fp16"):
+        return Annotated[bool | None, BeforeValidator(lambda value: None if value == "auto" else value)]
     parts = typing.get_args(hint) or (hint,)
     enums = [part for part in parts if isinstance(part, type) and issubclass(part, Enum)]
     if enums:

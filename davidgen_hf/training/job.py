@@ -39,6 +39,7 @@ from davidgen_hf.training.checkpoints import choose_checkpoint
 from davidgen_hf.training.config import check_config
 from davidgen_hf.training.curve import draw_losses
 from davidgen_hf.training.failures import explain_out_of_memory, explain_settings
+from davidgen_hf.training.precision import Precision
 from davidgen_hf.training.preflight import check_folder, check_ready, fit_length, leave_no_empty_folder, save_trained
 from davidgen_hf.training.rows import RowCounts, check_columns, digest
 from davidgen_hf.training.summary import TrainingSummary, find_finished, write_record
@@ -60,6 +61,7 @@ class Job:
         model_args: What to load, with its name resolved to a folder or Hub id, and its revision to a commit.
         config: The model's configuration.
         batch: How the global batch comes about.
+        precision: The number type to compute in.
         identity: What decides the result, as ``run.json`` keeps it.
         resume: Whether, or from which checkpoint, to go on.
         patience: Evaluations without a better loss after which to stop; ``None`` never stops early.
@@ -69,6 +71,7 @@ class Job:
     model_args: ModelConfig
     config: PreTrainedConfig
     batch: Batch
+    precision: Precision
     identity: dict[str, Any]
     resume: bool | Path
     patience: int | None
@@ -99,11 +102,7 @@ class Job:
             return GenerationConfig.from_model_config(self.config)
 
     def length(self, setting: str) -> int | None:
-        """Return how many tokens a row may have by a setting and the model's positions; ``None`` for any number.
-
-        Raises:
-            SettingError: The recipe sets more than the model has positions.
-        """
+        """Return how many tokens a row may have by a setting and the model's positions; ``None`` for any number."""
         named = setting in self.identity["recipe"]
         name = self.model_args.model_name_or_path
         return fit_length(setting, getattr(self.args, setting), named=named, config=self.config, model=name)
@@ -157,7 +156,7 @@ def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
     check_columns(rows)
     name = str(config) if isinstance(config, Path) else "The training recipe"
     values = check_config(read_config(config) if isinstance(config, Path) else config, name, sections)
-    args, model_args, batch = make_arguments(values, Path(output_dir), next(iter(sections)))
+    args, model_args, batch, precision = make_arguments(values, Path(output_dir), next(iter(sections)))
     named = base_model or model_args.model_name_or_path
     found = _find_trainable(named, model_args.model_revision, encoder_decoder)
     model_args.model_name_or_path, model_args.model_revision = found.name, found.commit
@@ -169,7 +168,9 @@ def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
         "rows_digest": digest(rows),
     }
     resume = values.get("resume_from_checkpoint") or resume
-    return Job(args, model_args, found.config, batch, identity, resume, values.get("early_stopping_patience"))
+    return Job(
+        args, model_args, found.config, batch, precision, identity, resume, values.get("early_stopping_patience")
+    )
 
 
 def resolve_model(name: str | None, revision: str | None, encoder_decoder: bool = False) -> tuple[str, str | None]:
@@ -215,7 +216,7 @@ def carry_out(job: Job, make_trainer: Callable[[], Trainer], counts: RowCounts) 
             check_ready(trainer)
         checkpoint = choose_checkpoint(folder, job.resume, trainer.model)
         if trainer.is_world_process_zero():
-            logger.warning(f"{counts}; {job.batch}")
+            logger.warning(f"{counts}; {job.batch}; {job.precision}")
         # Read before the training, which removes old checkpoints.
         before = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)).epoch if checkpoint else 0.0
         if job.patience:
@@ -291,6 +292,7 @@ def _summarise(job: Job, trainer: Trainer, counts: RowCounts, epochs: float, clo
         **job.identity,
         rows=counts,
         batch=str(job.batch),
+        precision=job.precision,
         steps=trainer.state.global_step,
         loss_start=losses[0][1],
         loss_end=losses[-1][1],

@@ -72,21 +72,15 @@ def fit_length(setting: str, length: int | None, *, named: bool, config: PreTrai
     Args:
         setting: The name of the setting.
         length: Its value; ``None`` sets no limit.
-        named: Whether the recipe sets it.
+        named: Whether the recipe sets it, so that a warning says what becomes of it.
         config: The model's configuration.
-        model: The model's name, for the error.
-
-    Raises:
-        SettingError: The recipe sets more than the model has positions.
+        model: The model's name, for the warning.
     """
     positions = model_limit(config, model, None)
     if positions is None or (length is not None and length <= positions):
         return length
     if named and length is not None:
-        raise SettingError(
-            f"{setting} is {length}, but {model!r} has {positions} positions. A row cannot be longer than those. Set "
-            f"{setting} to {positions} or less, or leave it out."
-        )
+        logger.warning(f"{setting} is {length}, but {model!r} has {positions} positions, so {positions} is the limit.")
     return positions
 
 

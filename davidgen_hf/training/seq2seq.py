@@ -32,7 +32,9 @@ class Seq2SeqConfig(Seq2SeqTrainingArguments):
     max_source_length: int = field(default=1024, metadata={"help": "Tokens of a prompt; rows beyond are dropped."})
     max_target_length: int = field(default=512, metadata={"help": "Tokens of a completion; what is beyond is cut."})
     dataset_num_proc: int | None = field(default=None, metadata={"help": "Processes that tokenise."})
-    bf16: bool = field(default=True, metadata={"help": "Whether to train in mixed bfloat16."})
+    bf16: bool | None = field(
+        default=None, metadata={"help": "Whether to train in mixed bfloat16; by default where it is native."}
+    )
     logging_steps: float = field(default=10, metadata={"help": "Steps between two logs."})
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.storage.files import write_whole
+from davidgen_hf.storage.validation import read_json, validate
+from davidgen_hf.training.precision import Precision
 from davidgen_hf.training.rows import RowCounts
 
 FILE_NAME = "run.json"
@@ -36,6 +38,7 @@ class TrainingSummary:
         tokens_seen: Tokens of all epochs since the training was last started, prompts included, padding not.
         seconds: Wall time of the training itself since then.
         checkpoint_seconds: What of it was spent on writing checkpoints.
+        precision: The number type of the matrix products, and why; ``None`` in records of version 0.1.
         versions: Installed versions of what the result depends on.
     """
 
@@ -55,6 +58,7 @@ class TrainingSummary:
     tokens_seen: int
     seconds: float
     checkpoint_seconds: float = 0.0
+    precision: Precision | None = None
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in PACKAGES})
 
     @property
@@ -86,15 +90,17 @@ def find_finished(folder: Path, identity: dict[str, Any]) -> TrainingSummary | N
     path = folder / FILE_NAME
     if not os.path.isfile(path):  # False as well where the name is too long, or not one
         return None
-    try:
-        record = json.loads(path.read_text("utf-8"))
-        differing = [name for name, value in identity.items() if record[name] != value]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{path} is no record of a training ({error!r}). Name another output folder.") from error
+    advice = "It must be the record of a training. Name another output folder, or remove this one."
+    record = read_json(path, dict[str, Any], advice, error=RunFolderError)
+    missing = [name for name in (*identity, "finished") if name not in record]
+    if missing:
+        raise RunFolderError(
+            f"{path} is not the record of a training: it lacks {missing}. Name another output folder."
+        )
+    differing = [name for name, value in identity.items() if record[name] != value]
     if differing:
         found = "; ".join(f"{name} was {record[name]!r}, is {identity[name]!r}" for name in differing)
         raise RunFolderError(f"{folder} holds another training: {found}. Name another output folder, or remove it.")
-    record.pop("provenance", None)
-    if not record.pop("finished"):
+    if not record["finished"]:
         return None
-    return TrainingSummary(output_dir=str(folder), **record | {"rows": RowCounts(**record["rows"])})
+    return validate(TrainingSummary, record | {"output_dir": str(folder)}, str(path), advice, error=RunFolderError)

@@ -32,7 +32,7 @@ def test_the_batch_says_how_it_came_about():
 
 
 def test_the_paper_s_settings_are_the_defaults():
-    args, _, batch = make_arguments({"use_cpu": True}, Path("out"))
+    args, _, batch, _ = make_arguments({"use_cpu": True}, Path("out"))
     assert (args.learning_rate, args.num_train_epochs, args.warmup_steps) == (2e-5, 3, 0.03)
     assert args.optim.startswith("adamw")
     assert batch.per_device * batch.accumulation * batch.processes == 128

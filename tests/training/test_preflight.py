@@ -86,17 +86,24 @@ def test_weights_that_do_not_fit_on_the_disk_are_refused_beforehand(trainer):
         check_ready(trainer)
 
 
-@pytest.mark.parametrize("config", [GPT2Config, LlamaConfig])
-def test_no_row_is_longer_than_the_model_has_positions(recipe, rows, tiny_model, tmp_path, config):
+@pytest.fixture(params=[GPT2Config, LlamaConfig])
+def short(request, tiny_model) -> str:
+    """A model with 48 positions: learnt ones, which end there, or rotary ones, which were not trained beyond."""
+    return str(tiny_model(request.param, max_position_embeddings=48))
+
+
+def test_no_row_is_longer_than_the_model_has_positions(short, recipe, rows, tmp_path, caplog):
     long = rows.map(lambda row: {"completion": row["completion"] * 9})
-    base = str(tiny_model(config, max_position_embeddings=48))
-    with pytest.raises(
-        SettingError, match=r"max_length is 64, but .* has 48 positions\..*Set max_length to 48 or less"
-    ):
-        train(long, recipe, output_dir=tmp_path / "m", base_model=base)
-    del recipe["max_length"]
-    summary = train(long, recipe | {"max_steps": 1}, output_dir=tmp_path / "m", base_model=base)
+    summary = train(long, recipe | {"max_steps": 1}, output_dir=tmp_path / "named", base_model=short)
     assert summary.rows.cut == 24
+    assert "max_length is 64, but" in caplog.text
+    assert "has 48 positions, so 48 is the limit" in caplog.text
+    assert json.loads((tmp_path / "named" / "run.json").read_text())["recipe"]["max_length"] == 64
+    caplog.clear()
+    for name, length in (("default", {}), ("none", {"max_length": None})):
+        recipe = {key: value for key, value in recipe.items() if key != "max_length"} | {"max_steps": 1} | length
+        assert train(long, recipe, output_dir=tmp_path / name, base_model=short).rows == summary.rows
+    assert "positions" not in caplog.text
 
 
 def test_a_template_s_tokenizer_may_not_change_the_end(recipe, rows, tiny_llama, tmp_path):
