@@ -108,16 +108,17 @@ def evaluation_runs(sources: tuple[Source, ...], ngram_words: int, min_words: in
     return {length: numpy.unique(numpy.concatenate(found[length])) for length in sorted(found, reverse=True)}
 
 
-def _texts(value: object) -> Iterator[str]:
-    """Yield all strings in a row, those of its lists and records too."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _texts(part)
+def _texts(row: dict) -> Iterator[str]:
+    """Yield all strings in a row, those of its lists and records too, however deep."""
+    waiting: list[object] = [row]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
 
 
 def _run_hashes(own: list[str], length: int) -> numpy.ndarray:

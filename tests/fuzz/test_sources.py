@@ -31,7 +31,9 @@ ROWS = st.lists(st.dictionaries(st.sampled_from(NAMES) | TEXTS, VALUES | TEXTS, 
 SEED_NAMES = ("instruction", "input", "output", "instances", "context", "response", "id", "task_name", "license")
 SEEDS = st.lists(st.dictionaries(st.sampled_from(SEED_NAMES), VALUES | TEXTS, max_size=8), max_size=5)
 TASK_KEYS = ("Definition", "URL", "Instance License", "Output_language", "Instances")
-INSTANCES = st.lists(st.fixed_dictionaries({"id": VALUES, "input": VALUES, "output": VALUES | st.lists(TEXTS)}))
+INSTANCES = st.lists(
+    st.fixed_dictionaries({"id": VALUES, "input": VALUES, "output": VALUES | st.lists(TEXTS, max_size=3)}), max_size=3
+)
 TASKS = st.dictionaries(st.sampled_from(TASK_KEYS), st.lists(TEXTS, min_size=1) | VALUES | INSTANCES, max_size=5)
 MARKS = (b'"', b",", b"\n", b"\r", b"\0", b"\xff", b"\xfe", b"\x1f\x8b", b"\xef\xbb\xbf", b"{", b"[", b"text")
 ENDINGS = (".jsonl", ".csv", ".txt", ".parquet", ".jsonl.gz", ".csv.zst", ".JSON.GZ", ".md")

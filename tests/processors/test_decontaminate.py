@@ -80,3 +80,12 @@ def test_real_test_tasks_are_found_in_a_passage(shared_data):
     text = task["Instances"][5]["input"]
     assert reasons(sources, f"Somebody wrote: {text[100:]}") == ["overlaps_evaluation"]
     assert reasons(sources, "A lake is a body of water that lies in a basin and is surrounded by land.") == [None]
+
+
+def test_texts_are_found_however_deep_they_are(tmp_path):
+    text = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    for depth in (1, 100, 900):
+        path = tmp_path / f"{depth}.jsonl"
+        path.write_text('{"a": ' + "[" * depth + f'"{text}"' + "]" * depth + "}")
+        (length,) = evaluation_runs((Source(str(path)),), 13, 8)
+        assert length == 13
