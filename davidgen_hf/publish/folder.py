@@ -11,7 +11,7 @@ from datasets import DatasetInfo, SplitDict, SplitInfo
 from davidgen_hf.commandline import run_command_line
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.publish.builder import KINDS, PAIRS, DavidGen, kinds_of
-from davidgen_hf.publish.cards import Beside, Config, corpus_card, read_notes
+from davidgen_hf.publish.cards import CardContext, Config, corpus_card, read_notes
 from davidgen_hf.publish.cards.facts import folder_names
 from davidgen_hf.publish.cards.pictures import FOLDER as PICTURES
 from davidgen_hf.publish.cards.pictures import pictures_of
@@ -81,8 +81,8 @@ def lay_out_dataset(
     configs |= _combine(configs)
     pictures = _lay_beside(runs, draft)
     notes = "\n\n".join(filter(None, (read_notes(run / "README.md") for run in runs)))
-    beside = Beside(output.resolve().name, recipes=True, pictures=pictures, notes=notes)
-    card = corpus_card(runs, {kind: configs[kind] for kind in kinds}, beside, repo=repo)
+    context = CardContext(output.resolve().name, recipes=True, pictures=pictures, notes=notes)
+    card = corpus_card(runs, {kind: configs[kind] for kind in kinds}, context, repo=repo)
     card.save(draft / "README.md")
     if output.exists():
         output.rmdir()

@@ -16,9 +16,9 @@ import pyarrow
 from pydantic import BaseModel, ConfigDict, Field
 from tqdm.auto import tqdm
 
+from davidgen_hf.corpus.facts import COLUMNS, SCORED, ranked_rows
 from davidgen_hf.errors import SettingError
 from davidgen_hf.recipe import selection_of
-from davidgen_hf.report.facts import COLUMNS, ranked_rows
 from davidgen_hf.report.rows import row_of, search_text
 from davidgen_hf.sources.words import is_unspaced, word_runs
 from davidgen_hf.storage.record import read_record
@@ -140,17 +140,17 @@ class Rows:
             with self._lock:  # so that several requests read a shard once
                 table = self._read(shard)
             row = table.slice(place, 1).to_pylist()[0]
-            yield row_of(n, bool(kept), [one for _, one in self.select.rank(row)], row)
+            yield row_of(n, bool(kept), self.select.rank(row), row)
 
     def _read_shard(self, number: int) -> pyarrow.Table:
-        return read_columns(shard_paths(self.run / "scored")[number], COLUMNS)
+        return read_columns(shard_paths(self.run / SCORED)[number], (*COLUMNS, *self.select.needs))
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True)
 
     def _index(self) -> None:
         """Build the index, unless there is one of the current shards and selection."""
-        shards = shard_paths(self.run / "scored")
+        shards = shard_paths(self.run / SCORED)
         state = json.dumps([INDEX_VERSION, str(self.select), [read_note(path).identity for path in shards]])
         if self._has_index(state):
             return

@@ -12,10 +12,18 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from davidgen_hf.corpus.facts import (
+    MARGIN_STEP,
+    OUTPUT_STEP,
+    PERPLEXITY_STEPS,
+    Facts,
+    attrition,
+    ranked_rows,
+    read_facts,
+)
 from davidgen_hf.processors.base import draw
 from davidgen_hf.provenance.record import find_provenance
 from davidgen_hf.report import charts
-from davidgen_hf.report.facts import MARGIN_STEP, OUTPUT_STEP, PERPLEXITY_STEPS, Facts, ranked_rows, read_facts
 from davidgen_hf.report.rows import row_of
 from davidgen_hf.report.verbs import verb_picture
 from davidgen_hf.storage.files import write_whole
@@ -103,8 +111,9 @@ def render(run: Path, facts: Facts, *, rows: str = "", shown: int | None = None,
         refresh=FOLLOW_SECONDS if follow else None,
         facts=facts,
         funnel=_shares(facts.stages),
+        attrition=attrition([facts.record]),
         reasons=facts.reasons.most_common(),
-        means={name: total / facts.perplexities[name].total() for name, total in facts.sums.items()},
+        means=facts.choices.means(),
         charts=_charts(facts),
         verbs=verb_picture(facts.instructions),
         provenance=_provenance(run),
@@ -138,7 +147,10 @@ def _charts(facts: Facts) -> dict[str, str]:
 
     made = {
         "perplexity": charts.histogram(
-            facts.perplexities, perplexity, "Perplexity of the output by candidate", "perplexity, by powers of ten"
+            facts.choices.histograms(),
+            perplexity,
+            "Perplexity of the output by candidate",
+            "perplexity, by powers of ten",
         ),
         "margin": charts.histogram(
             {"rows": facts.margins},

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from davidgen_hf.corpus.facts import MARGIN_STEP, PERPLEXITY_STEPS, Facts, read_facts
 from davidgen_hf.publish.cards.pictures import FOLDER
-from davidgen_hf.report.facts import MARGIN_STEP, PERPLEXITY_STEPS, Facts, read_facts
 from davidgen_hf.report.verbs import verb_picture
 
 COLOURS = ("#1f5fa8", "#a8780f", "#a3341f")
@@ -43,7 +43,10 @@ def write_pictures(run: Path, facts: Facts | None = None) -> list[Path]:
 
 def _perplexity(facts: Facts) -> Figure | None:
     return _steps(
-        facts.perplexities, lambda step: 10 ** (step / PERPLEXITY_STEPS), "perplexity of the output", logarithmic=True
+        facts.choices.histograms(),
+        lambda step: 10 ** (step / PERPLEXITY_STEPS),
+        "perplexity of the output",
+        logarithmic=True,
     )
 
 

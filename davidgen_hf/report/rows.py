@@ -2,11 +2,10 @@
 
 import math
 
-from davidgen_hf.processors.select import perplexity
-from davidgen_hf.report.facts import lead
+from davidgen_hf.processors.select import Ranked, margin, perplexity
 
 
-def row_of(number: int, kept: bool, ranked: list[dict], row: dict) -> dict:
+def row_of(number: int, kept: bool, ranked: Ranked, row: dict) -> dict:
     """Return a row as plain values for JSON.
 
     ``start`` and ``end`` count UTF-16 units of the passage, as browsers count; both are None where the output is no
@@ -14,7 +13,7 @@ def row_of(number: int, kept: bool, ranked: list[dict], row: dict) -> dict:
     """
     text = row["text"]
     is_span = row["start"] is not None and text[row["start"] : row["end"]] == row["output"]
-    order = {id(one): place for place, one in enumerate(ranked)}
+    order = {id(one): place for place, (_, one) in enumerate(ranked)}
     candidates = [
         {
             "instruction": one["instruction"] or "",
@@ -26,7 +25,7 @@ def row_of(number: int, kept: bool, ranked: list[dict], row: dict) -> dict:
         }
         for one in row["candidates"]
     ]
-    found = lead(ranked)
+    lead = margin(ranked)
     return {
         "n": number,
         "id": row["id"],
@@ -39,8 +38,8 @@ def row_of(number: int, kept: bool, ranked: list[dict], row: dict) -> dict:
         "source": row["source"],
         "license": row["license"],
         "url": row["url"],
-        "perplexity": _rounded(perplexity(ranked[0])) if ranked else None,
-        "margin": _rounded(found) if found is not None else None,
+        "perplexity": _rounded(perplexity(ranked[0][1])) if ranked else None,
+        "margin": _rounded(lead) if lead is not None else None,
         "reasons": sorted({one["reject_reason"] for one in row["candidates"] if one["reject_reason"]}),
         "candidates": sorted(candidates, key=lambda one: one["rank"] or len(candidates) + 1),
     }

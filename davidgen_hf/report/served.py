@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from davidgen_hf.corpus.facts import read_facts
 from davidgen_hf.errors import DavidgenError, SettingError
-from davidgen_hf.report.facts import read_facts
 from davidgen_hf.report.index import RowQuery, Rows
 from davidgen_hf.report.page import render
 

@@ -90,7 +90,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             facts = read_facts(output)
             write_pictures(output, facts)
             write_report(output, facts=facts)
-            write_cards(output)
+            write_cards(output, facts=facts)
     return record
 
 

@@ -1,77 +1,64 @@
-"""What a run tells when it ends: what came in, what was rejected, some pairs, where everything lies."""
+"""What a run prints when it ends: what came in, what was rejected, some pairs, where everything is."""
 
 import heapq
-import statistics
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from davidgen_hf.corpus.facts import Choices, attrition, ranked_rows
 from davidgen_hf.processors.base import draw
-from davidgen_hf.processors.counting import shown_counts
-from davidgen_hf.processors.select import SelectInstruction, perplexity
-from davidgen_hf.recipe import selection_of
+from davidgen_hf.processors.select import Ranked, perplexity
 from davidgen_hf.report import FILE_NAME as REPORT
 from davidgen_hf.storage.record import RunRecord
-from davidgen_hf.storage.shards import iterate_columns
 
-COLUMNS = ["output", "strategy", "candidates", "token_ends"]
+SHOWN = 3
+Row = tuple[Ranked, dict[str, Any]]
 
 
 def print_summary(record: RunRecord, console: Console) -> None:
-    """Show tables of rows, perplexities and evaluation, three pairs beside their losers, and what to do next."""
-    select = selection_of(record.content)
-    scored = record.folder / "scored"
-    tables = (attrition(record), perplexities(iterate_columns(scored, COLUMNS), select), evaluation(record))
-    console.print(Group(*(table for table in tables if table is not None)))
-    for pair in three_pairs(iterate_columns(scored, COLUMNS), select):
-        console.print(pair)
+    """Print tables of rows, perplexities and evaluation, three pairs next to their losers, and what to do next."""
+    choices = Choices()
+    rows = _with_a_choice(record, choices)
+    shown = heapq.nsmallest(SHOWN, rows, key=lambda row: draw(2**64, row[1]["output"], row[1]["strategy"]))
+    for table in (attrition_table(record), perplexities(choices), evaluation(record), *map(_pair, shown)):
+        if table is not None:
+            console.print(table)
     console.print(places(record.folder))
     if record.content["demo"]:
         console.print(
-            "This run is marked `demo`: its base model was tuned on data that closed models partly wrote, so what "
-            "came of it is for trying things out, not for publishing."
+            "This run is marked `demo`: its base model was tuned on data that closed models partly wrote, so the "
+            "result is for trying things out, not for publishing."
         )
     console.print(
-        f"Next: look at [bold]{escape(str(record.folder / REPORT))}[/bold] in a browser, or bring text of your own: "
+        f"Next: open [bold]{escape(str(record.folder / REPORT))}[/bold] in a browser, or bring text of your own: "
         "[bold]davidgen run demo --passages my_texts.jsonl --output runs/mine[/bold]"
     )
 
 
-def attrition(record: RunRecord) -> Table:
-    """Return the table of what came in and what was left out, by reason."""
-    table = Table("stage", "what", "rows", title="From text to pairs")
-    for step in [name for name in ("seeds", "corpus") if name in record.steps]:
-        unit = "seeds" if step == "seeds" else "passages"
-        for reason, number in record.steps[step]["skipped"]["counts"].items():
-            shown = ", ".join(record.steps[step]["skipped"]["places"][reason])
-            table.add_row("read", escape(f"{unit} skipped: {reason} ({shown})"), str(number))
-    for stage, given in shown_counts(record.steps["corpus"]["counts"]).items():
-        for what, number in given.items():
-            if number:
-                table.add_row(stage, escape(what.replace(".", ": ").replace("_", " ")), str(number))
-        table.add_section()
+def attrition_table(record: RunRecord) -> Table:
+    """Return the table of what came in and what was left out, by stage."""
+    table = Table("stage", "what", "number", title="From text to pairs")
+    before = None
+    for stage, what, number in attrition([record.content]):
+        if stage != before:
+            table.add_section()
+        table.add_row(stage, escape(what), str(number))
+        before = stage
     return table
 
 
-def perplexities(scored: Iterable[dict], select: SelectInstruction) -> Table | None:
+def perplexities(choices: Choices) -> Table | None:
     """Return the table of mean perplexities of winner, random candidate and loser, over rows with a choice."""
-    chosen = {name: array("d") for name in ("winner", "random", "loser")}
-    for row in scored:
-        ranked = [one for _, one in select.rank(row)]
-        if len(ranked) > 1:
-            drawn = ranked[draw(len(ranked), ranked[0]["instruction"], ranked[0]["nll"])]
-            for values, one in zip(chosen.values(), (ranked[0], drawn, ranked[-1]), strict=True):
-                values.append(perplexity(one))
-    if not chosen["winner"]:
+    if not len(choices):
         return None
-    title = f"Perplexity of the output, {len(chosen['winner'])} rows with at least two candidates left"
+    title = f"Perplexity of the output, {len(choices)} rows with at least two candidates left"
     table = Table("candidate", "mean", "median", title=title)
-    for name, values in chosen.items():
-        table.add_row(name, f"{statistics.fmean(values):.2f}", f"{statistics.median(values):.2f}")
+    for name, values in choices.means().items():
+        table.add_row(escape(name), f"{values['mean']:.2f}", f"{values['median']:.2f}")
     return table
 
 
@@ -88,23 +75,30 @@ def evaluation(record: RunRecord) -> Table | None:
     return table
 
 
-def three_pairs(scored: Iterable[dict], select: SelectInstruction) -> Iterator[Table]:
-    """Yield three rows that had a choice, each with its candidates in the order of the selection."""
-    rows = (row for row in scored if len(select.rank(row)) > 1)
-    for row in heapq.nsmallest(3, rows, key=lambda row: draw(2**64, row["output"], row["strategy"])):
-        table = Table("perplexity", "candidate", title=escape(_brief(row["output"], 300)), title_justify="left")
-        for place, one in enumerate(one for _, one in select.rank(row)):
-            style = "bold" if place == 0 else None
-            table.add_row(f"{perplexity(one):.2f}", escape(_brief(one["instruction"], 200)), style=style)
-        for one in row["candidates"]:
-            if one["reject_reason"]:
-                table.add_row(escape(one["reject_reason"]), escape(_brief(one["instruction"], 200)), style="dim")
-        yield table
+def _with_a_choice(record: RunRecord, choices: Choices) -> Iterator[Row]:
+    """Yield the rows that had at least two candidates left, and count them on the way."""
+    for _, ranked, row in ranked_rows(record.folder, record.content):
+        choices.add(ranked)
+        if len(ranked) > 1:
+            yield ranked, row
+
+
+def _pair(row: Row) -> Table:
+    """Return the table of a row's candidates in the order of the selection, and of those that were rejected."""
+    ranked, columns = row
+    table = Table("perplexity", "candidate", title=escape(_brief(columns["output"], 300)), title_justify="left")
+    for place, (_, one) in enumerate(ranked):
+        style = "bold" if place == 0 else None
+        table.add_row(f"{perplexity(one):.2f}", escape(_brief(one["instruction"], 200)), style=style)
+    for one in columns["candidates"]:
+        if one["reject_reason"]:
+            table.add_row(escape(one["reject_reason"]), escape(_brief(one["instruction"] or "", 200)), style="dim")
+    return table
 
 
 def places(folder: Path) -> Table:
-    """Return the table of what lies where, and the next command to try."""
-    table = Table("what", "where", title="Where everything lies")
+    """Return the table of what is where."""
+    table = Table("what", "where", title="Where everything is")
     for what, name in (
         ("a page to look at it all", REPORT),
         ("pairs to train on", "corpus"),

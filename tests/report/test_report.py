@@ -8,9 +8,9 @@ import urllib.request
 
 import pytest
 
+from davidgen_hf.corpus.facts import ranked_rows, read_facts
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.report import follow_report, serve_report, write_pictures, write_report
-from davidgen_hf.report.facts import ranked_rows, read_facts
 from davidgen_hf.report.index import RowQuery, Rows
 from davidgen_hf.report.rows import row_of
 
@@ -22,7 +22,9 @@ def test_facts_count_what_the_run_counted(hostile_run):
     assert facts.reasons == {
         name.removeprefix("rejected."): number for name, number in scored.items() if name.startswith("rejected.")
     }
-    assert facts.sums["winner"] < facts.sums["random"] < facts.sums["loser"]
+    means = [values["mean"] for values in facts.choices.means().values()]
+    assert means == sorted(means)
+    assert means[0] < means[2]
 
 
 def test_a_fragment_is_where_a_browser_counts_it():
@@ -30,7 +32,7 @@ def test_a_fragment_is_where_a_browser_counts_it():
     candidate = {"instruction": "Count.", "input": "", "style": "", "reject_reason": None, "nll": 4.0, "n_tokens": 2}
     row = {"id": "a", "text": text, "output": "Two three.", "strategy": "sentence", "start": 7, "end": 17}
     row |= {"source": "s", "license": "", "url": "", "candidates": [candidate]}
-    made = row_of(0, True, [candidate], row)
+    made = row_of(0, True, [(2.0, candidate)], row)
     units = text.encode("utf-16-le")[2 * made["start"] : 2 * made["end"]]
     assert units.decode("utf-16-le") == "Two three."
     assert made["output"] is None

@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from datasets import Dataset
 
+from davidgen_hf.corpus.facts import read_choices
 from davidgen_hf.errors import InputError, ModelError, RunFolderError
-from davidgen_hf.processors import SelectInstruction
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import STEPS, run_recipe
-from davidgen_hf.run.summary import attrition, perplexities
+from davidgen_hf.run.summary import attrition_table, perplexities
 from davidgen_hf.storage.lock import LOCK
 from davidgen_hf.storage.shards import read_shards, shard_paths
 
@@ -185,12 +184,13 @@ def test_no_pair_at_all_is_an_error_that_says_why(asked, tmp_path):
 def test_the_summary_counts_what_the_files_hold(asked, tmp_path):
     run(asked, tmp_path / "out")
     record = run_recipe(load_recipe("demo", asked), tmp_path / "out", lambda _: None)
-    shown = {(row[1]): row[2] for row in zip(*(column._cells for column in attrition(record).columns), strict=True)}
+    shown = {
+        (row[1]): row[2] for row in zip(*(column._cells for column in attrition_table(record).columns), strict=True)
+    }
     assert shown["passages skipped: null (p.jsonl:8)"] == "1"
     assert shown["passages"] == "7"
     assert shown["pairs"] == str(len(read_shards(tmp_path / "out" / "corpus")))
-    scored = read_shards(tmp_path / "out" / "scored")
-    means = [float(cell) for cell in perplexities(scored, SelectInstruction()).columns[1]._cells]
+    means = [float(cell) for cell in perplexities(read_choices(tmp_path / "out")).columns[1]._cells]
     assert means[0] <= means[1] <= means[2]
 
 
@@ -221,7 +221,6 @@ def test_the_whole_way_on_the_real_model(embedded_model, tmp_path):
     generator = content["steps"]["generator"]
     assert generator["loss_end"] < generator["loss_start"]
     assert content["steps"]["corpus"]["counts"]["corpus"]["pairs"] >= 8
-    scored = Dataset.from_list(list(read_shards(tmp_path / "out" / "scored")))
-    means = [float(cell) for cell in perplexities(scored, SelectInstruction()).columns[1]._cells]
+    means = [float(cell) for cell in perplexities(read_choices(tmp_path / "out")).columns[1]._cells]
     assert means[0] < means[1] < means[2]
     shutil.rmtree(tmp_path / "out")

@@ -10,15 +10,16 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 from markupsafe import Markup
 
+from davidgen_hf.corpus.facts import Choices, attrition, read_choices
 from davidgen_hf.evaluation.results import FILE_NAME, FOLDER
 from davidgen_hf.evaluation.table import compare, to_markdown
 from davidgen_hf.publish.builder import KINDS
 from davidgen_hf.publish.cards.columns import columns_of
-from davidgen_hf.publish.cards.facts import CITATION, attrition, folder_names, told
+from davidgen_hf.publish.cards.facts import CITATION, folder_names, told
 from davidgen_hf.publish.cards.license import license_metadata
 from davidgen_hf.publish.cards.notes import NOTES
 from davidgen_hf.publish.cards.origin import Origin, origin_of
-from davidgen_hf.publish.cards.rows import RowFacts, count_rows, mean_perplexities
+from davidgen_hf.publish.cards.rows import RowFacts, count_rows
 from davidgen_hf.publish.cards.text import render
 from davidgen_hf.sources.rows import on_hub
 from davidgen_hf.storage.record import read_record
@@ -46,31 +47,33 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What lies beside the card.
+class CardContext:
+    """What is in the folder of a card.
 
     Args:
-        folder: Name of the folder that it lies in.
-        recipes: Whether the recipes do, in ``recipes/``; if not, they stand in the card.
+        folder: Name of the folder.
+        recipes: Whether the recipes are in ``recipes/``; if not, they are in the card.
         pictures: What they show, and their paths.
         notes: What someone wrote below an earlier card.
+        choices: Perplexities of the runs' rows that had a choice, if they are already known.
     """
 
     folder: str
     recipes: bool = False
     pictures: Sequence[tuple[str, str]] = ()
     notes: str = ""
+    choices: Choices | None = None
 
 
 def corpus_card(
-    runs: Sequence[Path], configs: Mapping[str, Config], beside: Beside, *, repo: str | None = None
+    runs: Sequence[Path], configs: Mapping[str, Config], context: CardContext, *, repo: str | None = None
 ) -> DatasetCard:
     """Return the card of what runs hold.
 
     Args:
         runs: Run folders, with finished corpora.
         configs: What can be loaded, by name.
-        beside: What else there is.
+        context: What else is in the folder.
         repo: Id, ``org/name``, that the card tells people to load; without it, they load the folder.
 
     Raises:
@@ -81,9 +84,12 @@ def corpus_card(
     origin = origin_of(records, rows)
     title = repo.partition("/")[2] if repo else " and ".join(dict.fromkeys(record["name"] for record in records))
     data = _metadata(title, rows, origin, configs)
+    choices = context.choices or _choices(runs)
     facts = _facts(runs, records) | {
+        "perplexities": choices.means(),
+        "choices": len(choices),
         "title": title,
-        "address": repo or beside.folder,
+        "address": repo or context.folder,
         "repo": repo,
         "default": DEFAULT if DEFAULT in configs else next(iter(configs)),
         "names": list(configs),
@@ -96,11 +102,11 @@ def corpus_card(
         "rows": rows,
         "samples": rows.samples,
         "origin": origin,
-        "recipes_beside": beside.recipes,
-        "pictures": beside.pictures,
+        "recipes_beside": context.recipes,
+        "pictures": context.pictures,
         "seeds_left_out": _seeds(runs) - sum(configs["seeds"].rows.values() if "seeds" in configs else ()),
         "citation": CITATION,
-        "notes": Markup(f"{NOTES}\n{beside.notes}"),
+        "notes": Markup(f"{NOTES}\n{context.notes}"),
     }
     return DatasetCard(f"---\n{data.to_yaml()}\n---\n\n{render('corpus', facts)}")
 
@@ -138,11 +144,17 @@ def _facts(runs: Sequence[Path], records: Sequence[dict]) -> dict:
     return {
         "runs": [told(one, f"recipes/{name}") for one, name in zip(records, folder_names(runs), strict=True)],
         "attrition": attrition(records),
-        "perplexities": mean_perplexities(runs),
         "held_out": [one for one in evaluations if one.get("held_out") or one.get("too_long")],
         "benchmarks": Markup(to_markdown(compare(evaluated))) if evaluated else None,
         "unguarded": any(record["recipe"]["corpus"].get("guards") == "none" for record in records),
     }
+
+
+def _choices(runs: Sequence[Path]) -> Choices:
+    choices = Choices()
+    for run in runs:
+        choices.extend(read_choices(run))
+    return choices
 
 
 def _seeds(runs: Sequence[Path]) -> int:

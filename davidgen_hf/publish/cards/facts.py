@@ -1,15 +1,12 @@
 """What a run says of itself, in the form in which cards show it."""
 
 import shlex
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from davidgen_hf.engines import EngineSettings
-from davidgen_hf.processors.counting import shown_counts
-from davidgen_hf.publish.cards.text import words
 from davidgen_hf.recipe import parse_recipe, recipe_files
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME
 
@@ -48,20 +45,6 @@ def settings_of(record: dict) -> list[tuple[str, str]]:
     }
     done = [step for name, steps in shown.items() if name in record["steps"] for step in steps.items()]
     return [(step, ", ".join(flatten(settings))) for step, settings in done]
-
-
-def attrition(records: Iterable[dict]) -> list[tuple[str, str, int]]:
-    """Return what came in and what was left out, as (stage, what, rows), summed over runs."""
-    found: Counter[tuple[str, str]] = Counter()
-    for record in records:
-        for step, unit in (("seeds", "seeds"), ("corpus", "passages")):
-            skipped = record["steps"].get(step, {}).get("skipped", {})  # a corpus may be made without seeds
-            for reason, number in skipped.get("counts", {}).items():
-                found["read", f"{unit} skipped: {words(reason)}"] += number
-        for stage, counts in shown_counts(record["steps"]["corpus"]["counts"]).items():
-            for what, number in counts.items():
-                found[stage, words(what.replace(".", ": "))] += number
-    return [(stage, what, number) for (stage, what), number in found.items() if number]
 
 
 def folder_names(runs: Sequence[Path]) -> list[str]:

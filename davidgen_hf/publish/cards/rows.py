@@ -2,7 +2,6 @@
 
 import heapq
 import re
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from pathlib import Path
 import pyarrow.compute
 
 from davidgen_hf.processors.base import draw
-from davidgen_hf.processors.select import perplexity, rank
 from davidgen_hf.storage.shards import read_columns, shard_paths
 
 SHOWN = 10
@@ -67,27 +65,6 @@ def count_rows(runs: Iterable[Path]) -> RowFacts:
         drawn = heapq.nsmallest(SHOWN, [*drawn, *here])
     facts.samples = [read_columns(path, _SHOWN).slice(number, 1).to_pylist()[0] for _, path, number in drawn]
     return facts
-
-
-def mean_perplexities(runs: Iterable[Path]) -> dict[str, dict[str, float]] | None:
-    """Return mean and median perplexity of winners, random candidates and losers; None where no row had a choice.
-
-    Only rows count that had at least two candidates left.
-    """
-    chosen: dict[str, list[float]] = {"winner": [], "random": [], "loser": []}
-    for path in _shards(runs, "scored"):
-        for candidates in read_columns(path, ["candidates"])["candidates"].to_pylist():
-            ranked = rank(candidates)
-            if len(ranked) > 1:
-                middle = ranked[draw(len(ranked), ranked[0]["instruction"], ranked[0]["nll"])]
-                for values, one in zip(chosen.values(), (ranked[0], middle, ranked[-1]), strict=True):
-                    values.append(perplexity(one))
-    if not chosen["winner"]:
-        return None
-    return {
-        name: {"rows": len(values), "mean": statistics.fmean(values), "median": statistics.median(values)}
-        for name, values in chosen.items()
-    }
 
 
 def _shards(runs: Iterable[Path], stage: str) -> Iterator[Path]:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from davidgen_hf.corpus.facts import Facts
 from davidgen_hf.publish.builder import KINDS, shards_by_split
-from davidgen_hf.publish.cards.corpus import Beside, Config, corpus_card
+from davidgen_hf.publish.cards.corpus import CardContext, Config, corpus_card
 from davidgen_hf.publish.cards.model import model_card
 from davidgen_hf.publish.cards.notes import read_notes
 from davidgen_hf.publish.cards.pictures import pictures_of
@@ -17,7 +18,7 @@ README = "README.md"
 _PARTS = ("unsupervised", "supervised", "extracted")
 
 
-def write_cards(run: Path, *, repo: str | None = None) -> list[Path]:
+def write_cards(run: Path, *, repo: str | None = None, facts: Facts | None = None) -> list[Path]:
     """Write the cards of what a run has finished: ``README.md``, ``generator/README.md``, ``follower/README.md``.
 
     What someone wrote below the line that says so is kept. With its card, ``load_dataset`` reads a run's folder.
@@ -25,6 +26,7 @@ def write_cards(run: Path, *, repo: str | None = None) -> list[Path]:
     Args:
         run: The run's folder.
         repo: Id, ``org/name``, under which the corpus is, or will be, on the Hub.
+        facts: What ``read_facts`` returned for the run; None reads what is needed.
 
     Returns:
         The paths of the cards.
@@ -36,8 +38,9 @@ def write_cards(run: Path, *, repo: str | None = None) -> list[Path]:
     configs = folder_configs(run) if "corpus" in read_record(run)["steps"] else {}
     if configs:
         path = run / README
-        beside = Beside(run.resolve().name, pictures=pictures_of(run), notes=read_notes(path))
-        cards[path] = corpus_card([run], configs, beside, repo=repo)
+        choices = facts.choices if facts else None
+        context = CardContext(run.resolve().name, pictures=pictures_of(run), notes=read_notes(path), choices=choices)
+        cards[path] = corpus_card([run], configs, context, repo=repo)
     for role in ("generator", "follower"):
         if (run / role / FILE_NAME).is_file():
             path = run / role / README

@@ -100,7 +100,10 @@ def test_the_sampled_rows_are_of_the_corpus(tiny_run):
     assert set(cells[6:44:4]) <= outputs
 
 
-def test_load_dataset_reads_the_folder_of_a_run(tiny_run, monkeypatch):
+def test_load_dataset_reads_the_folder_of_a_run(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "datasets.config.HF_DATASETS_CACHE", tmp_path
+    )  # which takes any folder called run for this one
     monkeypatch.chdir(tiny_run.parent)
     found: dict = {}
     exec(python_block(tiny_run / README), found)
