@@ -1,24 +1,25 @@
 """Instruction-tuning data from plain text, made with open-weight models only.
 
-The way of the data, one direction, after "Harnessing the Power of David against Goliath" (arXiv 2308.12711):
+How the data flow, in one direction, after "Harnessing the Power of David against Goliath" (arXiv 2308.12711):
 
     seeds ──reverse──▶ generator training ──▶ GENERATOR ───────┐
     passages ──extract──▶ fragments ──────────────────generate (K each)──▶ candidates
       ──guard──▶ ──score──▶ ──select──▶ CORPUS ──▶ follower training ──▶ FOLLOWER ──▶ evaluation
 
-``sources`` read seeds and passages, ``processors`` are the steps up to the corpus, ``engines`` run the models behind
-them, ``training`` makes the two models, ``evaluation`` measures, and ``run`` does it all for a recipe.
+``sources`` read seeds and passages, ``processors`` are the steps from a passage to a pair, ``methods`` put them in
+order, ``engines`` run the models, ``corpus`` builds shards, ``training`` makes the two models, ``evaluation``
+measures them, and ``run`` runs all steps of a recipe.
 """
 
 import importlib
 import os
 
-# `datasets` tells a server of every file that it loads, and this package reaches the network only when asked to.
+# `datasets` reports every file that it loads to a server; this package uses the network only for what the user names.
 os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
 
 __version__ = "0.1.0"
 
-# Where each public name lives; it is imported when it is asked for, so that `davidgen --help` loads no model library.
+# The module of each public name; it is imported on first use, so that `davidgen --help` loads no model library.
 _HOMES = {
     "engines": ("EngineSettings", "Sampling", "Score", "load_engine"),
     "processors": (

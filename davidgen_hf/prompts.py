@@ -1,7 +1,7 @@
-"""Every prompt of the paper's Tables 7 to 10, each ``render_*`` beside its ``parse_*``.
+"""Every prompt of the paper's Tables 7 to 10, each ``render_*`` next to its ``parse_*``.
 
-Tables 7, 9 and 10 are formats that models are trained on, so they are kept to the letter (white space as in Alpaca's
-and LongForm's own releases). A prompt and its completion are joined without anything between them.
+Tables 7, 9 and 10 are formats that models are trained on, so they are reproduced exactly (whitespace as in Alpaca's
+and LongForm's own releases). A prompt and its completion are joined without a separator.
 """
 
 import re
@@ -19,7 +19,7 @@ FOLLOWER_WITHOUT_INPUT = (
 )
 EXTRACTION_INSTRUCTION = "Select key segments from the given article below."
 
-# Between an instruction and its input where one text holds both. Tables 7 to 10 have no such place; our own rule.
+# Separates an instruction from its input where one text holds both. Tables 7 to 10 have no such case; our own rule.
 INPUT_MARK = "\nInput: "
 
 NO_INPUT = "<noinput>"
@@ -49,7 +49,7 @@ TASK = re.compile(
 
 @dataclass(frozen=True)
 class Style:
-    """One of the three ways in which LongForm asks for the instruction of a text (Table 9)."""
+    """One of LongForm's three prompts for the instruction of a text (Table 9)."""
 
     head: str
     tail: str
@@ -74,16 +74,16 @@ STYLES = {
 
 
 def render_follower(instruction: str, input: str = "") -> str:
-    """Return the prompt of the instruction follower (Table 7), with an input part where there is an input."""
+    """Return the prompt of the instruction follower (Table 7), with an input part if there is an input."""
     template = FOLLOWER_WITH_INPUT if input else FOLLOWER_WITHOUT_INPUT
-    return _fill(template, instruction=instruction, input=input)
+    return template.format(instruction=instruction, input=input)
 
 
 def parse_follower(prompt: str) -> tuple[str, str]:
     """Return ``(instruction, input)`` of a prompt that ``render_follower`` made.
 
     Raises:
-        ValueError: The text is no such prompt.
+        ValueError: The text is not such a prompt.
     """
     for template, marks in (
         (FOLLOWER_WITHOUT_INPUT, ("\n\n### Response:",)),
@@ -113,7 +113,7 @@ def parse_generator(prompt: str) -> tuple[str, str]:
     """Return ``(output, style)`` of a prompt that ``render_generator`` made.
 
     Raises:
-        ValueError: The text is no such prompt.
+        ValueError: The text is not such a prompt.
     """
     for name, style in STYLES.items():
         if prompt.startswith(style.head) and prompt.endswith(style.tail):
@@ -122,12 +122,12 @@ def parse_generator(prompt: str) -> tuple[str, str]:
 
 
 def render_answer(instruction: str, input: str = "") -> str:
-    """Return what the generator is to write after ``X:``: a space, the instruction, and its input if it has one."""
+    """Return what the generator should write after ``X:``: a space, the instruction, and its input if it has one."""
     return f" {instruction}{INPUT_MARK}{input}" if input else f" {instruction}"
 
 
 def parse_answer(text: str) -> tuple[str, str]:
-    """Return ``(instruction, input)`` of what a generator wrote; the input is empty where none is marked."""
+    """Return ``(instruction, input)`` of what a generator wrote; the input is empty if none is marked."""
     instruction, _, given = text.strip().partition(INPUT_MARK)
     return instruction.strip(), given.strip()
 
@@ -141,7 +141,7 @@ def parse_extraction(prompt: str) -> str:
     """Return the passage of a prompt that ``render_extraction`` made.
 
     Raises:
-        ValueError: The text is no such prompt.
+        ValueError: The text is not such a prompt.
     """
     instruction, passage = parse_follower(prompt)
     if instruction != EXTRACTION_INSTRUCTION:
@@ -152,14 +152,14 @@ def parse_extraction(prompt: str) -> str:
 def render_meta(examples: list[tuple[str, str, str]], n_tasks: int = 20) -> str:
     """Return the prompt that asks for new tasks after ``(instruction, input, output)`` examples (Table 8).
 
-    The requirements are the table's in our own words, its numbered layout is kept.
+    The requirements are the table's in our own words; the numbered layout is the table's.
 
     Raises:
-        ValueError: There is no example, or no task left to write.
+        ValueError: There is no example, or there is no task left to write.
     """
     if not 0 < len(examples) < n_tasks:
         raise ValueError(f"needs 1 to {n_tasks - 1} examples, got {len(examples)}")
-    parts = [_fill(META_HEAD, n_tasks=str(n_tasks))]
+    parts = [META_HEAD.format(n_tasks=n_tasks)]
     for number, (instruction, given, output) in enumerate(examples, start=1):
         named = (("Instruction", instruction), ("Input", given or NO_INPUT), ("Output", output))
         parts += [f"{number}. {name}:\n{text}\n" for name, text in named]
@@ -167,17 +167,7 @@ def render_meta(examples: list[tuple[str, str, str]], n_tasks: int = 20) -> str:
 
 
 def parse_tasks(text: str) -> list[tuple[str, str, str]]:
-    """Return the ``(instruction, input, output)`` of each whole task in the layout of Table 8; others are left out."""
+    """Return ``(instruction, input, output)`` of each whole task in the layout of Table 8; drop incomplete ones."""
     found = TASK.findall(text)
     tasks = [(instruction, given, output) for _, instruction, given, output in found]
     return [(instruction, "" if given == NO_INPUT else given, output) for instruction, given, output in tasks]
-
-
-def _fill(template: str, **values: str) -> str:
-    """Put ``values`` into their slots in one pass, so that braces within a value stay as they are."""
-    parts = template.split("{")
-    filled = [parts[0]]
-    for part in parts[1:]:
-        name, _, rest = part.partition("}")
-        filled.append(values[name] + rest)
-    return "".join(filled)

@@ -1,4 +1,4 @@
-"""A recipe to its provenance: every source and model at its commit, judged before anything is done with it."""
+"""Checks before the first step of a run, and the provenance record: every source and model at a commit, and judged."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -30,30 +30,30 @@ AnySource = TypeVar("AnySource", bound=Source)
 
 
 class Pins:
-    """What an earlier call has found: commits that stay, whatever their branches have become, and the verdicts."""
+    """Commits and verdicts that an earlier call recorded; they stay, even if a branch has moved."""
 
     def __init__(self, recorded: Provenance | None) -> None:
         self._parts = {(part.role, part.name, part.config): part for part in recorded.parts} if recorded else {}
 
     def part(self, role: str, name: str, config: str | None, judge: Callable[[], Part]) -> Part:
-        """Return the part as it was recorded, with what was declared of it forgotten, or judge it now."""
+        """Return the part as recorded, without its declaration, or judge it now."""
         known = self._parts.get((role, name, config))
         if known is None:
             return judge()
         if known.declaration is None:
             return known
-        reason = f"What was declared of {name} no longer is."
+        reason = f"The declaration of {name} has been removed."
         return replace(known, answer="unknown", reason=reason, declaration=None)
 
     def source(self, role: str, source: AnySource) -> AnySource:
-        """Return a source of the Hub at its commit, with its licence; any other as it is."""
+        """Return a Hub source at its commit, with its license; return any other unchanged."""
         known = self._parts.get((role, source.source, source.config or None))
         if known is None or known.revision is None:
             return source.resolved()
         return replace(source, revision=known.revision, license=source.license or known.license or "")
 
     def commit(self, role: str, name: str) -> str | None:
-        """Return the commit of a model of the Hub."""
+        """Return the recorded commit of a Hub model."""
         known = self._parts.get((role, name, None))
         return known.revision if known else None
 
@@ -151,9 +151,9 @@ def _model(role: str, name: str, revision: str | None, pins: Pins) -> Part:
 
 
 def _engine(role: str, engine: EngineSettings, pins: Pins) -> Part:
-    """Judge the model of an engine; where a host of closed models answers, what it calls the model does not count."""
+    """Judge the model of an engine; if a host of closed models answers, the model's name does not matter."""
     if engine.kind == "echo":
-        reason = "It gives back words of what it is asked, without a model."
+        reason = "It repeats words of its prompt, without a model."
         return Part.of(role, Verdict("echo", "clean", reason, "cc0-1.0"))
     closed = closed_source_reason(engine.base_url) if engine.base_url else None
     if closed:
@@ -169,23 +169,23 @@ def _engine_at_commit(pins: Pins, role: str, engine: EngineSettings) -> EngineSe
     return replace(engine, revision=commit) if commit else engine
 
 
-def settle(
+def pin_and_check(
     recipe: Recipe, output: Path, steps: Collection[str], *, restart: bool = False
 ) -> tuple[Recipe, Provenance]:
-    """Find the commits of a recipe's sources and models, try the inputs of a new run, and judge all parts of it.
+    """Pin a recipe's sources and models to commits, check the inputs of a new run, and judge everything it uses.
 
     Args:
         recipe: The recipe as it was read.
-        output: The run's folder. The commits that an earlier call has found are kept, even where a branch has moved.
-        steps: Names of the steps that are to be run; what neither they nor finished ones read is not looked at.
-        restart: Find the commits anew.
+        output: The run's folder. Commits that an earlier call recorded are kept, even if a branch has moved.
+        steps: Names of the steps to run; inputs of neither these nor finished steps are ignored.
+        restart: Look the commits up again.
 
     Returns:
-        The recipe with commits in the place of branches, and the provenance.
+        The recipe with commits instead of branches, and the provenance.
 
     Raises:
         InputError: Seeds or passages cannot be read.
-        ModelError: A model is absent or no causal language model.
+        ModelError: A model does not exist or is not a causal language model.
         ProvenanceError: A part is restricted and this is not allowed, or unknown and not declared.
     """
     recorded = None if restart else find_provenance(output)
@@ -198,11 +198,11 @@ def settle(
 
 
 def check_inputs(recipe: Recipe, steps: Collection[str]) -> None:
-    """Read local inputs to their end, so that a fault shows before hours of work.
+    """Read local inputs to the end, so that an error shows before hours of work.
 
     Args:
-        recipe: What is to be run.
-        steps: Names of the steps that are to be run; what no other step reads is not looked at.
+        recipe: The recipe to run.
+        steps: Names of the steps to run; inputs of other steps are ignored.
 
     Raises:
         InputError: Seeds or passages cannot be read.
@@ -218,16 +218,16 @@ def check_inputs(recipe: Recipe, steps: Collection[str]) -> None:
             next(passages)
 
 
-def tell_provenance(record: RunRecord, provenance: Provenance, declared_license: str | None = None) -> bool:
-    """Write down where a run comes from, and, once its corpus is finished, which licence that may carry.
+def record_provenance(record: RunRecord, provenance: Provenance, declared_license: str | None = None) -> bool:
+    """Record the provenance of a run, and, once its corpus is finished, the license that the corpus may carry.
 
     Args:
-        record: Of the run.
-        provenance: As ``settle`` gives it.
-        declared_license: Licence that the recipe names, where the table does not hold the combination.
+        record: The record of the run.
+        provenance: The second value that ``pin_and_check`` returns.
+        declared_license: License that the recipe names, for a combination that the table does not hold.
 
     Returns:
-        Whether this is news.
+        Whether the record changed.
     """
     if "corpus" in record.steps:
         provenance = with_license(provenance, _licenses(record.folder, provenance), declared=declared_license)
@@ -238,7 +238,7 @@ def tell_provenance(record: RunRecord, provenance: Provenance, declared_license:
 
 
 def _licenses(output: Path, provenance: Provenance) -> set[str | None]:
-    """Return the licences of a corpus' rows; a row without one has that of its source, if that is known by now."""
+    """Return the licenses of a corpus's rows; a row without one has that of its source, if it is known."""
     of_source = {(part.name, part.config or ""): part.license for part in provenance.of_role("passages")}
     found = set()
     for path in shard_paths(output / "corpus"):

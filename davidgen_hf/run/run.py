@@ -21,7 +21,7 @@ from davidgen_hf.publish.cards import README, write_cards
 from davidgen_hf.recipe import TRAININGS, Recipe
 from davidgen_hf.report import read_facts, write_pictures, write_report
 from davidgen_hf.run.finished import lost_files
-from davidgen_hf.run.provenance import settle, tell_provenance
+from davidgen_hf.run.provenance import pin_and_check, record_provenance
 from davidgen_hf.run.record import check_folder, open_record
 from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.sources.seeds import read_seeds
@@ -60,7 +60,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
         DavidgenError: Of the kind of what went wrong. What is finished stays, and the next call goes on.
     """
     asked = {name: step for name, step in STEPS.items() if steps is None or name in steps}
-    pinned, provenance = settle(recipe, output, asked, restart=restart)
+    pinned, provenance = pin_and_check(recipe, output, asked, restart=restart)
     check_folder(output)
     executor = executor or ExecutorSettings()
     if executor.address is not None:
@@ -70,7 +70,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
         clear_drafts(output)
         record = open_record(recipe, output, restart=restart)
         lost = _forget_lost(record, asked, pinned.corpus.stages())
-        told = tell_provenance(record, provenance, recipe.provenance.license)
+        told = record_provenance(record, provenance, recipe.provenance.license)
         is_changed = False
         for number, (name, step) in enumerate(asked.items(), start=1):
             if name in record.steps:
@@ -85,7 +85,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
                 report = step(pinned, output)
             load_engine.cache_clear()  # the next step needs the memory for a model of its own
             record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
-        told |= tell_provenance(record, provenance, recipe.provenance.license)
+        told |= record_provenance(record, provenance, recipe.provenance.license)
         if is_changed or told or not (output / README).is_file():
             facts = read_facts(output)
             write_pictures(output, facts)
@@ -130,10 +130,10 @@ def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSetting
     Raises:
         DavidgenError: As ``run_recipe``.
     """
-    pinned, provenance = settle(recipe, output, ["corpus"])
+    pinned, provenance = pin_and_check(recipe, output, ["corpus"])
     check_folder(output)
     with hold(output, str(part)), explain_refusals(output):
-        tell_provenance(open_record(recipe, output), provenance, recipe.provenance.license)
+        record_provenance(open_record(recipe, output), provenance, recipe.provenance.license)
         missing = _build(pinned, output, provenance, part=part, executor=executor or ExecutorSettings())
     load_engine.cache_clear()
     return missing

@@ -139,7 +139,7 @@ class RayExecutor:
             ) from error
 
     def _missing_workers(self) -> int:
-        """Return how many workers are to be started, and settle what each of them asks for."""
+        """Return how many workers are to be started, and pin_and_check what each of them asks for."""
         if self.workers:
             return 0
         resources = ray.cluster_resources()
