@@ -5,17 +5,22 @@ from typing import Annotated
 
 import typer
 
+from davidgen_hf.errors import SettingError
 from davidgen_hf.terminal import Terminal, say
 
 
 def evaluate(
     targets: Annotated[list[str] | None, typer.Argument(help="Run folders, model folders or Hub ids.")] = None,
-    tasks: Annotated[str, typer.Option(help="Tasks and groups of lm-eval, separated by commas.")] = (
-        "davidgen_superni,davidgen_longform"
-    ),
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Tasks and groups, separated by commas: ours, lm-eval's or yours. Default: SuperNI and LongForm."
+        ),
+    ] = None,
+    include_path: Annotated[Path | None, typer.Option(help="Folder of your own lm-eval tasks.")] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Local test data instead of the Hub's: superni=FOLDER, longform=FILE, vicuna=FILE."),
+        typer.Option(help="Local test data of a benchmark instead of the Hub's, such as superni=FOLDER."),
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Continue if task files or predictions are missing or damaged.")
@@ -38,7 +43,9 @@ def evaluate(
         Path | None, typer.Option(help="Folder for the results. Default: one in the run folder.")
     ] = None,
     method: Annotated[str | None, typer.Option(help="Name of the method in the table.")] = None,
-    size: Annotated[int | None, typer.Option(help="Number of pairs in its training data, for the table.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=0, help="Number of pairs in its training data, for the table.")
+    ] = None,
     potential_risks: Annotated[
         bool | None, typer.Option(help="Whether a closed model contributed to its data, for the table.")
     ] = None,
@@ -55,18 +62,21 @@ def evaluate(
 
         say(write_comparison([Path(target) for target in targets or []], output), end="")
         return
+    from davidgen_hf.evaluation.benchmark import default_tasks, is_ours
     from davidgen_hf.evaluation.tasks import parse_data, task_folder
 
-    names = tasks.split(",")
+    names = default_tasks() if tasks is None else [name for name in map(str.strip, tasks.split(",")) if name]
+    if not names:
+        raise SettingError("--tasks names no task. Name some, separated by commas, or leave it out.")
     local = parse_data(data or [], names)
     if tasks_path:
-        say(task_folder(local, names, partial))
+        say(task_folder(local, [name for name in names if is_ours(name)], partial))
         return
     from davidgen_hf.evaluation.command import Evaluation, evaluate_all
     from davidgen_hf.evaluation.harness import HarnessSettings, parse_model_args
     from davidgen_hf.publish.cards import refresh_cards
 
-    evaluation = Evaluation(names, local, partial, output, method, size, potential_risks)
+    evaluation = Evaluation(names, local, partial, output, method, size, potential_risks, include_path)
     settings = HarnessSettings(
         revision=revision,
         backend=backend,

@@ -6,14 +6,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lm_eval.tasks import TaskManager
 from pydantic import BaseModel
 
 from davidgen_hf.errors import RunFolderError, SettingError
+from davidgen_hf.evaluation.answers import Answers, answer_task, task_manager
+from davidgen_hf.evaluation.benchmark import PREFIX, benchmarks, default_tasks, family, is_ours
 from davidgen_hf.evaluation.data import describe_source
-from davidgen_hf.evaluation.harness import HarnessSettings, answer_task, open_model
+from davidgen_hf.evaluation.harness import HarnessSettings, open_model
 from davidgen_hf.evaluation.predictions import score_predictions
 from davidgen_hf.evaluation.results import FILE_NAME, FOLDER, summarize, write_results
-from davidgen_hf.evaluation.tasks import BENCHMARKS, DEFAULT_TASKS, PREFIX, local_tasks
+from davidgen_hf.evaluation.tasks import local_tasks, other_tasks
 from davidgen_hf.provenance import find_provenance
 from davidgen_hf.storage.files import make_folder
 from davidgen_hf.storage.record import FILE_NAME as RUN_FILE
@@ -26,8 +29,9 @@ class Evaluation:
     """Which benchmarks, on which data, and what to call the method.
 
     Args:
-        tasks: Names of tasks and groups, as lm-eval takes them.
+        tasks: Names of tasks and groups, ours, lm-eval's or the user's; ``None`` takes the default ones of ours.
         data: Folder or file by benchmark; others read the Hub.
+        include: Folder of the user's own lm-eval tasks.
         partial: Go on without task files, and without predictions, that are absent or broken.
         output: Folder for the results; ``None`` takes the run's own.
         method: Name in the table; ``None`` takes the recipe's name, or the model's.
@@ -35,13 +39,36 @@ class Evaluation:
         potential_risks: Whether a closed model had a part in the data; ``None`` takes it from the run.
     """
 
-    tasks: Sequence[str] = DEFAULT_TASKS
+    tasks: Sequence[str] | None = None
     data: Mapping[str, Path] = field(default_factory=dict)
     partial: bool = False
     output: Path | None = None
     method: str | None = None
     size: int | None = None
     potential_risks: bool | None = None
+    include: Path | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tasks and groups to run."""
+        return tuple(default_tasks() if self.tasks is None else self.tasks)
+
+    def managers(self) -> tuple[dict[str, TaskManager], dict[str, str]]:
+        """Return lm-eval's manager of each task, and the reason of each part of a task that was left out.
+
+        Raises:
+            DavidgenError: A task or its data does not exist.
+        """
+        ours = [name for name in self.names if is_ours(name)]
+        others = [name for name in self.names if not is_ours(name)]
+        found: dict[str, TaskManager] = {}
+        left_out: dict[str, str] = {}
+        if others:
+            found |= dict.fromkeys(others, other_tasks(others, self.include))
+        if ours:
+            folder, left_out = local_tasks(self.data, ours, self.partial)
+            found |= dict.fromkeys(ours, task_manager(folder))
+        return found, left_out
 
 
 def evaluate_all(
@@ -71,18 +98,18 @@ def evaluate_model(target: str, evaluation: Evaluation, settings: HarnessSetting
     """
     folder = _output(target, evaluation)
     run = Path(target) if is_run(Path(target)) else None
-    tasks, left_out = local_tasks(evaluation.data, evaluation.tasks, evaluation.partial)
+    managers, left_out = evaluation.managers()
     lm, model = open_model(str(run / "follower") if run else target, settings)
     kept = ("backend", "dtype", "limit", "max_gen_toks", "chat_template")  # what changes the figures
     asked = {name: getattr(settings, name) for name in kept}
     facts = _facts(evaluation, run, Path(target).name if Path(target).exists() else target)
     facts["model"] |= model
-    benchmarks, rows = {}, {}
-    for name in evaluation.tasks:
-        own = name.removeprefix(PREFIX)
-        rows[own] = answer_task(lm, name, tasks, settings)
-        benchmarks[own] = summarize(rows[own]) | _circumstances(name, evaluation, left_out) | {"settings": asked}
-    return write_results(folder, facts, benchmarks, rows)
+    results, rows = {}, {}
+    for name in evaluation.names:
+        answers, key = answer_task(lm, name, managers[name], settings), _key(name)
+        rows[key] = answers.rows
+        results[key] = _summary(name, answers, evaluation, left_out) | {"settings": asked}
+    return write_results(folder, facts, results, rows)
 
 
 def evaluate_predictions(path: Path, evaluation: Evaluation) -> Path:
@@ -91,16 +118,20 @@ def evaluate_predictions(path: Path, evaluation: Evaluation) -> Path:
     Raises:
         DavidgenError: Of the kind of what is wrong with predictions, data or folder.
     """
-    if len(evaluation.tasks) != 1 or evaluation.output is None:
+    if len(evaluation.names) != 1 or evaluation.output is None:
         raise SettingError("Predictions are scored on one task or group, into a folder: give --tasks and --output.")
-    (name,) = evaluation.tasks
+    (name,) = evaluation.names
     make_folder(evaluation.output)
-    tasks, left_out = local_tasks(evaluation.data, evaluation.tasks, evaluation.partial)
-    rows, ids = score_predictions(path, name, tasks, evaluation.partial)
-    facts = _facts(evaluation, None, path.stem)
-    summary = summarize(rows) | _circumstances(name, evaluation, left_out) | {"ids": ids}
-    own = name.removeprefix(PREFIX)
-    return write_results(evaluation.output, facts, {own: summary}, {own: rows})
+    managers, left_out = evaluation.managers()
+    rows, ids = score_predictions(path, name, managers[name], evaluation.partial)
+    facts, key = _facts(evaluation, None, path.stem), _key(name)
+    summary = _summary(name, Answers(rows), evaluation, left_out) | {"ids": ids}
+    return write_results(evaluation.output, facts, {key: summary}, {key: rows})
+
+
+def _key(name: str) -> str:
+    """Return the name of a task's results, which is a file's name too."""
+    return name.removeprefix(PREFIX).replace("/", "_")
 
 
 def _output(target: str, evaluation: Evaluation) -> Path:
@@ -160,18 +191,18 @@ def _facts(evaluation: Evaluation, run: Path | None, name: str) -> dict[str, Any
     }
 
 
-def _circumstances(name: str, evaluation: Evaluation, left_out: Mapping[str, str]) -> dict:
-    """Return what a figure depends on beside the model: data, versions, and tasks that were left out."""
-    benchmark = next(one for one in BENCHMARKS if name.startswith(f"{PREFIX}{one}"))
+def _summary(name: str, answers: Answers, evaluation: Evaluation, left_out: Mapping[str, str]) -> dict[str, Any]:
+    """Return the figures of a task, and what they depend on besides the model: data, versions, parts left out."""
     versions = {package: version(package) for package in ("davidgen-hf", "lm-eval")}
-    if benchmark == "superni":
-        versions["rouge-score"] = version("rouge-score")
-    if benchmark == "longform":
-        from davidgen_hf.evaluation.meteor import versions as nltk_versions
-
-        versions |= nltk_versions()
-    return {
-        "data": describe_source(benchmark, evaluation.data.get(benchmark)),
-        "versions": versions,
-        "left_out": sorted(left_out) if benchmark == "superni" else [],
+    own = family(name) if is_ours(name) else None
+    if own is None:
+        summary = summarize(answers.rows, figures=answers.figures)
+        if not answers.higher_is_better.get(summary["metric"], True):
+            summary["higher_is_better"] = False
+        return summary | {"data": ", ".join(answers.datasets), "versions": versions, "left_out": []}
+    benchmark = benchmarks()[own]
+    return summarize(answers.rows, benchmark) | {
+        "data": describe_source(benchmark.dataset, evaluation.data.get(own)),
+        "versions": versions | dict(benchmark.versions() if benchmark.versions else {}),
+        "left_out": sorted(left_out) if benchmark.check_data else [],
     }

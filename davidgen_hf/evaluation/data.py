@@ -11,7 +11,6 @@ from huggingface_hub import hf_hub_download
 from pydantic import BaseModel, Field
 
 from davidgen_hf.errors import InputError
-from davidgen_hf.evaluation.vicuna import HUB_REPOSITORY as HUB_VICUNA
 from davidgen_hf.sources.rows import read_rows
 from davidgen_hf.storage.validation import Text, read_json, validate
 
@@ -145,12 +144,9 @@ def hub_commit(dataset: str) -> str:
     return Path(card).parent.name  # .../snapshots/COMMIT/README.md
 
 
-def describe_source(benchmark: str, source: str | Path | None) -> str:
-    """Return where a benchmark's data came from, for the record: a path's name, or a Hub dataset with its commit."""
-    if source is not None:
-        return Path(source).name
-    dataset = {"superni": HUB_SUPERNI, "longform": HUB_LONGFORM, "vicuna": HUB_VICUNA}[benchmark]
-    return f"{dataset}@{hub_commit(dataset)}"
+def describe_source(dataset: str, source: str | Path | None) -> str:
+    """Return where test data came from, for the record: the name of a local path, or a Hub dataset with its commit."""
+    return f"{dataset}@{hub_commit(dataset)}" if source is None else Path(source).name
 
 
 def _hub_superni(task: str) -> Iterator[dict]:

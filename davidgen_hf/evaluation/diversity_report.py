@@ -5,20 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from rich.table import Table
 
 from davidgen_hf.errors import InputError, ModelError
-from davidgen_hf.evaluation.data import describe_source, longform_docs, superni_docs, superni_file
+from davidgen_hf.evaluation.benchmark import Benchmark, benchmarks
+from davidgen_hf.evaluation.data import describe_source, longform_docs, superni_file
 from davidgen_hf.evaluation.diversity import Instructions, measure_diversity
 from davidgen_hf.evaluation.rings import draw_rings
 from davidgen_hf.evaluation.root_verbs import root_verbs
-from davidgen_hf.evaluation.tasks import tasks_path
 from davidgen_hf.storage.files import explain_refusals, make_folder
 from davidgen_hf.storage.record import is_run
-
-# Read from the Hub where no path has that name.
-HUB_BENCHMARKS = ("superni", "longform")
 
 
 @dataclass(frozen=True)
@@ -76,16 +72,19 @@ def read_instructions(source: str) -> Instructions:
     Args:
         source: A run's folder, whose corpus is read; a SuperNI task file (``.json``) or a folder of such; a file,
             folder or Hub dataset with ``instruction`` and ``output`` (Self-Instruct's ``instances`` and LongForm's
-            ``input`` and ``output`` are read too); or ``superni`` or ``longform``, whose test sets are read from the
-            Hub.
+            ``input`` and ``output`` are read too); or a benchmark with instructions, such as ``superni`` or
+            ``longform``, whose test set is read from the Hub.
 
     Raises:
         InputError: There is nothing of the kind.
     """
     path = Path(source).expanduser()
+    benchmark = _hub_benchmark(source)
+    if benchmark and benchmark.instructions:
+        return Instructions(*benchmark.instructions())
     tasks = _task_files(path)
-    if tasks or (source == "superni" and _is_hub(source)):
-        rows = [row for file in tasks for row in superni_file(file)] if tasks else _hub_superni()
+    if tasks:
+        rows = [row for file in tasks for row in superni_file(file)]
         return Instructions(
             [row["definition"] for row in rows],
             [row["input"] for row in rows],
@@ -93,7 +92,7 @@ def read_instructions(source: str) -> Instructions:
         )
     if is_run(path):
         source = str(path / "corpus")
-    docs = longform_docs(None if source == "longform" and _is_hub(source) else source)
+    docs = longform_docs(source)
     return Instructions(list(docs["instruction"]), list(docs["input"]), list(docs["reference"]))
 
 
@@ -129,7 +128,8 @@ def _report(
     rows = rows.unique() if settings.unique else rows
     pairs = root_verbs(rows.instructions, settings.parser, settings.parser_model, settings.n_process)
     measured = measure_diversity(rows, pairs, count_lengths, settings.sample_size, settings.seed)
-    described = describe_source(source, None) if _is_hub(source) else Path(source).name
+    benchmark = _hub_benchmark(source)
+    described = describe_source(benchmark.dataset, None) if benchmark else Path(source).name
     report = {"source": described, "parser": settings.parser, "unique": settings.unique} | measured
     with explain_refusals(output):
         (output / f"{name}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -138,9 +138,10 @@ def _report(
     return report
 
 
-def _is_hub(source: str) -> bool:
-    """Tell whether ``source`` means a benchmark's test set on the Hub, and not a path of that name."""
-    return source in HUB_BENCHMARKS and not Path(source).exists()
+def _hub_benchmark(source: str) -> Benchmark | None:
+    """Return the benchmark of that name whose instructions the Hub has, unless a path has that name."""
+    found = None if Path(source).exists() else benchmarks().get(source)
+    return found if found and found.instructions else None
 
 
 def _task_files(path: Path) -> list[Path]:
@@ -148,13 +149,6 @@ def _task_files(path: Path) -> list[Path]:
         return [path] if path.suffix == ".json" else []
     folder = path / "tasks" if (path / "tasks").is_dir() else path
     return sorted(folder.glob("task*.json"))
-
-
-def _hub_superni() -> list[dict]:
-    """Return the test instances of SuperNI's default track, as the lm-eval tasks list and read them."""
-    files = sorted((tasks_path() / "superni" / "default").glob("*.yaml"))
-    tasks = [task["task"] for file in files for task in yaml.safe_load(file.read_text("utf-8"))["task"]]
-    return [row for task in tasks for row in superni_docs(task)]
 
 
 def _token_counter(name: str) -> Callable[[list[str]], list[int]]:

@@ -1,18 +1,13 @@
-"""A model to scored answers, through the same lm-eval tasks that ``lm_eval run`` takes."""
+"""A model as lm-eval runs it, and the settings of that."""
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
-from accelerate.utils.memory import should_reduce_batch_size
-from jinja2 import TemplateError
-from lm_eval import simple_evaluate
 from lm_eval.api.model import LM
 from lm_eval.api.registry import get_model
-from lm_eval.tasks import TaskManager
 from lm_eval.utils import simple_parse_args_string
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,8 +16,6 @@ from davidgen_hf.engines.base import DTYPES
 from davidgen_hf.engines.loading import FoundModel, find_model, load_found, model_limit, require_whole, resolve_device
 from davidgen_hf.engines.opening import explain_files
 from davidgen_hf.errors import ModelError, SettingError
-from davidgen_hf.evaluation.tasks import PREFIX
-from davidgen_hf.prompts import render_follower
 from davidgen_hf.secrecy import refuse_secrets
 from davidgen_hf.storage.validation import validate
 
@@ -31,8 +24,6 @@ _ADVICE = (
     "Its files must fit together, and model_args and batch_size must be what lm-eval takes. Correct them, or name "
     "another model."
 )
-# What names an instance in its document, by benchmark: SuperNI and LongForm, Vicuna.
-_ID_COLUMNS = ("id", "question_id")
 # What ``model_args`` must not set, and the option to use instead.
 _OWN_OPTIONS = {
     "pretrained": "the model's name",
@@ -143,7 +134,7 @@ def parse_model_args(text: str) -> dict[str, object]:
     return {name.strip(): value for name, value in simple_parse_args_string(text).items()}
 
 
-def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict]:
+def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict[str, Any]]:
     """Load a model for lm-eval.
 
     Args:
@@ -171,78 +162,6 @@ def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict]:
     return lm, {"commit": found.commit, "parameters": parameters}
 
 
-def answer_task(lm: LM, name: str, folder: Path, settings: HarnessSettings) -> list[dict]:
-    """Let a model answer a task or a group of tasks.
-
-    Args:
-        lm: The model.
-        name: Name of the task or group.
-        folder: Where its YAML lies.
-        settings: Limit, length and template.
-
-    Returns:
-        One row per instance: ``task``, ``category``, ``id``, ``prompt``, ``answer``, ``references`` and its scores.
-
-    Raises:
-        ModelError: The model has no usable chat template, no room for an answer, or memory is short.
-        SettingError: The chat template writes the benchmark's prompt a second time.
-    """
-    if settings.chat_template:
-        _check_chat_template(lm, name)
-    manager = task_manager(folder)
-    try:
-        results = simple_evaluate(
-            lm,
-            tasks=[name],
-            task_manager=manager,
-            limit=settings.limit,
-            gen_kwargs={"max_gen_toks": settings.max_gen_toks} if settings.max_gen_toks else None,
-            apply_chat_template=settings.chat_template,
-            fewshot_as_multiturn=settings.chat_template,
-            bootstrap_iters=0,
-        )
-    except AssertionError as error:
-        if "max tokens to generate" not in str(error):
-            raise
-        raise ModelError(
-            f"The answers of {name} may be longer than the model's context: {error} Lower --max-gen-toks, or take a "
-            "model with a longer context."
-        ) from error
-    except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and not should_reduce_batch_size(error):
-            raise
-        raise ModelError(
-            f"Out of memory while the model answered {name} with batches of {settings.batch_size}. Lower "
-            "--batch-size, or take a smaller model or dtype."
-        ) from error
-    return [
-        row_of(manager, task, sample["doc"], sample["target"], sample["filtered_resps"][0])
-        | {"prompt": sample["arguments"][0][0]}
-        | {metric: sample[metric] for metric in sample["metrics"]}
-        for task, samples in results["samples"].items()
-        for sample in samples
-    ]
-
-
-def _check_chat_template(lm: LM, name: str) -> None:
-    """Refuse a chat template that does not work, or that is the benchmark's prompt already."""
-    message = "message"
-    try:
-        text = lm.apply_chat_template([{"role": "user", "content": message}])
-    except (ValueError, TemplateError) as error:
-        raise ModelError(
-            f"The model's chat template cannot be used: {str(error).partition('!')[0]}. --chat-template needs a "
-            "tokenizer whose template shows a single message of a user. Leave the option out, or name another model."
-        ) from error
-    header = render_follower(message).partition(message)[0].splitlines()[-1]
-    if header in text and name.startswith(PREFIX) and not name.endswith("tk_instruct"):
-        raise SettingError(
-            f"The model's chat template writes {header!r} itself: it is the follower's prompt (Table 7), which {name} "
-            "has too, so that one would be within the other. Leave --chat-template out: the model is then asked as "
-            "it was trained."
-        )
-
-
 def _arguments(found: FoundModel, settings: HarnessSettings) -> dict[str, Any]:
     """Return lm-eval's arguments that name a model; with its ``hf`` an adapter is merged into its base model here."""
     if settings.backend == "vllm":
@@ -257,25 +176,3 @@ def _arguments(found: FoundModel, settings: HarnessSettings) -> dict[str, Any]:
         found.tokenizer()  # lm-eval would fail on a damaged one without saying which file
         arguments["device"] = str(resolve_device(settings.device))
     return arguments
-
-
-def task_manager(folder: Path) -> TaskManager:
-    """Return lm-eval's manager of the tasks in ``folder``, and of no others."""
-    return TaskManager(include_path=str(folder), include_defaults=False)
-
-
-def row_of(manager: TaskManager, task: str, doc: Mapping, target: str | Sequence[str], answer: str) -> dict:
-    """Return what is kept of an instance; a task in a group is called ``group::task`` there."""
-    group, _, own = task.rpartition("::")
-    return {
-        "task": own,
-        "category": manager.task_index[group].cfg["group_alias"] if group else None,
-        "id": id_of(doc),
-        "answer": answer,
-        "references": [target] if isinstance(target, str) else list(target),
-    }
-
-
-def id_of(doc: Mapping) -> str:
-    """Return what names an instance."""
-    return str(next(doc[column] for column in _ID_COLUMNS if column in doc))

@@ -1,14 +1,13 @@
 """A file of predictions to scored answers: what the tasks ask is matched by id, and no model runs."""
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from lm_eval.api.task import Task
 from lm_eval.tasks import TaskManager
 from pydantic import BaseModel, ConfigDict
 
-from davidgen_hf.errors import EvaluationError, InputError
-from davidgen_hf.evaluation.harness import id_of, row_of, task_manager
+from davidgen_hf.errors import EvaluationError, InputError, SettingError
+from davidgen_hf.evaluation.answers import id_of, load_task, numbers_of, row_of
 from davidgen_hf.sources.rows import read_rows
 from davidgen_hf.storage.validation import Text, validate
 
@@ -22,15 +21,17 @@ class _Prediction(BaseModel):
     prediction: Text
 
 
-def score_predictions(path: Path, name: str, folder: Path, partial: bool = False) -> tuple[list[dict], dict[str, int]]:
+def score_predictions(
+    path: Path, name: str, manager: TaskManager, partial: bool = False
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Score answers that were written elsewhere.
 
     Args:
         path: Rows of ``id`` and ``prediction``.
         name: Name of the task or group.
-        folder: Where its YAML lies.
-        partial: Go on where ids are missing (they count as ``""``), doubled (the last counts) or foreign (passed
-            over), as the official script does.
+        manager: Knows it: ``answers.task_manager`` or ``tasks.other_tasks``.
+        partial: Go on if ids are missing (they count as ``""``), doubled (the last counts) or foreign (ignored), as
+            the official script does.
 
     Returns:
         Rows as ``answer_task`` does but for the prompt, and how many ids were missing, doubled and foreign.
@@ -38,11 +39,18 @@ def score_predictions(path: Path, name: str, folder: Path, partial: bool = False
     Raises:
         EvaluationError: Ids are missing, doubled or foreign, and ``partial`` is not set.
         InputError: A row has no ``id`` or no text for ``prediction``.
+        SettingError: A task takes no written answers.
     """
-    manager = task_manager(folder)
-    tasks = manager.load([name])["tasks"]
+    tasks = load_task(name, manager)
+    for one in tasks.values():
+        if one.OUTPUT_TYPE != "generate_until":
+            raise SettingError(
+                f"{name} compares log-likelihoods ({one.OUTPUT_TYPE}), so there are no predictions to score. Only "
+                "tasks with written answers (generate_until) take predictions; run a model on the others."
+            )
     predictions, doubled = _read_predictions(path)
-    asked = {id_of(doc) for task in tasks.values() for doc in task.eval_docs}
+    docs = [(task, number, doc) for task, one in tasks.items() for number, doc in enumerate(one.eval_docs)]
+    asked = {id_of(task, (number, doc)) for task, number, doc in docs}
     wrong = {
         "missing": sorted(asked - predictions.keys()),
         "doubled": sorted(doubled),
@@ -54,14 +62,12 @@ def score_predictions(path: Path, name: str, folder: Path, partial: bool = False
             f"{path.name} does not answer the {len(asked)} instances of {name} once each. Ids {found}. Fix the file, "
             "or go on with --partial: a missing answer counts as empty, of doubled ones the last, a foreign one not."
         )
-    rows = [row for task, instance in tasks.items() for row in _score(manager, task, instance, predictions)]
+    rows = []
+    for task, number, doc in docs:
+        answer = predictions.get(id_of(task, (number, doc)), "").strip()
+        row = row_of(manager, task, (number, doc), tasks[task].doc_to_target(doc), answer)
+        rows.append(row | numbers_of(tasks[task].process_results(doc, [answer])))
     return rows, {what: len(ids) for what, ids in wrong.items()}
-
-
-def _score(manager: TaskManager, name: str, task: Task, predictions: Mapping[str, str]) -> Iterator[dict]:
-    for doc in task.eval_docs:
-        answer = predictions.get(id_of(doc), "").strip()
-        yield row_of(manager, name, doc, task.doc_to_target(doc), answer) | task.process_results(doc, [answer])
 
 
 def _read_predictions(path: Path) -> tuple[dict[str, str], set[str]]:

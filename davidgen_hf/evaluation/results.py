@@ -4,14 +4,14 @@ The file::
 
     {"model": {"name", "commit", "parameters"},
      "method", "potential_risks", "size",
-     "benchmarks": {"superni": {"metric": "rougeL", "n": 11900, "scores": {"rougeL": SCORE, "exact_match": SCORE},
+     "benchmarks": {"superni": {"metric": "rougeL", "n": 11810, "scores": {"rougeL": SCORE, "exact_match": SCORE},
                                 "categories": {"Title Generation": {"metric": "rougeL", "n": 1800, "scores": ...}},
                                 "tasks": {"task219_...": {"n": 100, "rougeL": 12.3, "exact_match": 0.0}},
                                 "data", "settings", "left_out", "versions"},
                     "longform": {"metric": "meteor", ...}}}
 
 with ``SCORE = {"value", "stderr", "interval": [low, high]}``. SuperNI's figures are percent, METEOR is from 0 to 1.
-Beside it lies the answer to every instance, with its scores, in one ``.jsonl`` a benchmark.
+Next to it is one ``.jsonl`` file per benchmark, with the answer to every instance and its scores.
 """
 
 import json
@@ -22,26 +22,15 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from davidgen_hf.errors import RunFolderError
+from davidgen_hf.errors import EvaluationError, RunFolderError
+from davidgen_hf.evaluation.benchmark import Benchmark
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.validation import Text, read_json
 
 FOLDER, FILE_NAME = "evaluation", "results.json"
-# The figure that stands for a benchmark, by the metrics that it has.
-HEADLINES = ("rougeL", "meteor", "answer_words")
-# What the official script reports of these categories; of the others, ROUGE-L.
-EXACT_MATCH_CATEGORIES = frozenset(
-    (
-        "Textual Entailment",
-        "Cause Effect Classification",
-        "Coreference Resolution",
-        "Dialogue Act Recognition",
-        "Answerability Classification",
-        "Word Analogy",
-    )
-)
 N_RESAMPLES = 2000
 _DECIMALS = 6
+_TOLERANCE = 1e-6  # of a mean that was summed in another order
 _STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 
@@ -49,13 +38,13 @@ class _Score(BaseModel):
     model_config = _STRICT
 
     value: float
-    stderr: float
-    interval: list[float]
+    stderr: float | None
+    interval: list[float] | None  # None where the figure is not the mean of the instances
 
     @field_validator("interval")
     @classmethod
-    def _has_two_ends(cls, ends: list[float]) -> list[float]:
-        if len(ends) != 2:
+    def _has_two_ends(cls, ends: list[float] | None) -> list[float] | None:
+        if ends is not None and len(ends) != 2:
             raise ValueError(f"must have two ends, got {ends}")
         return ends
 
@@ -65,6 +54,7 @@ class _Benchmark(BaseModel):
 
     metric: Text
     n: int
+    higher_is_better: bool = True
     scores: dict[str, _Score]
 
     @field_validator("scores")
@@ -96,26 +86,48 @@ class _Results(BaseModel):
 _NO_SCORES = frozenset(("task", "category", "id", "prompt", "answer", "references"))
 
 
-def summarize(rows: list[dict]) -> dict:
-    """Return the figures of a benchmark, from rows as ``harness.answer_task`` gives them."""
-    metrics = [name for name in rows[0] if name not in _NO_SCORES]
-    headline = next(metric for metric in HEADLINES if metric in metrics)
-    summary = {"metric": headline, "n": len(rows), "empty_answers": sum(not row["answer"] for row in rows)}
+def summarize(
+    rows: list[dict[str, Any]], benchmark: Benchmark | None = None, figures: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Return the figures of a benchmark.
+
+    Args:
+        rows: As ``harness.answer_task`` gives them.
+        benchmark: Names the metrics that stand for it and for its categories; ``None`` takes the first metric.
+        figures: Overall value of each metric, as the task itself computes it. ``None`` takes the means. A value that
+            is not the mean of the instances has no interval.
+
+    Raises:
+        EvaluationError: There is no instance, or it has no metric that is a number.
+    """
+    figures = figures or {}
+    metrics = [name for name in rows[0] if name not in _NO_SCORES] if rows else []
+    scored = [*metrics, *(name for name in figures if name not in metrics)]
+    if not scored:
+        raise EvaluationError(
+            f"There is no figure of {len(rows)} answers. A task needs instances and a metric that is a number. Choose "
+            "another task or split."
+        )
+    headline = benchmark.headline if benchmark and benchmark.headline in scored else scored[0]
+    summary: dict[str, Any] = {"metric": headline, "n": len(rows)}
+    summary["empty_answers"] = sum(not row["answer"] for row in rows)
     summary["scores"] = _scores(rows, metrics)
-    if rows[0]["category"] is None:
-        return summary
-    summary["categories"] = {
-        name: {
-            "metric": "exact_match" if name in EXACT_MATCH_CATEGORIES else headline,
-            "n": len(members),
-            "scores": _scores(members, metrics),
+    for name, value in figures.items():
+        if name not in metrics or abs(summary["scores"][name]["value"] - value) > _TOLERANCE:
+            summary["scores"][name] = {"value": round(value, _DECIMALS), "stderr": None, "interval": None}
+    categories = _grouped(rows, "category")
+    if None not in categories:
+        of_category = benchmark.category_metrics if benchmark else {}
+        summary["categories"] = {
+            name: {"metric": of_category.get(name, headline), "n": len(members), "scores": _scores(members, metrics)}
+            for name, members in categories.items()
         }
-        for name, members in _grouped(rows, "category").items()
-    }
-    summary["tasks"] = {
-        name: {"n": len(members)} | {metric: _mean(row[metric] for row in members) for metric in metrics}
-        for name, members in _grouped(rows, "task").items()
-    }
+    tasks = _grouped(rows, "task")
+    if "categories" in summary or len(tasks) > 1:
+        summary["tasks"] = {
+            name: {"n": len(members)} | {metric: _mean(row[metric] for row in members) for metric in metrics}
+            for name, members in tasks.items()
+        }
     return summary
 
 
@@ -182,7 +194,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     return read_json(path, _Results, advice, error=RunFolderError).model_dump(exclude_unset=True)
 
 
-def _scores(rows: list[dict], metrics: list[str]) -> dict[str, dict]:
+def _scores(rows: list[dict[str, Any]], metrics: list[str]) -> dict[str, Any]:
     return {metric: bootstrap(row[metric] for row in rows) for metric in metrics}
 
 

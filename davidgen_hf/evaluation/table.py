@@ -2,18 +2,16 @@
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from davidgen_hf.errors import SettingError
+from davidgen_hf.evaluation.benchmark import benchmarks, family, title_of
 from davidgen_hf.evaluation.results import read_results
 from davidgen_hf.storage.files import make_folder
 
-# Titles of the paper's columns; another benchmark goes by its own name, after these.
-TITLES = {"superni": "SuperNI", "superni_xlingual": "SuperNI (cross-lingual)", "longform": "LongForm"}
 _RISKS = {True: "yes", False: "no", None: "unknown"}
-# METEOR is from 0 to 1 and stands in percent in the paper.
-_FACTORS = {"meteor": 100.0}
 _NOTHING = "-"
 
 
@@ -47,9 +45,7 @@ def compare(folders: Sequence[Path]) -> dict:
         RunFolderError: A folder holds no results.
     """
     runs = [read_results(folder) for folder in folders]
-    # Vicuna's answers have no score before a judge has read them.
-    found = dict.fromkeys(name for run in runs for name in run["benchmarks"] if name != "vicuna")
-    columns = [name for name in TITLES if name in found] + [name for name in found if name not in TITLES]
+    columns = _columns(runs)
     rows = [_row(run, folder, columns) for run, folder in zip(runs, folders, strict=True)]
     for column in columns:
         _rank([row["scores"][column] for row in rows if column in row["scores"]])
@@ -58,7 +54,7 @@ def compare(folders: Sequence[Path]) -> dict:
 
 def to_markdown(comparison: dict) -> str:
     """Return the comparison as a Markdown table: best bold, second underlined, 95 % intervals in brackets."""
-    titles = ["Method", "Potential risks", "Size", *(_plain(TITLES.get(name, name)) for name in comparison["columns"])]
+    titles = ["Method", "Potential risks", "Size", *(_plain(title_of(name)) for name in comparison["columns"])]
     lines = [titles, ["---", "---", *["---:"] * (len(titles) - 2)]]
     for row in comparison["rows"]:
         size = _NOTHING if row["size"] is None else f"{row['size']:,}"
@@ -66,6 +62,18 @@ def to_markdown(comparison: dict) -> str:
         lines.append([_plain(row["method"]), _RISKS[row["potential_risks"]], size, *cells])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return "\n\n".join([table, *comparison["notes"]]) + "\n"
+
+
+def _columns(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the results that compare models: our benchmarks from left to right, then others as they come."""
+    known = benchmarks()
+    names = dict.fromkeys(name for run in runs for name in run["benchmarks"])
+    ours = {name: known[own] for name in names if (own := family(name))}
+    shown = [name for name in names if name not in ours or ours[name].is_scored]
+    places = {name: (one.position, name not in known, name) for name, one in ours.items()}
+    return sorted((name for name in shown if name in ours), key=places.__getitem__) + [
+        name for name in shown if name not in ours
+    ]
 
 
 def _plain(text: str) -> str:
@@ -78,24 +86,26 @@ def _row(run: dict, folder: Path, columns: list[str]) -> dict:
         "method": run.get("method") or folder.resolve().name,
         "potential_risks": run.get("potential_risks"),
         "size": run.get("size"),
-        "scores": {name: _score(run["benchmarks"][name]) for name in columns if name in run["benchmarks"]},
+        "scores": {name: _score(name, run["benchmarks"][name]) for name in columns if name in run["benchmarks"]},
     }
 
 
-def _score(benchmark: dict) -> dict:
-    metric = benchmark["metric"]
-    score, factor = benchmark["scores"][metric], _FACTORS.get(metric, 1.0)
+def _score(name: str, result: dict[str, Any]) -> dict[str, Any]:
+    metric, benchmark = result["metric"], benchmarks().get(family(name) or "")
+    score, factor = result["scores"][metric], benchmark.percent_factor if benchmark else 1.0
     return {
         "metric": metric,
-        "n": benchmark["n"],
+        "n": result["n"],
         "value": round(score["value"] * factor, 4),
-        "interval": [round(end * factor, 4) for end in score["interval"]],
+        "interval": score["interval"] and [round(end * factor, 4) for end in score["interval"]],
+        "higher_is_better": result.get("higher_is_better", True),
     }
 
 
 def _rank(scores: list[dict]) -> None:
     """Write each score's place into it; equal values, as shown, share one."""
-    shown = sorted({round(score["value"], 2) for score in scores}, reverse=True)
+    higher_is_better = all(score["higher_is_better"] for score in scores)
+    shown = sorted({round(score["value"], 2) for score in scores}, reverse=higher_is_better)
     for score in scores:
         score["place"] = 1 + shown.index(round(score["value"], 2))
 
@@ -105,7 +115,7 @@ def _unlike(name: str, runs: list[dict]) -> str | None:
     compared = [run["benchmarks"][name] for run in runs if name in run["benchmarks"]]
     keys = ("n", "data", "settings", "versions")
     unlike = [key for key in keys if any(one.get(key) != compared[0].get(key) for one in compared)]
-    return f"{TITLES.get(name, name)}: the runs differ in {', '.join(unlike)}; see their results." if unlike else None
+    return f"{title_of(name)}: the runs differ in {', '.join(unlike)}; see their results." if unlike else None
 
 
 def _cell(score: dict | None) -> str:
@@ -113,5 +123,7 @@ def _cell(score: dict | None) -> str:
         return _NOTHING
     value = f"{score['value']:.2f}"
     marked = {1: f"**{value}**", 2: f"<u>{value}</u>"}.get(score["place"], value)
+    if score["interval"] is None:
+        return marked
     low, high = score["interval"]
     return f"{marked} [{low:.2f}, {high:.2f}]"

@@ -1,30 +1,25 @@
-"""Tasks for lm-eval, one folder a benchmark: ``lm_eval run --include_path "$(davidgen eval --tasks-path)"``.
+"""Tasks for lm-eval, one folder per benchmark: ``lm_eval run --include_path "$(davidgen eval --tasks-path)"``.
 
-The files here read the Hub. ``local_tasks`` writes a folder of files that include these and read local data instead;
-a group there lists the tasks whose data is at hand, because lm-eval itself cannot leave one out.
+The files there read the Hub. ``local_tasks`` writes a folder of files that include these and read local data instead;
+a group there lists only the tasks whose data exists, because lm-eval itself cannot leave one out. ``other_tasks``
+finds the tasks of lm-eval and of the user.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
+from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from huggingface_hub.constants import HF_HOME
 
 from davidgen_hf.errors import EvaluationError, InputError, SettingError
-from davidgen_hf.evaluation.data import superni_file, task_file
+from davidgen_hf.evaluation.benchmark import benchmarks, default_tasks, family, is_ours, tasks_path
 
-BENCHMARKS = ("superni", "longform", "vicuna")
-# Named by their group or task, as lm-eval takes them.
-DEFAULT_TASKS = ("davidgen_superni", "davidgen_longform")
-PREFIX = "davidgen_"
-
-
-def tasks_path() -> Path:
-    """Return the folder for lm-eval's ``--include_path``."""
-    return Path(str(files("davidgen_hf.tasks")))
+if TYPE_CHECKING:
+    from lm_eval.tasks import TaskManager
 
 
 def task_folder(data: Mapping[str, str | Path], names: Sequence[str], partial: bool = False) -> Path:
@@ -42,51 +37,52 @@ def parse_data(named: Sequence[str], tasks: Sequence[str]) -> dict[str, Path]:
     Raises:
         SettingError: A bare path could belong to several benchmarks.
     """
-    used = [name for name in BENCHMARKS if any(task.startswith(f"{PREFIX}{name}") for task in tasks)]
+    used = [name for name in benchmarks() if name in {family(task) for task in tasks if is_ours(task)}]
     data = {}
     for text in named:
         name, _, path = text.partition("=")
-        if name in BENCHMARKS and path:
+        if name in benchmarks() and path:
             data[name] = Path(path)
         elif len(used) == 1:
             data[used[0]] = Path(text)
         else:
-            raise SettingError(
-                f"--data {text} does not say whose data it is. Write {' or '.join(f'{one}={text}' for one in used)}."
-            )
+            choices = " or ".join(f"{one}={text}" for one in used or benchmarks())
+            raise SettingError(f"--data {text} does not say whose data it is. Write {choices}.")
     return data
 
 
 def local_tasks(
-    data: Mapping[str, str | Path], names: Sequence[str] = DEFAULT_TASKS, partial: bool = False
+    data: Mapping[str, str | Path], names: Sequence[str] | None = None, partial: bool = False
 ) -> tuple[Path, dict[str, str]]:
     """Write tasks that read local data.
 
     Args:
-        data: Folder or file by benchmark, some of ``BENCHMARKS``; a benchmark that is not named reads the Hub.
-        names: The groups and tasks to write; what they consist of is written with them.
-        partial: Leave out SuperNI tasks whose file is absent or broken, instead of giving up.
+        data: Folder or file by benchmark, some of ``benchmarks``; a benchmark that is not named reads the Hub.
+        names: The groups and tasks to write, with all that they consist of; ``None`` takes the default ones.
+        partial: Leave out tasks whose data is absent or broken, instead of giving up.
 
     Returns:
-        The folder for ``--include_path``, and why each SuperNI task that was left out was.
+        The folder for ``--include_path``, and the reason of each task that was left out.
 
     Raises:
-        EvaluationError: Task files are absent or broken and ``partial`` is not set, or none is left.
+        EvaluationError: Data of tasks is absent or broken and ``partial`` is not set, or no task is left.
         InputError: There is nothing at a path of ``data``.
         SettingError: A benchmark or task is not known.
     """
+    names = default_tasks() if names is None else names
     _check_names(data, names)
     writer = _Writer({name: Path(path).resolve() for name, path in data.items()}, _index())
     for name in names:
         writer.write(name)
     if writer.problems and not partial:
         raise EvaluationError(
-            "\n  ".join([f"{len(writer.problems)} SuperNI tasks cannot be read:", *writer.problems.values()])
-            + "\nMend them, or leave them out with --partial; the scores are then those of the tasks that are there."
+            "\n  ".join([f"{len(writer.problems)} tasks cannot be read:", *writer.problems.values()])
+            + "\nFix them, or leave them out with --partial; the scores are then those of the tasks that are there."
         )
     empty = [name for name in names if name not in writer.files]
     if empty:
-        raise EvaluationError(f"{data['superni']} holds no task of {', '.join(empty)}. Name another folder.")
+        folders = ", ".join(str(data[own]) for name in empty if (own := family(name)) in data)
+        raise EvaluationError(f"{folders} holds no task of {', '.join(empty)}. Pass another folder.")
     return _save(writer.files), writer.problems
 
 
@@ -95,7 +91,7 @@ class _Writer:
     """Collects the YAML texts of tasks and groups by name, and what is wrong with their data."""
 
     data: dict[str, Path]
-    index: Mapping
+    index: Mapping[str, Any]
     files: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -103,47 +99,77 @@ class _Writer:
         if name in self.files:
             return
         path, content = self.index[name].yaml_path, self.index[name].cfg
-        source = self.data.get(path.relative_to(tasks_path()).parts[0])
-        changes: dict = {"include": str(path)}
+        own = path.relative_to(tasks_path()).parts[0]
+        changes: dict[str, Any] = {"include": str(path)}
         if "group" not in content:
-            changes["dataset_kwargs"] = {f"{path.parent.name}_data": str(source)} if source else {}
+            changes["dataset_kwargs"] = {f"{own}_data": str(self.data[own])} if own in self.data else {}
         else:
-            changes["task"] = [kept for member in content["task"] if (kept := self._member(member, source))]
+            changes["task"] = [kept for member in content["task"] if (kept := self._member(member, own))]
         if changes.get("task") != []:
             self.files[name] = yaml.safe_dump(changes, sort_keys=False)
 
-    def _member(self, member: str | dict, source: Path | None) -> str | dict | None:
-        """Return a group's member as it is to be listed; ``None`` where its data is not there."""
+    def _member(self, member: str | dict[str, Any], own: str) -> str | dict[str, Any] | None:
+        """Return a member of a group of the benchmark ``own`` as it is listed; ``None`` if its data does not exist."""
         if isinstance(member, str):
             self.write(member)
             return member if member in self.files else None
-        if source is None:
+        check = benchmarks()[own].check_data
+        if own not in self.data or check is None:
             return member
-        path = task_file(member["task"], source)
         try:
-            superni_file(path)
+            check(member["task"], self.data[own])
         except InputError as error:
-            self.problems[member["task"]] = str(error) if path.exists() else f"{path} is not there."
+            self.problems[member["task"]] = str(error)
             return None
-        return member | {"dataset_kwargs": member["dataset_kwargs"] | {"superni_data": str(source)}}
+        return member | {"dataset_kwargs": member["dataset_kwargs"] | {f"{own}_data": str(self.data[own])}}
 
 
-def _index() -> Mapping:
+def other_tasks(names: Sequence[str], include: Path | None = None) -> "TaskManager":
+    """Return lm-eval's manager of tasks that are not our benchmarks.
+
+    Args:
+        names: Tasks, groups or tags of lm-eval, or of the user.
+        include: Folder of the user's own tasks, as lm-eval's ``--include_path``.
+
+    Raises:
+        InputError: The folder does not exist.
+        SettingError: There is no such task.
+    """
+    from lm_eval.tasks import TaskManager
+
+    if include is not None and not include.is_dir():
+        raise InputError(f"There is no folder {include}. Pass the folder of your lm-eval tasks with --include-path.")
+    manager = TaskManager(include_path=str(include) if include else None, include_defaults=False)
+    if any(name not in manager.task_index for name in names):  # reading lm-eval's own takes seconds
+        manager = TaskManager(include_path=str(include) if include else None)
+    for name in names:
+        if name not in manager.task_index:
+            known = [*(one for one in _index() if isinstance(one, str)), *manager.task_index]
+            near = get_close_matches(name, known, 3)
+            raise SettingError(
+                f"There is no task {name!r} in lm-eval or among {', '.join(default_tasks())} and their parts. "
+                + (f"Did you mean {' or '.join(near)}? " if near else "")
+                + "List lm-eval's tasks with `lm_eval ls tasks`; pass the folder of your own with --include-path."
+            )
+    return manager
+
+
+def _index() -> Mapping[str, Any]:
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_path=str(tasks_path()), include_defaults=False).task_index
 
 
 def _check_names(data: Mapping[str, str | Path], names: Sequence[str]) -> None:
-    unknown = [name for name in data if name not in BENCHMARKS]
+    unknown = [name for name in data if name not in benchmarks()]
     if unknown:
-        raise SettingError(f"There is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}.")
+        raise SettingError(f"There is no benchmark {', '.join(unknown)}; there are {', '.join(benchmarks())}.")
     unknown = [name for name in names if name not in _index()]
     if unknown:
         raise SettingError(f"There is no task {', '.join(unknown)}; there are {', '.join(_index())}.")
     absent = [str(path) for path in data.values() if not Path(path).exists()]
     if absent:
-        raise InputError(f"There is no file or folder {', '.join(absent)}. Name where the test data lies.")
+        raise InputError(f"There is no file or folder {', '.join(absent)}. Pass the path of the test data.")
 
 
 def _save(files: dict[str, str]) -> Path:

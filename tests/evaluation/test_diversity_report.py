@@ -56,7 +56,7 @@ def test_superni_on_the_hub_is_the_119_tasks_of_the_default_track(monkeypatch, t
         return [{"definition": f"Solve {task}.", "input": "it", "references": ["a", "b"]}] * 2
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("davidgen_hf.evaluation.diversity_report.superni_docs", docs)
+    monkeypatch.setattr("davidgen_hf.tasks.superni.superni_docs", docs)
 
     rows = read_instructions("superni")
 

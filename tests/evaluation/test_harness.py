@@ -7,9 +7,9 @@ import pytest
 import davidgen_hf.evaluation.tasks
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.evaluation import meteor_scores, superni_scores
+from davidgen_hf.evaluation.answers import answer_task, task_manager
 from davidgen_hf.evaluation.harness import (
     HarnessSettings,
-    answer_task,
     open_model,
     parse_model_args,
 )
@@ -26,8 +26,10 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def folder(superni_folder, longform_file):
-    return local_tasks({"superni": superni_folder, "longform": longform_file}, [GROUP, "davidgen_longform"])[0]
+def manager(superni_folder, longform_file):
+    return task_manager(
+        local_tasks({"superni": superni_folder, "longform": longform_file}, [GROUP, "davidgen_longform"])[0]
+    )
 
 
 def superni_of(rows):
@@ -35,21 +37,21 @@ def superni_of(rows):
 
 
 @pytest.mark.parametrize("model", ["tiny_llama", "tiny_t5"])
-def test_answers_of_decoder_and_t5_score_outside_as_inside(model, folder, nltk_data, request):
+def test_answers_of_decoder_and_t5_score_outside_as_inside(model, manager, nltk_data, request):
     lm, facts = open_model(str(request.getfixturevalue(model)), SETTINGS)
-    rows = answer_task(lm, GROUP, folder, SETTINGS)
+    rows = answer_task(lm, GROUP, manager, SETTINGS).rows
     assert len(rows) == 10
     assert rows[0]["prompt"].endswith("### Response:")
     assert superni_of(rows) == {
         metric: round(sum(row[metric] for row in rows) / len(rows), 4) for metric in ("exact_match", "rougeL")
     }
-    long = answer_task(lm, "davidgen_longform", folder, SETTINGS)
+    long = answer_task(lm, "davidgen_longform", manager, SETTINGS).rows
     outside = meteor_scores([row["answer"] for row in long], [row["references"][0] for row in long])
     assert outside["meteor"] == pytest.approx(sum(row["meteor"] for row in long) / len(long))
     assert facts["parameters"] > 0
 
 
-def test_a_lora_adapter_runs_on_its_base_model(tiny_llama, folder, tmp_path):
+def test_a_lora_adapter_runs_on_its_base_model(tiny_llama, manager, tmp_path):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -59,7 +61,7 @@ def test_a_lora_adapter_runs_on_its_base_model(tiny_llama, folder, tmp_path):
     settings = HarnessSettings(device="cpu", max_gen_toks=6, limit=2)
     models = [str(tiny_llama), str(tmp_path / "adapter")]
     answers = [
-        [row["answer"] for row in answer_task(open_model(model, settings)[0], GROUP, folder, settings)]
+        [row["answer"] for row in answer_task(open_model(model, settings)[0], GROUP, manager, settings).rows]
         for model in models
     ]
     assert answers[0] != answers[1]
@@ -72,9 +74,9 @@ def test_a_backend_that_is_not_installed_is_named(tiny_llama):
 
 
 @pytest.mark.parametrize(("limit", "counts"), [(3, (3, 3)), (0.5, (2, 3)), (None, (4, 6))])
-def test_limit_takes_the_same_share_of_every_task(tiny_llama, folder, limit, counts):
+def test_limit_takes_the_same_share_of_every_task(tiny_llama, manager, limit, counts):
     settings = HarnessSettings(device="cpu", max_gen_toks=1, limit=limit)
-    rows = answer_task(open_model(str(tiny_llama), settings)[0], GROUP, folder, settings)
+    rows = answer_task(open_model(str(tiny_llama), settings)[0], GROUP, manager, settings).rows
     assert Counter(row["task"] for row in rows) == dict(zip(TASKS, counts, strict=True))
 
 
@@ -158,10 +160,10 @@ def test_what_the_model_does_not_take_is_named(tiny_llama, settings, text):
         open_model(str(tiny_llama), HarnessSettings(**{"device": "cpu"} | settings))
 
 
-def test_answers_longer_than_the_context_are_refused_in_words(tiny_llama, folder):
+def test_answers_longer_than_the_context_are_refused_in_words(tiny_llama, manager):
     settings = HarnessSettings(device="cpu", max_gen_toks=10**6, limit=1)
     with pytest.raises(ModelError, match=r"may be longer than the model's context: .* Lower --max-gen-toks"):
-        answer_task(open_model(str(tiny_llama), settings)[0], GROUP, folder, settings)
+        answer_task(open_model(str(tiny_llama), settings)[0], GROUP, manager, settings)
 
 
 CHAT = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}[bot] "
@@ -185,18 +187,18 @@ def chat_model(tiny_llama, tmp_path):
 CHAT_SETTINGS = HarnessSettings(device="cpu", max_gen_toks=1, limit=1, chat_template=True)
 
 
-def test_the_chat_template_is_put_around_the_benchmarks_prompt(chat_model, folder):
-    rows = answer_task(open_model(chat_model(CHAT), CHAT_SETTINGS)[0], GROUP, folder, CHAT_SETTINGS)
+def test_the_chat_template_is_put_around_the_benchmarks_prompt(chat_model, manager):
+    rows = answer_task(open_model(chat_model(CHAT), CHAT_SETTINGS)[0], GROUP, manager, CHAT_SETTINGS).rows
     assert rows[0]["prompt"].startswith("[user] Below is an instruction")
     assert rows[0]["prompt"].count("### Instruction:") == 1
 
 
-def test_a_template_that_is_the_benchmarks_prompt_is_refused(chat_model, folder):
+def test_a_template_that_is_the_benchmarks_prompt_is_refused(chat_model, manager):
     with pytest.raises(SettingError, match=r"writes '### Instruction:' itself: .* Leave --chat-template out"):
-        answer_task(open_model(chat_model(TABLE_7), CHAT_SETTINGS)[0], GROUP, folder, CHAT_SETTINGS)
+        answer_task(open_model(chat_model(TABLE_7), CHAT_SETTINGS)[0], GROUP, manager, CHAT_SETTINGS)
 
 
 @pytest.mark.parametrize("template", [None, "{{ raise_exception('No users here.') }}"])
-def test_a_template_that_cannot_be_used_is_refused(chat_model, folder, template):
+def test_a_template_that_cannot_be_used_is_refused(chat_model, manager, template):
     with pytest.raises(ModelError, match=r"chat template cannot be used: .* Leave the option out"):
-        answer_task(open_model(chat_model(template), CHAT_SETTINGS)[0], GROUP, folder, CHAT_SETTINGS)
+        answer_task(open_model(chat_model(template), CHAT_SETTINGS)[0], GROUP, manager, CHAT_SETTINGS)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from davidgen_hf.errors import RunFolderError
+from davidgen_hf.evaluation.benchmark import benchmarks
 from davidgen_hf.evaluation.results import bootstrap, read_results, summarize, write_results
 
+SUPERNI, LONGFORM = benchmarks()["superni"], benchmarks()["longform"]
 FACTS = {"model": {"name": "follower"}, "method": "demo", "potential_risks": None, "size": 3}
 
 
@@ -29,7 +31,7 @@ ROWS = [
 
 
 def test_figures_are_micro_means_overall_by_category_and_by_task():
-    summary = summarize(ROWS)
+    summary = summarize(ROWS, SUPERNI)
     assert (summary["metric"], summary["n"], summary["empty_answers"]) == ("rougeL", 3, 1)
     assert summary["scores"]["rougeL"]["value"] == 30.0
     assert summary["scores"]["exact_match"]["value"] == pytest.approx(100 / 3, abs=1e-6)
@@ -38,7 +40,7 @@ def test_figures_are_micro_means_overall_by_category_and_by_task():
 
 
 def test_a_category_is_reported_by_its_official_metric():
-    categories = summarize(ROWS)["categories"]
+    categories = summarize(ROWS, SUPERNI)["categories"]
     assert {name: one["metric"] for name, one in categories.items()} == {
         "Title Generation": "rougeL",
         "Word Analogy": "exact_match",
@@ -49,7 +51,7 @@ def test_without_categories_there_is_one_figure():
     rows = [
         {"task": "davidgen_longform", "category": None, "id": "a", "answer": "x", "references": [], "meteor": 0.25}
     ]
-    summary = summarize(rows)
+    summary = summarize(rows, LONGFORM)
     assert (summary["metric"], summary["scores"]["meteor"]["value"]) == ("meteor", 0.25)
     assert "categories" not in summary
 
@@ -63,7 +65,7 @@ def test_bootstrapped_error_is_near_the_closed_form_and_repeats():
 
 
 def test_results_are_written_with_the_answers_beside_them(tmp_path):
-    path = write_results(tmp_path, FACTS, {"superni": summarize(ROWS)}, {"superni": ROWS})
+    path = write_results(tmp_path, FACTS, {"superni": summarize(ROWS, SUPERNI)}, {"superni": ROWS})
     assert path == tmp_path / "evaluation" / "results.json"
     lines = (tmp_path / "evaluation" / "superni.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line) for line in lines] == ROWS
@@ -71,7 +73,7 @@ def test_results_are_written_with_the_answers_beside_them(tmp_path):
 
 
 def test_another_benchmark_of_the_same_model_is_added(tmp_path):
-    superni, longform = summarize(ROWS), summarize([row("task3", None, 5.0)])
+    superni, longform = summarize(ROWS, SUPERNI), summarize([row("task3", None, 5.0)])
     write_results(tmp_path, FACTS, {"superni": superni}, {})
     write_results(tmp_path, FACTS, {"longform": longform}, {})
     assert read_results(tmp_path)["benchmarks"] == {"superni": superni, "longform": longform}

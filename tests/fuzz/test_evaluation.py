@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import davidgen_hf.evaluation.tasks
 from davidgen_hf.errors import DavidgenError, SettingError
+from davidgen_hf.evaluation.answers import task_manager
 from davidgen_hf.evaluation.data import longform_docs, superni_file
 from davidgen_hf.evaluation.harness import HarnessSettings, parse_model_args
 from davidgen_hf.evaluation.predictions import score_predictions
@@ -134,7 +135,7 @@ def tasks(superni_folder, tmp_path, monkeypatch):
 def test_predictions(tasks, tmp_path, content, partial):
     (tmp_path / "p.jsonl").write_bytes(content)
     with suppress(DavidgenError):
-        rows, _ = score_predictions(tmp_path / "p.jsonl", GROUP, tasks, partial)
+        rows, _ = score_predictions(tmp_path / "p.jsonl", GROUP, task_manager(tasks), partial)
         json.dumps(rows, ensure_ascii=False).encode()
         assert len(rows) == 4
 

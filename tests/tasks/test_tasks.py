@@ -6,7 +6,8 @@ from lm_eval.tasks import TaskManager
 
 import davidgen_hf.evaluation.tasks
 from davidgen_hf.errors import EvaluationError, InputError, SettingError
-from davidgen_hf.evaluation.tasks import local_tasks, parse_data, task_folder, tasks_path
+from davidgen_hf.evaluation.benchmark import tasks_path
+from davidgen_hf.evaluation.tasks import local_tasks, parse_data, task_folder
 from davidgen_hf.prompts import parse_follower
 from davidgen_hf.tasks.superni.utils import table_7_prompt, tk_instruct_prompt
 
@@ -100,7 +101,7 @@ def test_absent_and_broken_task_files_are_all_named(superni_folder):
     (superni_folder / f"{TASKS[1]}.json").write_text("{", "utf-8")
     with pytest.raises(EvaluationError) as caught:
         local_tasks({"superni": superni_folder}, [GROUP])
-    assert "2 SuperNI tasks cannot be read" in str(caught.value)
+    assert "2 tasks cannot be read" in str(caught.value)
     assert f"{TASKS[0]}.json is not there." in str(caught.value)
     assert f"{TASKS[1]}.json: Invalid JSON" in str(caught.value)
     assert "leave them out with --partial" in str(caught.value)
