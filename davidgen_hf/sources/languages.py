@@ -32,6 +32,8 @@ def language_code(text: str) -> str | None:
 def _code_of_name(text: str) -> str | None:
     """Return the code of the language that has exactly this name."""
     name = text.partition("(")[0].strip().casefold()
+    if not name.isprintable():  # on a null character, the table of names fails with a SystemError
+        return None
     try:
         language = Language.find(name)
     except (LookupError, ValueError):

@@ -37,9 +37,9 @@ LANGUAGE = st.one_of(st.sampled_from(["en", "zh", "ja", "th", "km", "de", "ar", 
 @given(TEXT | LONG, LANGUAGE)
 @example("Mr.]😀\ufeff\t'😀-a\x1f1”กิ»\U0010ffff\n\na@b.c[“\ue000  \n\n\x85.éกิ", "nl")
 def test_sentences_lose_nothing(text, language):
-    started = time.perf_counter()
+    started = time.process_time()
     found = sentences(text, language)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert take_fallbacks() == 0
     assert all(text[start:end] == sentence != "" for sentence, start, end in found)
     assert "".join("".join(sentence.split()) for sentence, _, _ in found) == "".join(text.split())

@@ -70,9 +70,9 @@ def test_the_work_grows_as_the_length(monkeypatch, unit):
     read, segment = [], sentencex.segment
     monkeypatch.setattr(sentencex, "segment", lambda code, text: read.append(len(text)) or segment(code, text))
     text = unit * (200_000 // len(unit))
-    started = time.perf_counter()
+    started = time.process_time()
     assert keeps_everything(text, "zh" if ord(unit[0]) > 0x3000 else "en")
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert sum(read) <= 2 * len(text)
     assert max(read) <= sentences_module.WINDOW
 
