@@ -20,9 +20,10 @@ from davidgen_hf.engines import EngineSettings, Sampling
 from davidgen_hf.processors import GenerateInstructions, GuardCandidates, KeepWhole, ScoreCandidates, SelectInstruction
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.copied import copied_tokens
-from davidgen_hf.processors.guard import candidate_text, copied_share, runs, words
+from davidgen_hf.processors.guard import candidate_text, copied_share, runs
 from davidgen_hf.processors.select import ifd, perplexity, rank
 from davidgen_hf.schema import FRAGMENT, SCORED
+from davidgen_hf.sources.words import words
 
 LONG_RUN = 8
 WORDS = (3, 4, 6, 8)

@@ -4,7 +4,11 @@ Each stage keeps the columns of the one before it and adds its own, so every pai
 its passage. Declared rather than inferred: a column that is ``None`` in the first rows would be typed null.
 """
 
+from typing import Any
+
 from datasets import Features, List, Value
+
+Candidate = dict[str, Any]  # a record with the fields of CANDIDATE
 
 _STRING, _INT, _FLOAT = Value("string"), Value("int64"), Value("float64")
 
@@ -67,6 +71,6 @@ PAIR = Features(
 )
 
 
-def empty_candidate(**fields: str | float | None) -> dict:
+def empty_candidate(**fields: str | float | None) -> Candidate:
     """Return a candidate in which every field that is not passed is ``None``."""
     return dict.fromkeys(CANDIDATE) | fields

@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from datasets import Dataset, DatasetDict, Features, IterableDataset, IterableDatasetDict
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.columns import check_columns, refuse_nulls, undecoded
 
+Batch = dict[str, list[Any]]  # the columns of some rows
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset, DatasetDict, IterableDatasetDict)
 
 
@@ -23,16 +24,18 @@ class Processor(Protocol):
     ``writes`` holds the columns that the step adds or replaces. A step that ``changes_row_count`` returns all columns
     of the rows that it keeps; map it with ``remove_columns=dataset.column_names``, as ``apply`` does.
 
-    A step may have ``counts(given, made)``, which returns a ``Counter`` of what it made of one shard's columns; a run
-    records it, and shows it in cards and report.
+    A step may have ``counts(given, made)``, which returns a ``Counter`` for one shard from its columns before and
+    after the step; a run records it and shows it in cards and report.
     """
 
     reads: ClassVar[tuple[str, ...]]
     writes: ClassVar[Features]
     changes_row_count: ClassVar[bool]
-    version: int
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]: ...
+    @property
+    def version(self) -> int: ...
+
+    def __call__(self, batch: Batch) -> Batch: ...
 
 
 class CorpusProcessor(Protocol):
@@ -43,9 +46,11 @@ class CorpusProcessor(Protocol):
 
     reads: ClassVar[tuple[str, ...]]
     writes: ClassVar[Features]
-    version: int
 
-    def over_corpus(self, shards: Iterable[dict[str, list]], workspace: Path) -> Iterator[dict[str, list]]:
+    @property
+    def version(self) -> int: ...
+
+    def over_corpus(self, shards: Iterable[Batch], workspace: Path) -> Iterator[Batch]:
         """Yield the columns in ``writes`` of each shard, in order.
 
         Args:
@@ -111,8 +116,8 @@ def apply(
     return dataset.map(processor, **options)
 
 
-def take(batch: dict[str, list], rows: list[int]) -> dict[str, list]:
-    """Return the rows of ``batch`` that are named by number."""
+def take(batch: Batch, rows: list[int]) -> Batch:
+    """Return the rows of ``batch`` with these numbers."""
     return {name: [values[row] for row in rows] for name, values in batch.items()}
 
 
@@ -121,12 +126,12 @@ def draw(n: int, *parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") % n
 
 
-def languages(batch: dict[str, list], default: str) -> list[str]:
+def languages(batch: Batch, default: str) -> list[str]:
     """Return each row's ``language``, or ``default`` where it is null or the batch has no such column."""
     n_rows = len(next(iter(batch.values())))
     return [language or default for language in batch.get("language", [None] * n_rows)]
 
 
-def texts(batch: dict[str, list]) -> list[str]:
+def texts(batch: Batch) -> list[str]:
     """Return each row's ``text``, empty where it is null."""
     return [text or "" for text in batch["text"]]

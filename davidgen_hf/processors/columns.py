@@ -1,4 +1,4 @@
-"""What is checked of a dataset before a step runs over it: the columns that the step reads, and nothing else."""
+"""Checks of a dataset before a step runs over it: the columns that the step reads, and nothing else."""
 
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -17,9 +17,9 @@ def check_columns(name: str, reads: tuple[str, ...], features: Features) -> None
     """Check that the columns which a step reads are there, and of the types that ``schema`` declares.
 
     Args:
-        name: The step's, for the error.
+        name: The step's name, for the error.
         reads: Names of the columns.
-        features: The dataset's.
+        features: The dataset's features.
 
     Raises:
         MissingColumnsError: A column is missing.
@@ -46,7 +46,7 @@ def check_columns(name: str, reads: tuple[str, ...], features: Features) -> None
         )
 
 
-def _fits(found: object, expected: object) -> bool:
+def _fits(found: Any, expected: Any) -> bool:
     """Return whether a column's type is the expected one: texts, numbers, and records with at least its fields."""
     if isinstance(found, Value) and found.dtype == "null":  # no row has a value there
         return True
@@ -96,7 +96,7 @@ def refuse_nulls(name: str, reads: tuple[str, ...], dataset: OneDataset) -> OneD
 class _NullCheck:
     step: str
 
-    def __call__(self, *columns: list) -> dict:
+    def __call__(self, *columns: list[Any]) -> dict[str, list[Any]]:
         if any(value is None for values in columns for value in values):
             raise ColumnTypeError(
                 f"{self.step} reads a column that has null in some row. It keeps every row, so each needs a value. "

@@ -1,14 +1,14 @@
-"""Which tokens of an output stand in words that an instruction has copied."""
+"""Which tokens of an output belong to words that an instruction has copied."""
 
 from davidgen_hf.processors.guard import runs
 from davidgen_hf.sources.words import fold, word_spans, words
 
 
 def copied_tokens(output: str, token_ends: list[int], text: str, min_run: int) -> set[int]:
-    """Return the places of the tokens of ``output`` in runs of at least ``min_run`` words that ``text`` has too.
+    """Return the positions of the tokens of ``output`` in runs of at least ``min_run`` words that ``text`` has too.
 
     Args:
-        output: The text whose tokens are asked for.
+        output: The text that the tokens belong to.
         token_ends: Where its tokens end, in characters; the first tokens suffice.
         text: The text that may copy.
         min_run: Shortest run that counts, in words.

@@ -1,16 +1,15 @@
-"""What a step made of the rows it was given, counted for the record, cards and report of a run."""
+"""Counts of the rows and candidates before and after a step, for the record, cards and report of a run."""
 
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from davidgen_hf.processors.base import Processor
+from davidgen_hf.processors.base import Batch, Processor
 
-Columns = dict[str, list]
 TOKENS = "tokens."  # prefix of the counts that are not rows
 
 
-def count(step: Processor | Any, given: Columns, made: Columns) -> Counter:
+def count(step: Processor | Any, given: Batch, made: Batch) -> Counter[str]:
     """Return what a step reports with its ``counts(given, made)``, or its candidates by what became of them.
 
     Args:
@@ -19,14 +18,15 @@ def count(step: Processor | Any, given: Columns, made: Columns) -> Counter:
         made: The columns after it.
     """
     if hasattr(step, "counts"):
-        return step.counts(given, made)
+        counted: Counter[str] = step.counts(given, made)
+        return counted
     if "candidates" in made:
         return count_candidates(made)
     dropped = n_rows(given) - n_rows(made)
     return Counter({f"dropped.{type(step).__name__}": dropped}) if dropped > 0 else Counter()
 
 
-def count_candidates(columns: Columns) -> Counter:
+def count_candidates(columns: Batch) -> Counter[str]:
     """Return the number of candidates, of accepted ones, and of rejected ones by reason."""
     reasons = Counter(one["reject_reason"] for candidates in columns["candidates"] for one in candidates)
     rejected = {f"rejected.{reason}": number for reason, number in reasons.items() if reason is not None}
@@ -49,6 +49,6 @@ def shown_counts(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[s
     }
 
 
-def n_rows(columns: Columns) -> int:
+def n_rows(columns: Batch) -> int:
     """Return the number of rows of a batch."""
     return len(next(iter(columns.values()), []))

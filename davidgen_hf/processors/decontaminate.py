@@ -1,18 +1,19 @@
-"""Marked candidates to marked candidates: what overlaps an evaluation set is not to be trained on."""
+"""Marked candidates to marked candidates: what overlaps an evaluation set must not be trained on."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy
 from tqdm.auto import tqdm
 
 from davidgen_hf.errors import SettingError
+from davidgen_hf.processors.base import Batch
 from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.processors.guard import candidate_text
-from davidgen_hf.schema import CANDIDATES
+from davidgen_hf.schema import CANDIDATES, Candidate
 from davidgen_hf.sources.source import Source
 from davidgen_hf.sources.words import words
 from davidgen_hf.storage.settings import check_settings
@@ -24,17 +25,17 @@ REASON = "overlaps_evaluation"
 class Decontaminate:
     """Mark candidates that share a run of words with an evaluation set, after GPT-3 (Brown et al. 2020, appendix C).
 
-    Words are compared in lower case and without punctuation. An output that overlaps marks all candidates of its row,
-    an instruction (with its input) that overlaps marks its own. A run counts only whole: an evaluation text that is
-    shorter than ``ngram_words`` is a run itself if it has at least ``min_words`` words, and does not count if it has
-    fewer, since "yes" or "a new paragraph" stand everywhere.
+    Words are compared without case and punctuation. An output that overlaps rejects all candidates of its row; an
+    instruction (with its input) that overlaps rejects only its own candidate. A run counts only if all of it is there.
+    An evaluation text shorter than ``ngram_words`` is a run itself if it has at least ``min_words`` words. With fewer
+    words it does not count, because "yes" or "a new paragraph" can be found everywhere.
 
     Batch in:  ``output`` (n,) str, ``candidates`` (n, k) structs.
     Batch out: ``candidates`` (n, k) with the reason ``overlaps_evaluation`` where there was none.
 
     Args:
         sources: Evaluation sets: files, folders, SuperNI's repository or Hub datasets, e.g. ``{source:
-            akoksal/LongForm, split: test}``. All texts of a row count, be they instruction, input or reference.
+            akoksal/LongForm, split: test}``. All texts of a row count, whether instruction, input or reference.
         ngram_words: Length of the runs, in words.
         min_words: Shortest evaluation text that counts, in words; GPT-3's own bound.
 
@@ -42,9 +43,9 @@ class Decontaminate:
         SettingError: No source is named, or the lengths are not 1 <= ``min_words`` <= ``ngram_words``.
     """
 
-    reads: ClassVar = ("output", "candidates")
+    reads: ClassVar[tuple[str, ...]] = ("output", "candidates")
     writes: ClassVar = CANDIDATES
-    changes_row_count: ClassVar = False
+    changes_row_count: ClassVar[bool] = False
 
     sources: tuple[Source, ...] = ()
     ngram_words: int = 13
@@ -63,16 +64,16 @@ class Decontaminate:
                 f"min_words must be at least 1 and at most ngram_words, got {self.min_words} and {self.ngram_words}."
             )
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         known = evaluation_runs(self.sources, self.ngram_words, self.min_words)
         rows = zip(batch["output"], batch["candidates"], strict=True)
         return {"candidates": [self._mark(known, *row) for row in rows]}
 
-    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
-        """Return the number of candidates by what became of them."""
+    def counts(self, given: Batch, made: Batch) -> Counter[str]:
+        """Return the number of candidates, accepted ones, and rejected ones by reason."""
         return count_candidates(made)
 
-    def _mark(self, known: dict[int, numpy.ndarray], output: str, candidates: list[dict]) -> list[dict]:
+    def _mark(self, known: dict[int, numpy.ndarray], output: str, candidates: list[Candidate]) -> list[Candidate]:
         row_overlaps = overlaps(output, known)
         return [
             one | {"reject_reason": REASON}
@@ -83,7 +84,7 @@ class Decontaminate:
 
 
 def overlaps(text: str, known: dict[int, numpy.ndarray]) -> bool:
-    """Tell whether a text holds one of the runs that ``evaluation_runs`` returned."""
+    """Return whether a text contains one of the runs that ``evaluation_runs`` returned."""
     own = words(text)
     return any(_holds(hashes, _run_hashes(own, length)) for length, hashes in known.items())
 
@@ -108,8 +109,8 @@ def evaluation_runs(sources: tuple[Source, ...], ngram_words: int, min_words: in
     return {length: numpy.unique(numpy.concatenate(found[length])) for length in sorted(found, reverse=True)}
 
 
-def _texts(row: dict) -> Iterator[str]:
-    """Yield all strings in a row, those of its lists and records too, however deep."""
+def _texts(row: dict[str, Any]) -> Iterator[str]:
+    """Yield all strings in a row, including those in its lists and records, however deep."""
     waiting: list[object] = [row]
     while waiting:
         value = waiting.pop()

@@ -1,6 +1,7 @@
 """Passages to fragments: the part of each passage that becomes an output (section 3.2)."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import takewhile
@@ -12,7 +13,7 @@ from datasets import Features
 from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.base import Processor, draw, languages, take, texts
+from davidgen_hf.processors.base import Batch, Processor, draw, languages, take, texts
 from davidgen_hf.processors.keywords import join_words, spell_out, stop_words
 from davidgen_hf.schema import FRAGMENT, PASSAGE
 from davidgen_hf.sources.sentences import iterate_sentences, sentences, take_fallbacks, trim
@@ -30,23 +31,23 @@ class LimitPassages:
     """Keep passages within the context of the models that will read them. Our own rule.
 
     Batch in:  ``text`` (n,) str; ``language`` (n,) str if there is one.
-    Batch out: all columns of the rows kept, ``text`` cut where it had to be.
+    Batch out: all columns of the rows kept, with ``text`` cut if it was too long.
 
     Args:
-        engine: The model whose tokens are counted, and whose context is the upper bound.
+        engine: The model whose tokens are counted and whose context is the upper limit.
         max_tokens: Longest passage, in tokens.
-        reserve_tokens: Room that the model's context keeps for the prompt's own words and the candidate, in tokens.
-        overlong: ``cut`` ends a longer passage with its last whole sentence that fits, and skips it if none does;
+        reserve_tokens: Part of the model's context kept for the prompt and the candidate, in tokens.
+        overlong: ``cut`` ends a longer passage after the last whole sentence that fits, and skips it if none does;
             ``skip`` leaves it out.
-        language: Language of the texts (ISO 639-1) where there is no such column.
+        language: Language of the texts, a code or a name, if there is no such column.
 
     Raises:
         SettingError: ``overlong`` is unknown, or there is no room for a passage.
     """
 
-    reads: ClassVar = ("text",)
+    reads: ClassVar[tuple[str, ...]] = ("text",)
     writes: ClassVar = Features({"text": PASSAGE["text"]})
-    changes_row_count: ClassVar = True
+    changes_row_count: ClassVar[bool] = True
 
     engine: EngineSettings = field(default_factory=EngineSettings, metadata={"role": "tokenizer"})
     max_tokens: int = 512
@@ -65,7 +66,7 @@ class LimitPassages:
                 f"{self.reserve_tokens}."
             )
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         engine = load_engine(self.engine)
         limit = min(
             self.max_tokens, (engine.max_length or self.max_tokens + self.reserve_tokens) - self.reserve_tokens
@@ -87,8 +88,8 @@ class LimitPassages:
                 whole[row] = self._cut(text, width, codes[row], limit)
         return take(batch | {"text": whole}, [row for row, text in enumerate(whole) if text])
 
-    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
-        """Return how many passages there were, were left out as over-long, and were cut."""
+    def counts(self, given: Batch, made: Batch) -> Counter[str]:
+        """Return the number of passages, of those left out as over-long, and of those cut."""
         counts = Counter(passages=len(given["text"]), over_long_skipped=len(given["text"]) - len(made["text"]))
         counts["over_long_cut"] = (Counter(made["text"]) - Counter(given["text"])).total()
         return counts
@@ -108,22 +109,22 @@ class LimitPassages:
 
 @dataclass(frozen=True)
 class KeepWhole:
-    """Take the whole passage as output, without the white space around it.
+    """Take the whole passage as output, without the whitespace around it.
 
     Batch in:  ``text`` (n,) str.
     Batch out: all columns of the rows that hold a fragment, with ``output``, ``strategy``, ``start``, ``end`` (m,).
     """
 
-    reads: ClassVar = ("text",)
+    reads: ClassVar[tuple[str, ...]] = ("text",)
     writes: ClassVar = FRAGMENT
-    changes_row_count: ClassVar = True
+    changes_row_count: ClassVar[bool] = True
 
     version: int = 1
 
     def __post_init__(self) -> None:
         check_settings(self)
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         return fragments(batch, "whole", [trim(text, 0, len(text)) for text in texts(batch)])
 
 
@@ -132,17 +133,17 @@ class ExtractKeywords:
     """Take the keywords that YAKE finds (Campos et al. 2020), joined by commas.
 
     Batch in:  ``text`` (n,) str; ``language`` (n,) str if there is one.
-    Batch out: as ``KeepWhole``; ``start`` and ``end`` are None, for keywords are no single span.
+    Batch out: as ``KeepWhole``; ``start`` and ``end`` are None, because keywords are not a single span.
 
     Args:
         max_words: Longest keyword, in words.
         top: Number of keywords.
-        language: Language of the texts (ISO 639-1) where there is no such column; it decides the stop words.
+        language: Language of the texts, a code or a name, if there is no such column; it decides the stop words.
     """
 
-    reads: ClassVar = ("text",)
+    reads: ClassVar[tuple[str, ...]] = ("text",)
     writes: ClassVar = FRAGMENT
-    changes_row_count: ClassVar = True
+    changes_row_count: ClassVar[bool] = True
 
     max_words: int = 3
     top: int = 5
@@ -154,7 +155,7 @@ class ExtractKeywords:
         if self.max_words < 1 or self.top < 1:
             raise SettingError(f"max_words and top must be at least 1, got {self.max_words} and {self.top}.")
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         rows = zip(texts(batch), languages(batch, self.language), strict=True)
         spans: list[Fragment] = [(", ".join(self._keywords(text, language)), None, None) for text, language in rows]
         return fragments(batch, "keywords", spans)
@@ -181,12 +182,12 @@ class ExtractSentence:
         min_words: Shortest sentence that may be drawn, in words of ``sources.words``; if none is that long, the
             longest sentence is taken, so that a passage always yields one.
         seed: Decides the draw, together with the text.
-        language: Language of the texts (ISO 639-1) where there is no such column.
+        language: Language of the texts, a code or a name, if there is no such column.
     """
 
-    reads: ClassVar = ("text",)
+    reads: ClassVar[tuple[str, ...]] = ("text",)
     writes: ClassVar = FRAGMENT
-    changes_row_count: ClassVar = True
+    changes_row_count: ClassVar[bool] = True
 
     min_words: int = 5
     seed: int = 0
@@ -196,7 +197,7 @@ class ExtractSentence:
     def __post_init__(self) -> None:
         check_settings(self)
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         rows = zip(texts(batch), languages(batch, self.language), strict=True)
         return fragments(batch, "sentence", [self._sentence(text, language) for text, language in rows])
 
@@ -214,16 +215,16 @@ class ExtractWithModel:
     """Let a model select key segments of the passage (Table 10).
 
     Batch in:  ``text`` (n,) str.
-    Batch out: as ``KeepWhole``; ``start`` and ``end`` are None where the selection is not one span of the passage.
+    Batch out: as ``KeepWhole``; ``start`` and ``end`` are None if the selection is not a span of the passage.
 
     Args:
         engine: The instruction follower that selects.
-        sampling: How it writes; greedy by default, since one faithful selection is wanted.
+        sampling: How it writes; greedy by default, for one faithful selection.
     """
 
-    reads: ClassVar = ("text",)
+    reads: ClassVar[tuple[str, ...]] = ("text",)
     writes: ClassVar = FRAGMENT
-    changes_row_count: ClassVar = True
+    changes_row_count: ClassVar[bool] = True
 
     engine: EngineSettings = field(default_factory=EngineSettings, metadata={"role": "extractor"})
     sampling: Sampling = field(default_factory=lambda: Sampling(max_new_tokens=128, temperature=0.0))
@@ -232,13 +233,13 @@ class ExtractWithModel:
     def __post_init__(self) -> None:
         check_settings(self)
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         batch = take(batch, [row for row, text in enumerate(batch["text"]) if text])
-        asked = [prompts.render_extraction(text) for text in batch["text"]]
-        answers = load_engine(self.engine).generate(asked, n=1, sampling=self.sampling)
+        requests = [prompts.render_extraction(text) for text in batch["text"]]
+        answers = load_engine(self.engine).generate(requests, n=1, sampling=self.sampling)
         selected = [answer[0].strip() if answer else "" for answer in answers]
         places = [text.find(part) for text, part in zip(batch["text"], selected, strict=True)]
-        spans = [
+        spans: list[Fragment] = [
             (part, start, start + len(part)) if start >= 0 else (part, None, None)
             for part, start in zip(selected, places, strict=True)
         ]
@@ -256,18 +257,18 @@ class ExtractFragments:
         strategies: The processors that extract, such as ``KeepWhole()``.
     """
 
-    reads: ClassVar = ("text",)
+    reads: ClassVar[tuple[str, ...]] = ("text",)
     writes: ClassVar = FRAGMENT
-    changes_row_count: ClassVar = True
+    changes_row_count: ClassVar[bool] = True
 
     strategies: tuple[Processor, ...] = (KeepWhole(),)
     version: int = 1
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         extracted = [strategy(batch) for strategy in self.strategies]
         return {name: [value for columns in extracted for value in columns[name]] for name in extracted[0]}
 
-    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+    def counts(self, given: Batch, made: Batch) -> Counter[str]:
         """Return the number of fragments by strategy, and how often a strategy found none in a passage."""
         counts = Counter(f"fragments.{strategy}" for strategy in made["strategy"])
         counts["without_fragment"] = len(given["text"]) * len(self.strategies) - len(made["text"])
@@ -276,8 +277,8 @@ class ExtractFragments:
         return counts
 
 
-def fragments(batch: dict[str, list], strategy: str, spans: list[Fragment]) -> dict[str, list]:
-    """Add the spans to the batch; a row whose fragment is empty is left out."""
+def fragments(batch: Batch, strategy: str, spans: Sequence[Fragment]) -> Batch:
+    """Return the batch with the fragments added; a row whose fragment is empty is left out."""
     kept = [row for row, (output, _, _) in enumerate(spans) if output]
     return take(batch, kept) | {
         "output": [spans[row][0] for row in kept],

@@ -7,10 +7,10 @@ from typing import ClassVar
 from davidgen_hf import prompts
 from davidgen_hf.engines import Engine, EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.base import draw
+from davidgen_hf.processors.base import Batch, draw
 from davidgen_hf.processors.counting import TOKENS, count_candidates
 from davidgen_hf.processors.reverse import check_styles
-from davidgen_hf.schema import CANDIDATES, empty_candidate
+from davidgen_hf.schema import CANDIDATES, Candidate, empty_candidate
 from davidgen_hf.storage.settings import check_settings
 
 MAX_CANDIDATES = 10_000  # of a fragment
@@ -22,11 +22,11 @@ class GenerateInstructions:
 
     Batch in:  ``output`` (n_rows,) str.
     Batch out: ``candidates`` (n_rows, n), structs of ``schema.CANDIDATE`` without scores. A row for which the engine
-    failed for good has ``n`` empty candidates with the reason ``engine_failed``.
+    failed permanently has ``n`` empty candidates with the reason ``engine_failed``.
 
     Args:
         engine: The instruction generator.
-        n: Candidates a row, the paper's K. The paper gives no number.
+        n: Candidates per row, the paper's K. The paper gives no number.
         sampling: How they are drawn; the paper's top-p 0.9, top-k 40, temperature 0.7.
         styles: Names of ``prompts.STYLES``; one is drawn for each row by ``sampling.seed`` and the output.
 
@@ -34,9 +34,9 @@ class GenerateInstructions:
         SettingError: ``n`` is below 1, or a style is unknown.
     """
 
-    reads: ClassVar = ("output",)
+    reads: ClassVar[tuple[str, ...]] = ("output",)
     writes: ClassVar = CANDIDATES
-    changes_row_count: ClassVar = False
+    changes_row_count: ClassVar[bool] = False
 
     engine: EngineSettings = field(default_factory=EngineSettings, metadata={"role": "generator"})
     n: int = 4
@@ -50,13 +50,13 @@ class GenerateInstructions:
         if not 1 <= self.n <= MAX_CANDIDATES:
             raise SettingError(f"n must be 1 to {MAX_CANDIDATES:,}, got {self.n}.")
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         engine = load_engine(self.engine)
         styles = [self._style(output) for output in batch["output"]]
         answers = engine.generate(self.prompts(batch["output"]), n=self.n, sampling=self.sampling)
         return {"candidates": [self._candidates(engine, *row) for row in zip(answers, styles, strict=True)]}
 
-    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+    def counts(self, given: Batch, made: Batch) -> Counter[str]:
         """Return the number of candidates, and of the tokens of their prompts and of their own."""
         engine = load_engine(self.engine)
         written = [one[part] for many in made["candidates"] for one in many for part in ("instruction", "input")]
@@ -66,16 +66,16 @@ class GenerateInstructions:
         return counts
 
     def prompts(self, outputs: list[str]) -> list[str]:
-        """Return what the generator is asked for each output."""
+        """Return the generator's prompt for each output."""
         return [prompts.render_generator(output, self._style(output)) for output in outputs]
 
     def _style(self, output: str) -> str:
         return self.styles[draw(len(self.styles), self.sampling.seed, output)]
 
-    def _candidates(self, engine: Engine, texts: list[str] | None, style: str) -> list[dict]:
+    def _candidates(self, engine: Engine, texts: list[str] | None, style: str) -> list[Candidate]:
         if texts is None:
             return [empty_candidate(style=style, reject_reason="engine_failed") for _ in range(self.n)]
-        # Only a candidate that used up its tokens did not end by itself; an end is seldom more than one token off.
+        # A candidate is unfinished only if it used up its tokens; counting them again is rarely off by more than one.
         finished = [n_tokens < self.sampling.max_new_tokens for n_tokens in engine.count_tokens(texts)]
         return [
             empty_candidate(

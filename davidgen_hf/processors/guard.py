@@ -1,31 +1,27 @@
-"""Candidates to marked candidates: what must not win is named before scoring, and stays in the data.
+"""Candidates to marked candidates: what must not win gets a reason before scoring, and stays in the data.
 
-Plain argmin perplexity is won by an instruction that holds its output, so these rules decide what a corpus is worth.
+An instruction that contains its output would have the lowest perplexity, so these rules decide what a corpus is worth.
 """
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import ClassVar
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
 from davidgen_hf import prompts
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.base import languages
+from davidgen_hf.processors.base import Batch, languages
 from davidgen_hf.processors.counting import count_candidates
-from davidgen_hf.schema import CANDIDATES
-from davidgen_hf.sources.languages import language_code
+from davidgen_hf.processors.language import is_other_language
+from davidgen_hf.schema import CANDIDATES, Candidate
 from davidgen_hf.sources.words import words
 from davidgen_hf.storage.settings import check_settings
 
-# Lines that begin like a part of the prompts of Tables 7 and 9: the generator went on with the template.
+# Lines that begin like a part of the prompts of Tables 7 and 9: the generator continued the template.
 TEMPLATE_PART = re.compile(r"^\s*(?:(?:X|Instruction|Output|Message|Reply|Query|Document):|###\s)", re.MULTILINE)
 PROMPT_RUN_WORDS = 6
-# What py3langid calls these languages, and what it calls text in no language.
-_LABELS = {"nb": "no", "fil": "tl"}
-_NO_LANGUAGE = "zxx"
 
 
 @dataclass(frozen=True)
@@ -35,34 +31,34 @@ class GuardCandidates:
     Batch in:  ``output`` (n,) str, ``candidates`` (n, k) structs; ``language`` (n,) str if there is one.
     Batch out: ``candidates`` (n, k) with ``reject_reason`` set where it was None and a rule holds, in this order:
 
-    - ``empty``: no word in it.
+    - ``empty``: it has no word.
     - ``unfinished``: the generator was stopped at its limit of tokens.
-    - ``over_long``: more than ``max_words`` words, instruction and input together.
-    - ``template_words``: a line of it begins like a part of the prompts.
-    - ``echoes_prompt``: 6 words in a row are the prompt's own.
-    - ``copies_output``: it shares more than ``max_copied_run`` words in a row with the output, or holds all of an
-      output of at least ``min_copied_words`` words, or more than ``max_copied_share`` of its words stand in runs
-      of at least ``min_copied_words`` words that the output has too.
-    - ``wrong_language``: identified as another language than the passage's with at least ``min_language_confidence``,
-      unless the identifier does not know the passage's language.
+    - ``over_long``: it has more than ``max_words`` words, instruction and input together.
+    - ``template_words``: one of its lines begins like a part of the prompts.
+    - ``echoes_prompt``: 6 consecutive words are the prompt's own.
+    - ``copies_output``: it shares more than ``max_copied_run`` consecutive words with the output, or contains all of
+      an output of at least ``min_copied_words`` words, or more than ``max_copied_share`` of its words are in runs of
+      at least ``min_copied_words`` words that the output has too.
+    - ``wrong_language``: it is in another language or script than the passage; unknown languages are not compared.
     - ``duplicate``: the same words as an earlier candidate of the row that no rule rejects.
 
     Args:
         max_words: Longest candidate, in words.
         max_copied_run: Longest run of the output's words that an instruction may repeat, in words.
-        max_copied_share: Share of an instruction's words that may stand in copied runs, 0.0 to 1.0. Short questions
-            about a long name reach 0.7 and are good ones; what is above 0.9 has hardly a word of its own.
+        max_copied_share: Share of an instruction's words that may be in copied runs, 0.0 to 1.0. Short questions
+            about a long name reach 0.7 and are good ones; above 0.9 there is hardly a word of its own.
         min_copied_words: Shortest run that counts as copied, in words; names and terms are shorter.
-        min_language_confidence: Probability from which the language identifier is believed; 1.01 never believes it.
+        min_language_confidence: Probability from which the language identifier is believed, see
+            ``processors.language``; 1.01 turns the rule off.
         language: Language of the passages (a code or name, see ``sources.languages``) where there is no such column.
 
     Raises:
         SettingError: A setting is out of range; all of them are named.
     """
 
-    reads: ClassVar = ("output", "candidates")
+    reads: ClassVar[tuple[str, ...]] = ("output", "candidates")
     writes: ClassVar = CANDIDATES
-    changes_row_count: ClassVar = False
+    changes_row_count: ClassVar[bool] = False
 
     max_words: int = 80
     max_copied_run: int = 7
@@ -82,17 +78,18 @@ class GuardCandidates:
         if bad:
             raise SettingError(f"The settings of GuardCandidates must be above 0, got {', '.join(bad)}.")
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         rows = zip(batch["output"], batch["candidates"], languages(batch, self.language), strict=True)
         return {"candidates": [self._mark(*row) for row in rows]}
 
-    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
-        """Return the number of candidates by what became of them."""
+    def counts(self, given: Batch, made: Batch) -> Counter[str]:
+        """Return the number of candidates, accepted ones, and rejected ones by reason."""
         return count_candidates(made)
 
-    def _mark(self, output: str, candidates: list[dict], language: str) -> list[dict]:
+    def _mark(self, output: str, candidates: list[Candidate], language: str) -> list[Candidate]:
         output_words = words(output)
-        marked, accepted = [], set()
+        marked: list[Candidate] = []
+        accepted: set[tuple[str, ...]] = set()
         for candidate in candidates:
             text = candidate_text(candidate)
             key = tuple(words(text))
@@ -103,16 +100,18 @@ class GuardCandidates:
             marked.append(candidate | {"reject_reason": reason})
         return marked
 
-    def _reason(self, candidate: dict, text: str, own: tuple, output: list[str], language: str) -> str | None:
-        # Called one by one, in order, so that the dear rules run only where the cheap ones let through.
-        rules = (
+    def _reason(
+        self, candidate: Candidate, text: str, own: tuple[str, ...], output: list[str], language: str
+    ) -> str | None:
+        # Called one by one, so that the expensive rules run only for candidates that the cheap ones accept.
+        rules: tuple[tuple[str, Callable[[], bool]], ...] = (
             ("empty", lambda: not own),
             ("unfinished", lambda: candidate["finished"] is False),
             ("over_long", lambda: len(own) > self.max_words),
             ("template_words", lambda: bool(TEMPLATE_PART.search(text))),
             ("echoes_prompt", lambda: bool(runs(own, PROMPT_RUN_WORDS) & _prompt_runs())),
             ("copies_output", lambda: self._copies(own, output)),
-            ("wrong_language", lambda: self._is_other_language(text, language)),
+            ("wrong_language", lambda: is_other_language(text, language, self.min_language_confidence)),
         )
         return next((reason for reason, holds in rules if holds()), None)
 
@@ -123,14 +122,6 @@ class GuardCandidates:
             return True
         return copied_share(own, output, self.min_copied_words) > self.max_copied_share
 
-    def _is_other_language(self, text: str, language: str) -> bool:
-        code = language_code(language)
-        label = _LABELS.get(code, code)
-        if label not in _language_identifier().nb_classes:
-            return False
-        found, probability = _language_identifier().classify(text)
-        return found not in (label, _NO_LANGUAGE) and probability >= self.min_language_confidence
-
 
 def runs(own: list[str] | tuple[str, ...], length: int) -> set[tuple[str, ...]]:
     """Return all runs of ``length`` words."""
@@ -138,13 +129,13 @@ def runs(own: list[str] | tuple[str, ...], length: int) -> set[tuple[str, ...]]:
 
 
 def copied_share(own: list[str] | tuple[str, ...], output: list[str], min_run: int) -> float:
-    """Return which share of the words of ``own`` stands in runs of at least ``min_run`` words of ``output``."""
+    """Return the share of the words of ``own`` that are in runs of at least ``min_run`` words of ``output``."""
     known = runs(output, min_run)
     starts = [place for place in range(len(own) - min_run + 1) if tuple(own[place : place + min_run]) in known]
     return len({start + step for start in starts for step in range(min_run)}) / len(own) if own else 0.0
 
 
-def candidate_text(candidate: dict) -> str:
+def candidate_text(candidate: Candidate) -> str:
     """Return instruction and input of a candidate as one text."""
     return "\n".join(part for part in (candidate["instruction"], candidate["input"]) if part)
 
@@ -154,8 +145,3 @@ def _prompt_runs() -> set[tuple[str, ...]]:
     texts = [part for style in prompts.STYLES.values() for part in (style.head, style.tail)]
     texts += [prompts.FOLLOWER_WITH_INPUT, prompts.FOLLOWER_WITHOUT_INPUT]
     return {run for text in texts for run in runs(words(text), PROMPT_RUN_WORDS)}
-
-
-@lru_cache
-def _language_identifier() -> LanguageIdentifier:
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -18,10 +18,10 @@ _PUNCTUATION = str.maketrans("。、・", ".,,")
 @lru_cache
 def stop_words(language: str) -> frozenset[str]:
     """Return YAKE's stop words for a language; a set without words where it has none."""
-    code = language_code(language)
+    code = language_code(language) or "noLang"
     folder = files("yake") / "core" / "StopwordsList"
     file = folder / f"stopwords_{_FILE_NAMES.get(code, code)}.txt"
-    if code is None or not file.is_file():
+    if not file.is_file():
         file = folder / "stopwords_noLang.txt"
     text = file.read_text(_ENCODINGS.get(code, "utf-8-sig"))
     return frozenset(line.strip("\ufeff \t") for line in text.lower().split("\n"))
@@ -35,7 +35,8 @@ def spell_out(text: str, language: str) -> tuple[str, dict[str, str]]:
     """
     stops = stop_words(language)
     codes: dict[str, str] = {}
-    spelled, place, before = [], 0, ""
+    spelled: list[str] = []
+    place, before = 0, ""
     for start, end in word_spans(text):
         word, between = text[start:end], text[place:start]
         if between.isspace() and is_unspaced(before) and is_unspaced(word):

@@ -1,7 +1,7 @@
 """Near-duplicates across a whole corpus, in memory that hardly grows with it.
 
 MinHash signatures (Broder 1997) are cut into bands; texts that share a band are compared by the Jaccard index of their
-shingles. Texts and keys lie on disk; in memory are the keys of one band, and a mark for each text.
+shingles. Texts and keys are on disk; in memory are the keys of one band and a flag per text.
 """
 
 import sqlite3
@@ -19,6 +19,7 @@ from datasketch import MinHash
 from tqdm.auto import tqdm
 
 from davidgen_hf.errors import RunFolderError, SettingError
+from davidgen_hf.processors.base import Batch
 from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.schema import CANDIDATES
@@ -26,7 +27,7 @@ from davidgen_hf.sources.words import words
 from davidgen_hf.storage.settings import check_settings
 
 # 12 bands of 7 values bring two texts together in 65 % of cases at a Jaccard index of 0.7, 94 % at 0.8, 99.9 % at 0.9,
-# and in one of 800,000 at 0.1, as unlike texts have it.
+# and in one of 800,000 at 0.1, the index of unrelated texts.
 BANDS, BAND_VALUES = 12, 7
 KEY_COLUMNS = [f"key{band}" for band in range(BANDS)]
 CHUNK_TEXTS = 4096
@@ -35,11 +36,11 @@ FILE_NAME = "near_duplicates.part"
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Finds texts that nearly repeat an earlier one of another passage. Our own rule.
+    """Find texts that nearly repeat an earlier one of another passage. Our own rule.
 
-    Texts are compared by their words in lower case, without punctuation, as sets of runs of characters. The defaults
-    find other case and punctuation always, one word added or left out mostly, one exchanged in long texts only: a
-    short question with another word in it is another question (benchmarks/README.md has figures).
+    Texts are compared by their words without case and punctuation, as sets of runs of characters. The defaults always
+    find a text that differs in case and punctuation only, usually one with a word more or less, and one with another
+    word only if it is long: a short question with another word is another question (benchmarks/README.md has figures).
 
     Args:
         threshold: Jaccard index of two texts from which the later one is a near-duplicate, above 0.0 up to 1.0.
@@ -49,7 +50,7 @@ class NearDuplicates:
         SettingError: A setting is out of range.
     """
 
-    reads: ClassVar = ("source", "id", "text", "strategy", "candidates")
+    reads: ClassVar[tuple[str, ...]] = ("source", "id", "text", "strategy", "candidates")
     writes: ClassVar = CANDIDATES
 
     threshold: float = 0.8
@@ -65,11 +66,11 @@ class NearDuplicates:
             )
 
     def find(self, texts: Iterable[tuple[str, str]], workspace: Path) -> numpy.ndarray:
-        """Say of each text whether it is a near-duplicate; the first of its like never is.
+        """Return whether each text is a near-duplicate; the first of several never is.
 
         Args:
-            texts: Id of the passage, and text; texts of one passage are not compared with each other.
-            workspace: Folder for a temporary file, of about 100 bytes and the text itself for each text.
+            texts: Id of the passage, and text. Texts of the same passage are not compared.
+            workspace: Folder for a temporary file of about 100 bytes per text plus the texts themselves.
 
         Returns:
             ``(n,)`` bool: the same for the same texts in the same order.
@@ -88,16 +89,16 @@ class NearDuplicates:
                         self._mark(group.tolist(), store, repeated)
         except (OSError, sqlite3.Error) as error:
             raise RunFolderError(
-                f"{path} cannot be written: {error}. What is finished is safe; make room or allow writing, and run "
-                "the same command again. `near_duplicates: none` does without the comparison."
+                f"{path} cannot be written: {error}. Finished steps are safe. Make room or allow writing, and run the "
+                "same command again; `near_duplicates: none` skips the comparison."
             ) from error
         finally:
             with suppress(OSError):
                 path.unlink()
         return repeated
 
-    def over_corpus(self, shards: Iterable[dict[str, list]], workspace: Path) -> Iterator[dict[str, list]]:
-        """Yield the candidates of each shard, those that repeat one of an earlier passage rejected.
+    def over_corpus(self, shards: Iterable[Batch], workspace: Path) -> Iterator[Batch]:
+        """Yield the candidates of each shard; those that repeat one of an earlier passage are rejected.
 
         Raises:
             RunFolderError: As ``find``.
@@ -116,8 +117,8 @@ class NearDuplicates:
                     one["reject_reason"] = "near_duplicate"
             yield {"candidates": columns["candidates"]}
 
-    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
-        """Return the number of candidates by what became of them."""
+    def counts(self, given: Batch, made: Batch) -> Counter[str]:
+        """Return the number of candidates, accepted ones, and rejected ones by reason."""
         return count_candidates(made)
 
     def similarity(self, one: str, other: str) -> float:
@@ -139,7 +140,7 @@ class NearDuplicates:
                 hashfunc=zlib.crc32,
             )
             store.executemany(insert, [(*pair, *_bands(one)) for pair, one in zip(chunk, signatures, strict=True)])
-        return store.execute("SELECT count(*) FROM texts").fetchone()[0]
+        return int(store.execute("SELECT count(*) FROM texts").fetchone()[0])
 
     def _mark(self, group: list[int], store: sqlite3.Connection, repeated: numpy.ndarray) -> None:
         """Mark the texts of a group that repeat an earlier one; ``group`` holds their places, in order."""
@@ -159,7 +160,7 @@ class NearDuplicates:
         return frozenset(plain[start : start + self.shingle_chars] for start in starts)
 
 
-def _passages(shard: int, columns: dict[str, list]) -> Iterator[str]:
+def _passages(shard: int, columns: Batch) -> Iterator[str]:
     """Yield of each row what tells its passage from all others, even from those that have the same id.
 
     A passage is in one shard, and has one row for each strategy there.
@@ -181,12 +182,12 @@ def _keys(store: sqlite3.Connection, column: str, count: int) -> numpy.ndarray:
     return numpy.fromiter((key for (key,) in rows), dtype=numpy.uint32, count=count)
 
 
-def _groups(keys: numpy.ndarray, wanted: numpy.ndarray) -> Iterator[numpy.ndarray]:
-    """Yield the places of each key that several wanted texts have, in order."""
-    places = numpy.flatnonzero(wanted)
+def _groups(keys: numpy.ndarray, selected: numpy.ndarray) -> Iterator[numpy.ndarray]:
+    """Yield, for each key that several of the selected texts have, their places in order."""
+    places = numpy.flatnonzero(selected)
     order = numpy.argsort(keys[places], kind="stable")
     places, keys = places[order], keys[places[order]]
-    ends = numpy.flatnonzero(numpy.append(keys[1:] != keys[:-1], True)) + 1  # behind each key's last place
+    ends = numpy.flatnonzero(numpy.append(keys[1:] != keys[:-1], True)) + 1  # after each key's last place
     starts = numpy.concatenate(([0], ends[:-1]))
     several = ends - starts > 1
     for start, end in zip(starts[several], ends[several], strict=True):

@@ -4,7 +4,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, Discriminator, Tag, TypeAdapter, ValidationError
 
@@ -48,9 +48,10 @@ def own_step(name: str, settings: Any) -> Processor:
             f"a frozen dataclass with {', '.join(CONTRACT)}. See docs/add_a_strategy.md."
         )
     try:
-        return TypeAdapter(found).validate_json(json.dumps(settings or {}), strict=True, extra="forbid")  # type: ignore[no-any-return]
+        step = TypeAdapter(found).validate_json(json.dumps(settings or {}), strict=True, extra="forbid")
     except ValidationError as error:
         raise SettingError(f"{name}: {'; '.join(describe(one) for one in error.errors())}") from error
+    return cast(Processor, step)
 
 
 def describe(problem: Mapping[str, Any]) -> str:

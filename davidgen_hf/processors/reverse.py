@@ -1,11 +1,11 @@
-"""Seeds to training rows of the generator: the output asks, the instruction answers."""
+"""Seeds to training rows of the generator: the output is in the prompt, the instruction is the completion."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from davidgen_hf import prompts
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.base import draw, take
+from davidgen_hf.processors.base import Batch, draw, take
 from davidgen_hf.schema import TRAINING
 from davidgen_hf.storage.settings import check_settings
 
@@ -21,17 +21,17 @@ class ReverseSeeds:
 
     Args:
         styles: Names of ``prompts.STYLES``; one is drawn for each row.
-        inputs: What becomes of a seed's input: ``append`` writes it behind the instruction, ``omit`` leaves it out,
-            ``skip_row`` leaves out rows that have one. The paper does not say; which is better is a measured choice.
+        inputs: What to do with a seed's input: ``append`` writes it after the instruction, ``omit`` leaves it out,
+            ``skip_row`` leaves out rows that have one. The paper does not say which.
         seed: Decides the draw of the style, together with the row's own texts.
 
     Raises:
         SettingError: A style or ``inputs`` is unknown.
     """
 
-    reads: ClassVar = ("instruction", "input", "output")
+    reads: ClassVar[tuple[str, ...]] = ("instruction", "input", "output")
     writes: ClassVar = TRAINING
-    changes_row_count: ClassVar = True
+    changes_row_count: ClassVar[bool] = True
 
     styles: tuple[str, ...] = tuple(prompts.STYLES)
     inputs: str = "append"
@@ -44,13 +44,13 @@ class ReverseSeeds:
         if self.inputs not in SEED_INPUTS:
             raise SettingError(f"inputs must be one of {SEED_INPUTS}, got {self.inputs!r}.")
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         rows = range(len(batch["output"]))
         has_both = [batch["instruction"][row] is not None and batch["output"][row] is not None for row in rows]
         kept = [row for row in rows if has_both[row] and not (self.inputs == "skip_row" and batch["input"][row])]
         reversed_rows = take(batch, kept)
-        asked = zip(*(reversed_rows[name] for name in self.reads), strict=True)
-        pairs = [self._pair(instruction, given or "", output) for instruction, given, output in asked]
+        seeds = zip(*(reversed_rows[name] for name in self.reads), strict=True)
+        pairs = [self._pair(instruction, given or "", output) for instruction, given, output in seeds]
         return reversed_rows | {"prompt": [pair[0] for pair in pairs], "completion": [pair[1] for pair in pairs]}
 
     def _pair(self, instruction: str, given: str, output: str) -> tuple[str, str]:
@@ -63,7 +63,7 @@ def check_styles(styles: tuple[str, ...]) -> None:
     """Refuse an empty tuple of styles, and names that ``prompts.STYLES`` does not have.
 
     Raises:
-        SettingError: As said.
+        SettingError: ``styles`` is empty, or has an unknown name.
     """
     unknown = [style for style in styles if style not in prompts.STYLES]
     if unknown or not styles:

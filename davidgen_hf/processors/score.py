@@ -1,15 +1,16 @@
-"""Marked candidates to scored ones: how well does each instruction predict the output (section 3.1)."""
+"""Marked candidates to scored ones: how well each instruction predicts the output (section 3.1)."""
 
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Score, load_engine
 from davidgen_hf.errors import SettingError
+from davidgen_hf.processors.base import Batch
 from davidgen_hf.processors.counting import TOKENS, count_candidates
-from davidgen_hf.schema import SCORED
+from davidgen_hf.schema import SCORED, Candidate
 from davidgen_hf.storage.settings import check_settings
 
 
@@ -17,8 +18,8 @@ from davidgen_hf.storage.settings import check_settings
 class ScoreCandidates:
     """Score the output given the follower's prompt of each candidate that no guard rejected.
 
-    All candidates of a row are scored on the same tokens of its output: where the model's context has no room for
-    all of it beside the longest of them, on as many of its first tokens as fit beside that one.
+    All candidates of a row are scored on the same tokens of its output. If the output does not fit into the model's
+    context together with the longest candidate, they are as many of its first tokens as do.
 
     Batch in:  ``output`` (n,) str, ``candidates`` (n, k) structs.
     Batch out: ``candidates`` (n, k) with ``nll`` (nats, summed over the output's tokens) and ``n_tokens`` set; they
@@ -28,23 +29,23 @@ class ScoreCandidates:
     has a candidate left.
 
     Args:
-        engine: The filtering model. The paper takes the untouched base model, and finds the choice to matter little
+        engine: The filtering model. The paper uses the untouched base model, and finds that the choice matters little
             (Table 5).
-        unconditional: Score each output without any instruction too, one pass more a row; ``SelectInstruction``
+        unconditional: Also score each output without any instruction, one more pass per row; ``SelectInstruction``
             needs it for ``min_ifd`` and ``max_ifd``.
-        token_nll: Keep the nll of each token, at no cost but 4 bytes a token and candidate; ``SelectInstruction``
+        token_nll: Keep the nll of each token, which costs only 4 bytes per token and candidate; ``SelectInstruction``
             needs it for ``mask_copied_words``.
-        max_target_tokens: Score at most so many of an output's first tokens; None scores all. 128 found the winner of
-            the whole for 99 % of 200 paragraphs of 60 to 140 words, and for 97 % of those that are longer than that;
-            fewer find it less often (``benchmarks/``).
+        max_target_tokens: Score at most this many of an output's first tokens; None scores all. 128 found the winner
+            of the whole for 99 % of 200 paragraphs of 60 to 140 words, and for 97 % of those that are longer than
+            that; fewer find it less often (``benchmarks/``).
 
     Raises:
         SettingError: ``max_target_tokens`` is below 1.
     """
 
-    reads: ClassVar = ("output", "candidates")
+    reads: ClassVar[tuple[str, ...]] = ("output", "candidates")
     writes: ClassVar = SCORED
-    changes_row_count: ClassVar = False
+    changes_row_count: ClassVar[bool] = False
 
     engine: EngineSettings = field(default_factory=EngineSettings, metadata={"role": "scorer"})
     unconditional: bool = False
@@ -57,7 +58,7 @@ class ScoreCandidates:
         if self.max_target_tokens is not None and self.max_target_tokens < 1:
             raise SettingError(f"max_target_tokens must be at least 1, got {self.max_target_tokens}.")
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         engine = load_engine(self.engine)
         candidates = [[dict(candidate) for candidate in row] for row in batch["candidates"]]
         prompted = [(row, one) for row, many in enumerate(candidates) for one in many if one["reject_reason"] is None]
@@ -81,22 +82,22 @@ class ScoreCandidates:
                 candidate["reject_reason"] = candidate["reject_reason"] or "engine_failed"
         return {"candidates": candidates} | of_outputs
 
-    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
-        """Return the number of candidates by what became of them, and of the tokens that were scored."""
+    def counts(self, given: Batch, made: Batch) -> Counter[str]:
+        """Return the number of candidates, accepted ones, rejected ones by reason, and scored tokens."""
         counts = count_candidates(made)
         counts[f"{TOKENS}scored"] = sum(one["n_tokens"] or 0 for many in made["candidates"] for one in many)
         return counts
 
-    def _fields(self, score: Score | None) -> dict:
+    def _fields(self, score: Score | None) -> dict[str, Any]:
         if score is None or not math.isfinite(score.nll):
             return {"reject_reason": "engine_failed"}
         token_nll = list(score.token_nll) if self.token_nll and score.token_nll is not None else None
         return {"nll": score.nll, "n_tokens": score.n_tokens, "token_nll": token_nll}
 
-    def _of_outputs(self, outputs: list[str], n_tokens: dict[int, int]) -> dict[str, list]:
-        """Return what belongs to the outputs, on as many of their tokens as the candidates were scored on."""
+    def _of_outputs(self, outputs: list[str], n_tokens: dict[int, int]) -> Batch:
+        """Return the columns about the outputs, for as many tokens as the candidates were scored on."""
         engine = load_engine(self.engine)
-        columns: dict[str, list] = {name: [None] * len(outputs) for name in ("unconditional_nll", "token_ends")}
+        columns: Batch = {name: [None] * len(outputs) for name in ("unconditional_nll", "token_ends")}
         scored = [outputs[row] for row in n_tokens]
         if self.unconditional and scored:
             alone = engine.score([""] * len(scored), scored, max_target_tokens=list(n_tokens.values()))
@@ -107,8 +108,8 @@ class ScoreCandidates:
                 columns["token_ends"][row] = ends[: n_tokens[row]]
         return columns
 
-    def _spans(self, prompted: list[tuple[int, dict]], tokens_left: list[int]) -> dict[int, int]:
-        """Mark candidates that leave no room, and return on how many tokens of its output each row is scored."""
+    def _spans(self, prompted: list[tuple[int, Candidate]], tokens_left: list[int]) -> dict[int, int]:
+        """Reject candidates that leave no room; return how many tokens of its output each row is scored on."""
         spans: dict[int, int] = {}
         for (row, candidate), n_tokens in zip(prompted, tokens_left, strict=True):
             if n_tokens < 1:

@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 from davidgen_hf import prompts
 from davidgen_hf.engines.base import perplexity as engine_perplexity
 from davidgen_hf.errors import MissingColumnsError, SettingError
-from davidgen_hf.processors.base import take
+from davidgen_hf.processors.base import Batch, take
 from davidgen_hf.processors.copied import copied_tokens
 from davidgen_hf.processors.guard import candidate_text
-from davidgen_hf.schema import PAIR
+from davidgen_hf.schema import PAIR, Candidate
 from davidgen_hf.storage.settings import check_settings
 
-# A candidate in whose words more of the output's tokens stand than this leaves too little to judge it by.
+# A candidate that copies more of the output's tokens than this leaves too few to judge it by.
 MAX_MASKED_SHARE = 0.5
-# The guards that come last: a row where one of them rejected had candidates that all others let through.
+# The guards that come last: if one of them rejected a candidate, all the others had accepted it.
 LAST_GUARDS = ("near_duplicate", "overlaps_evaluation")
-Ranked = list[tuple[float, dict]]
+Ranked = list[tuple[float, Candidate]]
 
 
 @dataclass(frozen=True)
@@ -29,27 +29,28 @@ class SelectInstruction:
 
     Batch in:  ``output`` (n,) str, ``candidates`` (n, k) structs with scores; ``unconditional_nll`` (n,) and
     ``token_ends`` (n, n_tokens) where the settings need them.
-    Batch out: all columns of the rows kept, with ``instruction``, ``input``, ``perplexity``, ``margin`` (nats a
+    Batch out: all columns of the rows kept, with ``instruction``, ``input``, ``perplexity``, ``margin`` (nats per
     token), ``ifd``, ``prompt`` and ``completion`` (m,), m <= n.
 
     Args:
-        min_margin: Least distance of the winner from the next best, in nats a token; a row whose winner leads by less
+        min_margin: Smallest lead of the winner over the next best, in nats per token; a row whose winner leads by less
             is dropped. 0.0 keeps all, the paper's choice. A winner without a rival is always kept.
-        mask_copied_words: Leave out of the comparison the tokens of the output that stand in runs of at least so many
-            words that one of the candidates has too, so that copying earns nothing. A candidate that has more than
-            half of the tokens is out. None compares all tokens, the paper's choice. Needs ``token_nll`` of the scores.
-        min_ifd: Least instruction-following difficulty (Li et al. 2024, Superfiltering) of a row: the perplexity of
-            the output given the instruction, divided by that without any. Near 0, the instruction tells the output.
-            Needs ``unconditional`` of the scores. Within a row it ranks as perplexity does, for the divisor is one.
-        max_ifd: Greatest one; from 1.0 on, the instruction does not help to predict the output.
+        mask_copied_words: Leave out of the comparison the tokens of the output in runs of at least this many words
+            that one of the candidates has too, so that copying gains nothing. A candidate that has more than half of
+            the tokens cannot win. None compares all tokens, the paper's choice. Needs ``token_nll`` of the scores.
+        min_ifd: Lowest instruction-following difficulty (Li et al. 2024, Superfiltering) of a row: the perplexity of
+            the output given the instruction, divided by that without any. Near 0, the instruction contains the output.
+            Needs ``unconditional`` of the scores. Within a row it ranks as perplexity does, since the divisor is the
+            same.
+        max_ifd: Upper limit; from 1.0 on, the instruction does not help to predict the output.
 
     Raises:
         SettingError: A setting is out of range.
     """
 
-    reads: ClassVar = ("output", "candidates")
+    reads: ClassVar[tuple[str, ...]] = ("output", "candidates")
     writes: ClassVar = PAIR
-    changes_row_count: ClassVar = True
+    changes_row_count: ClassVar[bool] = True
 
     min_margin: float = 0.0
     mask_copied_words: int | None = None
@@ -73,30 +74,29 @@ class SelectInstruction:
         needed = {"unconditional_nll": "unconditional"} if by_ifd else {}
         return needed | ({"token_ends": "token_nll"} if self.mask_copied_words is not None else {})
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: Batch) -> Batch:
         n_rows = len(batch["output"])
         rows = [{name: batch[name][row] for name in batch} for row in range(n_rows)]
         kept = [row for row in range(n_rows) if self.drop_reason(rows[row]) is None]
         pairs = [_pair(rows[row], self.rank(rows[row])) for row in kept]
         return take(batch, kept) | {name: [pair[name] for pair in pairs] for name in PAIR}
 
-    def counts(self, given: dict[str, list], made: dict[str, list]) -> Counter:
+    def counts(self, given: Batch, made: Batch) -> Counter[str]:
         """Return the number of pairs, and of rows without one by reason."""
         rows = ({name: given[name][row] for name in given} for row in range(len(given["output"])))
-        dropped = Counter(self._why_dropped(row) for row in rows)
-        del dropped[None]
-        return Counter(pairs=len(made["output"])) + dropped
+        reasons = (self._why_dropped(row) for row in rows)
+        return Counter(pairs=len(made["output"])) + Counter(reason for reason in reasons if reason is not None)
 
-    def _why_dropped(self, row: dict) -> str | None:
-        """Return ``drop_reason``, with the guard that rejected the last candidate if that was a late one."""
+    def _why_dropped(self, row: dict[str, Any]) -> str | None:
+        """Return ``drop_reason``, with the guard that rejected the last candidate if it was one of ``LAST_GUARDS``."""
         reason = self.drop_reason(row)
         if reason == "none_left":
             found = {one["reject_reason"] for one in row["candidates"]}
             return next((f"{reason}.{last}" for last in LAST_GUARDS if last in found), reason)
         return reason
 
-    def drop_reason(self, row: dict) -> str | None:
-        """Return why a row yields no pair: ``none_left``, ``below_margin`` or ``outside_ifd``; None where it does.
+    def drop_reason(self, row: dict[str, Any]) -> str | None:
+        """Return why a row yields no pair: ``none_left``, ``below_margin`` or ``outside_ifd``; None if it yields one.
 
         Raises:
             MissingColumnsError: The settings need scores that the row does not have.
@@ -111,10 +111,10 @@ class SelectInstruction:
             return None
         difficulty = ifd(ranked[0][1], self._needed(row, "unconditional_nll"))
         low, high = self.min_ifd or 0.0, math.inf if self.max_ifd is None else self.max_ifd
-        return None if low <= difficulty < high else "outside_ifd"
+        return None if difficulty is not None and low <= difficulty < high else "outside_ifd"
 
-    def rank(self, row: dict) -> Ranked:
-        """Return the candidates that may win with their nats a token, the best first; equal ones keep their order.
+    def rank(self, row: dict[str, Any]) -> Ranked:
+        """Return the candidates that may win with their nats per token, the best first; ties keep their order.
 
         Raises:
             MissingColumnsError: As ``drop_reason``.
@@ -134,7 +134,7 @@ class SelectInstruction:
         values = [(math.fsum(one["token_nll"][place] for place in places) / len(places), one) for one, _ in eligible]
         return sorted(values, key=lambda value: value[0])
 
-    def _needed(self, row: dict, column: str) -> Any:
+    def _needed(self, row: dict[str, Any], column: str) -> Any:
         if row.get(column) is None:
             setting = self.needs[column]
             raise MissingColumnsError(
@@ -144,7 +144,7 @@ class SelectInstruction:
         return row[column]
 
 
-def rank(candidates: list[dict]) -> list[dict]:
+def rank(candidates: list[Candidate]) -> list[Candidate]:
     """Return the candidates that were scored and not rejected, by their nll; equal ones keep their order.
 
     A score that is not a finite number is none: in a comparison, NaN would win against any other.
@@ -157,24 +157,24 @@ def rank(candidates: list[dict]) -> list[dict]:
     return sorted(eligible, key=lambda one: one["nll"])
 
 
-def perplexity(candidate: dict) -> float:
+def perplexity(candidate: Candidate) -> float:
     """Return exp(nll / n_tokens) of a scored candidate, as ``Score.perplexity`` does."""
     return engine_perplexity(candidate["nll"] / candidate["n_tokens"])
 
 
-def ifd(candidate: dict, unconditional_nll: float | None) -> float | None:
-    """Return the perplexity given the candidate divided by the one without; None where that was not scored."""
+def ifd(candidate: Candidate, unconditional_nll: float | None) -> float | None:
+    """Return the perplexity given the candidate divided by the one without; None if that was not scored."""
     if unconditional_nll is None:
         return None
     return engine_perplexity((candidate["nll"] - unconditional_nll) / candidate["n_tokens"])
 
 
 def margin(ranked: Ranked) -> float | None:
-    """Return how many nats a token the second of ``ranked`` lies behind the first; None where there is no second."""
+    """Return the lead of the first of ``ranked`` over the second, in nats per token; None without a second."""
     return ranked[1][0] - ranked[0][0] if len(ranked) > 1 else None
 
 
-def _pair(row: dict, ranked: Ranked) -> dict:
+def _pair(row: dict[str, Any], ranked: Ranked) -> dict[str, Any]:
     best = ranked[0][1]
     return {
         "instruction": best["instruction"],

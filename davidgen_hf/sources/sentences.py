@@ -29,7 +29,7 @@ _fallbacks = 0
 def sentences(text: str, language: str) -> list[Span]:
     """Cut a text into sentences, ``(sentence, start, end)`` in characters, by sentencex's rules for the language.
 
-    Every character that is not white space belongs to one sentence. A language without rules of its own is cut by the
+    Every character that is not whitespace belongs to one sentence. A language without rules of its own is cut by the
     rules of a related one or of English.
     """
     return list(iterate_sentences(text, language))
@@ -57,7 +57,7 @@ def take_fallbacks() -> int:
 
 
 def trim(text: str, start: int, end: int) -> Span:
-    """Return the characters from ``start`` to ``end`` without white space around them, and their place."""
+    """Return the characters from ``start`` to ``end`` without whitespace around them, and their place."""
     piece = text[start:end]
     start += len(piece) - len(piece.lstrip())
     return piece.strip(), start, start + len(piece.strip())
@@ -89,7 +89,7 @@ def _window_ends(window: str, code: str) -> list[int]:
 def _pieces(plain: str, code: str) -> list[str]:
     global _fallbacks
     try:
-        pieces = sentencex.segment(code, plain)
+        pieces: list[str] = sentencex.segment(code, plain)
         if sum(map(len, pieces)) == len(plain):
             return pieces
         reason = "sentencex changed the text"

@@ -48,14 +48,14 @@ def test_reasons(instruction, reason):
 
 
 @pytest.mark.parametrize(
-    ("rule", "instruction"),
+    ("owner", "rule", "instruction"),
     [
-        ("_copies", OUTPUT),
-        ("_is_other_language", "Wer hat die alte Brücke über den Fluss gebaut und warum?"),
+        (GuardCandidates, "_copies", OUTPUT),
+        (guard_module, "is_other_language", "Wer hat die alte Brücke über den Fluss gebaut und warum?"),
     ],
 )
-def test_without_the_rule_the_candidate_passes(monkeypatch, rule, instruction):
-    monkeypatch.setattr(GuardCandidates, rule, lambda *_: False)
+def test_without_the_rule_the_candidate_passes(monkeypatch, owner, rule, instruction):
+    monkeypatch.setattr(owner, rule, lambda *_: False)
     assert reasons(instruction) == [None]
 
 

@@ -85,7 +85,7 @@ def test_it_agrees_with_comparing_all_pairs(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "work").touch()
-    with pytest.raises(RunFolderError, match=r"work/near_duplicates\.part cannot be written: .*make room or allow"):
+    with pytest.raises(RunFolderError, match=r"work/near_duplicates\.part cannot be written: .*Make room or allow"):
         find(tmp_path, LONG)
 
 
