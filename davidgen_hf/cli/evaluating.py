@@ -124,7 +124,8 @@ def judge(
     output: Annotated[Path, typer.Option(help="Folder for answers, reviews and judge.json.")] = Path("runs/judge"),
 ) -> None:
     """Compare two models' answers to the Vicuna questions: scores from 1 to 10 by an open judge, in both orders."""
-    from davidgen_hf.engines.base import EngineSettings, Sampling
+    from davidgen_hf.engines.base import Sampling
+    from davidgen_hf.engines.settings import EngineSettings
     from davidgen_hf.evaluation.comparison import Comparison, review_table, summarize_files
     from davidgen_hf.evaluation.reviews import explain_failures
 

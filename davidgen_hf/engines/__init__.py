@@ -2,7 +2,8 @@
 
 from functools import lru_cache
 
-from davidgen_hf.engines.base import Engine, EngineSettings, Sampling, Score
+from davidgen_hf.engines.base import Engine, Sampling, Score
+from davidgen_hf.engines.settings import EchoSettings, EngineSettings, ServerSettings, VllmSettings
 
 __all__ = ["Engine", "EngineSettings", "Sampling", "Score", "load_engine"]
 
@@ -14,15 +15,15 @@ def load_engine(settings: EngineSettings) -> Engine:
     Raises:
         ModelError: The model is absent or cannot do what the engine needs, or the engine's extra is not installed.
     """
-    if settings.kind == "echo":
+    if isinstance(settings, EchoSettings):
         from davidgen_hf.engines.echo import EchoEngine
 
         return EchoEngine(settings)
-    if settings.kind == "vllm":
+    if isinstance(settings, VllmSettings):
         from davidgen_hf.engines.vllm import VllmEngine
 
         return VllmEngine(settings)
-    if settings.kind == "server":
+    if isinstance(settings, ServerSettings):
         from davidgen_hf.engines.server import ServerEngine
 
         return ServerEngine(settings)

@@ -1,103 +1,21 @@
-"""What every engine can do, and the settings that name one."""
+"""What every engine can do, how candidates are drawn, and what a score is."""
 
 import hashlib
 import logging
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Protocol
 
+from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.storage.settings import check_settings
 
 logger = logging.getLogger(__name__)
 
-ENGINE_KINDS = ("transformers", "vllm", "server", "echo")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 # The exponential of more nats per token does not fit into a float; a model without a clue is at about 10.
 MAX_NATS = 700.0
-
-
-def where_and_how_fast(default: Any) -> Any:
-    """Declare a setting that changes no row: it enters neither a shard's identity nor a card."""
-    return field(default=default, metadata={"affects_rows": False})
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """Names a model and where it runs, without loading it: safe inside a processor.
-
-    Args:
-        kind: One of ``ENGINE_KINDS``.
-        model: Hub id, local folder, or ``embedded`` for the model that the demo's package ships.
-        revision: Branch, tag or commit; a branch is resolved to its commit when the model is loaded.
-        dtype: One of ``DTYPES``; ``auto`` takes bfloat16 where the processor multiplies it natively, else float32.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        max_length: Tokens of context and target together; ``None`` takes the model's own limit.
-        max_batch_tokens: Tokens of one forward pass, padding included.
-        memory_share: Part of the device's memory that ``kind: vllm`` takes, in (0, 1); below a half, a generator and
-            a scorer find room side by side.
-        base_url: Address of an OpenAI-compatible server, for ``kind: server``, e.g. ``http://127.0.0.1:8000/v1``;
-            a key goes into the environment variable ``DAVIDGEN_API_KEY``, never in here.
-        concurrency: Requests under way at once, for ``kind: server``.
-        timeout_seconds: Longest wait for one answer of a server.
-        allow_closed_source: Let ``kind: server`` talk to a host that is known to serve closed models.
-
-    Raises:
-        SettingError: A value is outside the range its field accepts; all of them are named.
-    """
-
-    kind: str = "transformers"
-    model: str = ""
-    revision: str | None = None
-    dtype: str = "auto"
-    device: str = where_and_how_fast("auto")
-    max_length: int | None = None
-    max_batch_tokens: int = where_and_how_fast(16384)
-    memory_share: float = where_and_how_fast(0.45)
-    base_url: str | None = where_and_how_fast(None)
-    concurrency: int = where_and_how_fast(16)
-    timeout_seconds: float = where_and_how_fast(120.0)
-    allow_closed_source: bool = False
-
-    def __post_init__(self) -> None:
-        if isinstance(self.model, os.PathLike):
-            object.__setattr__(self, "model", os.fspath(self.model))
-        check_settings(self)
-        problems = [
-            message
-            for broken, message in (
-                (self.kind not in ENGINE_KINDS, f"kind must be one of {ENGINE_KINDS}, got {self.kind!r}"),
-                (self.dtype not in DTYPES, f"dtype must be one of {DTYPES}, got {self.dtype!r}"),
-                (self.max_batch_tokens < 1, f"max_batch_tokens must be at least 1, got {self.max_batch_tokens}"),
-                (
-                    self.max_length is not None and self.max_length < 2,
-                    f"max_length must be at least 2 tokens, got {self.max_length}",
-                ),
-                (not 0 < self.memory_share < 1, f"memory_share must be in (0, 1), got {self.memory_share}"),
-                (not 1 <= self.concurrency <= 10_000, f"concurrency must be 1 to 10,000, got {self.concurrency}"),
-                (
-                    not 0 < self.timeout_seconds <= 1_000_000,
-                    f"timeout_seconds must be above 0 and at most 1,000,000, got {self.timeout_seconds}",
-                ),
-                (
-                    self.kind == "server" and not self.base_url,
-                    "kind 'server' needs base_url, e.g. http://127.0.0.1:8000/v1",
-                ),
-                (
-                    bool(self.base_url) and not _is_bare_url(self.base_url),
-                    # Not shown: what does not belong into an address may be a key.
-                    "base_url must be http(s)://host[:port]/path without user, password, query or fragment, such as "
-                    "http://127.0.0.1:8000/v1; a key goes into the environment variable DAVIDGEN_API_KEY",
-                ),
-            )
-            if broken
-        ]
-        if problems:
-            raise SettingError("Engine settings: " + "; ".join(problems) + ".")
 
 
 @dataclass(frozen=True)
@@ -270,13 +188,3 @@ class Engine(Protocol):
             ModelError: The tokenizer does not tell.
         """
         ...
-
-
-def _is_bare_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    extras = (parts.username, parts.password, parts.query, parts.fragment)
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not any(extras)

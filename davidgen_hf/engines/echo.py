@@ -4,7 +4,8 @@ import hashlib
 import re
 import sys
 
-from davidgen_hf.engines.base import EngineSettings, Sampling, Score
+from davidgen_hf.engines.base import Sampling, Score
+from davidgen_hf.engines.settings import EngineSettings
 
 
 class EchoEngine:

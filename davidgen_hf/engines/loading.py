@@ -13,8 +13,9 @@ from transformers.models.auto.modeling_auto import (
 from transformers.utils import is_torch_bf16_gpu_available
 
 from davidgen_hf.engines.adapters import Adapter, find_adapter, merge
-from davidgen_hf.engines.base import EngineSettings, check_numbers
+from davidgen_hf.engines.base import check_numbers
 from davidgen_hf.engines.opening import Configuration, explain_files, open_config, open_tokenizer, open_weights
+from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import ModelError
 
 EMBEDDED = "embedded"

@@ -2,18 +2,12 @@
 
 import torch
 
-from davidgen_hf.engines.base import (
-    EngineSettings,
-    Sampling,
-    Score,
-    check_numbers,
-    finite_score,
-    warn_of_endless_texts,
-)
+from davidgen_hf.engines.base import Sampling, Score, check_numbers, finite_score, warn_of_endless_texts
 from davidgen_hf.engines.batching import CPU_PASS_TOKENS, TokenBudget
 from davidgen_hf.engines.decoding import decode, end_tokens
 from davidgen_hf.engines.loading import load_model, model_limit
 from davidgen_hf.engines.scoring import share_opening, target_nll
+from davidgen_hf.engines.settings import LocalSettings
 from davidgen_hf.engines.shared_prefix import choose_prefix
 from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
 
@@ -30,7 +24,7 @@ class LocalEngine(CountsTokens):
 
     closed_source = False
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: LocalSettings) -> None:
         loaded = load_model(settings)
         self.settings = settings
         self.model, self.tokenizer, self.commit = loaded.model, loaded.tokenizer, loaded.commit

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from davidgen_hf.engines.base import EngineSettings
+from davidgen_hf.engines.settings import EngineSettings
 
 Settings = TypeVar("Settings")
 

@@ -23,9 +23,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from davidgen_hf.engines.base import EngineSettings, Sampling, Score
+from davidgen_hf.engines.base import Sampling, Score
 from davidgen_hf.engines.closed_source import closed_source_reason
 from davidgen_hf.engines.http import JsonServer, RequestFailedError
+from davidgen_hf.engines.settings import ServerSettings
 from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
 from davidgen_hf.errors import ModelError, ProvenanceError
 from davidgen_hf.storage.validation import Text, describe
@@ -93,7 +94,7 @@ class ServerEngine(CountsTokens):
 
     commit = None
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         reason = closed_source_reason(settings.base_url)
         if reason and not settings.allow_closed_source:
             raise ProvenanceError(

@@ -26,15 +26,9 @@ import math
 import os
 from functools import cached_property
 
-from davidgen_hf.engines.base import (
-    EngineSettings,
-    Sampling,
-    Score,
-    check_numbers,
-    finite_score,
-    warn_of_endless_texts,
-)
+from davidgen_hf.engines.base import Sampling, Score, check_numbers, finite_score, warn_of_endless_texts
 from davidgen_hf.engines.loading import find_model, model_limit, require_whole
+from davidgen_hf.engines.settings import VllmSettings
 from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
 from davidgen_hf.errors import ModelError
 
@@ -57,7 +51,7 @@ class VllmEngine(CountsTokens):
 
     closed_source = False
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: VllmSettings) -> None:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         found = find_model(settings)
         require_whole(found, "vLLM")

@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.table import Table
 
 from davidgen_hf.engines import load_engine
-from davidgen_hf.engines.base import EngineSettings, Sampling
+from davidgen_hf.engines.base import Sampling
+from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import EvaluationError, SettingError
 from davidgen_hf.evaluation.judge import ANSWER_SAMPLING, REVIEW_SAMPLING, Judge, answer_questions, chat_renderer
 from davidgen_hf.evaluation.reviews import ORDERS, read_reviews, summarize_reviews, write_reviews

@@ -12,9 +12,9 @@ from lm_eval.utils import simple_parse_args_string
 from pydantic import BaseModel, ConfigDict, Field
 
 from davidgen_hf.engines import EngineSettings
-from davidgen_hf.engines.base import DTYPES
 from davidgen_hf.engines.loading import FoundModel, find_model, load_found, model_limit, require_whole, resolve_device
 from davidgen_hf.engines.opening import explain_files
+from davidgen_hf.engines.settings import DTYPES
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.secrecy import refuse_secrets
 from davidgen_hf.storage.validation import validate

@@ -10,6 +10,7 @@ from davidgen_hf.engines import EngineSettings
 from davidgen_hf.engines.closed_source import closed_source_reason
 from davidgen_hf.engines.loading import find_model
 from davidgen_hf.engines.roles import with_engines
+from davidgen_hf.engines.settings import ServerSettings
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.provenance import Part, Provenance, ProvenanceRules, compose, find_provenance, require, with_license
 from davidgen_hf.provenance.record import ROLES
@@ -128,7 +129,7 @@ def _engines(recipe: Recipe) -> Iterator[tuple[str, EngineSettings]]:
     """Yield the engines that write or judge text, each once; not a generator that the run trains itself."""
     settings = recipe.corpus.with_models(recipe.base_model, "", recipe.generator.get("model_revision"))
     found = {
-        (role, engine.kind, engine.model, engine.revision, engine.base_url): engine
+        (role, engine.kind, engine.model, engine.revision, _address(engine)): engine
         for role, engine in settings.engines()
         if role != "tokenizer"
     }
@@ -155,10 +156,15 @@ def _engine(role: str, engine: EngineSettings, pins: Pins) -> Part:
     if engine.kind == "echo":
         reason = "It repeats words of its prompt, without a model."
         return Part.of(role, Verdict("echo", "clean", reason, "cc0-1.0"))
-    closed = closed_source_reason(engine.base_url) if engine.base_url else None
+    address = _address(engine)
+    closed = closed_source_reason(address) if address else None
     if closed:
-        return Part.of(role, Verdict(engine.model, "restricted", f"{engine.base_url} answers with {closed}."))
+        return Part.of(role, Verdict(engine.model, "restricted", f"{address} answers with {closed}."))
     return _model(role, engine.model, engine.revision, pins)
+
+
+def _address(engine: EngineSettings) -> str | None:
+    return engine.base_url if isinstance(engine, ServerSettings) else None
 
 
 def _engine_at_commit(pins: Pins, role: str, engine: EngineSettings) -> EngineSettings:

@@ -4,11 +4,10 @@ import hashlib
 import platform
 import shutil
 from collections.abc import Sequence
-from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 
-from davidgen_hf.engines import EngineSettings
+from davidgen_hf.engines.settings import SILENT_SETTINGS
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
@@ -159,16 +158,12 @@ def _digest(path: Path, whole: tuple[str, ...] | None = None) -> str:
     return state.hexdigest()
 
 
-# Settings of an engine that change no row.
-SILENT = {one.name for one in fields(EngineSettings) if not one.metadata.get("affects_rows", True)}
-
-
 def _differences(before: object, now: object, key: str) -> list[str]:
     if before == now:
         return []
     if isinstance(before, dict) and isinstance(now, dict):
         # What changes no row may differ, such as the address of a server.
-        names = sorted((before.keys() | now.keys()) - (SILENT if key.endswith(".engine") else set()))
+        names = sorted((before.keys() | now.keys()) - (SILENT_SETTINGS if key.endswith(".engine") else set()))
         return [line for name in names for line in _differences(before.get(name), now.get(name), f"{key}.{name}")]
     return [f"{key}: was {_brief(before)}, is {_brief(now)}"]
 

@@ -26,9 +26,9 @@ from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.utils import logging
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, get_quantization_config
 
-from davidgen_hf.engines.base import EngineSettings
 from davidgen_hf.engines.loading import FoundModel, find_model, require_whole
 from davidgen_hf.engines.opening import open_config, open_tokenizer, open_weights
+from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.storage.digests import folder_digest, without_folders
 from davidgen_hf.storage.files import explain_refusals

@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from davidgen_hf.engines.base import EngineSettings
 from davidgen_hf.engines.loading import find_model, load_found, resolve_device, resolve_dtype
+from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import ModelError, RunFolderError
 from davidgen_hf.sources.origins import model_part
 from davidgen_hf.storage.files import use_umask

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from davidgen_hf.engines.attention import _by_products, _by_sdpa, attend_in_blocks, attention_forward
-from davidgen_hf.engines.base import EngineSettings
 from davidgen_hf.engines.local import LocalEngine
 from davidgen_hf.engines.scoring import SharedOpening, _head_nll, share_opening
+from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.engines.tokens import TokenPair
 
 

@@ -1,12 +1,16 @@
 """Settings that are out of range, of the wrong type, or given in another form."""
 
 import math
+import pickle
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
 
 from davidgen_hf.engines import EngineSettings, Sampling, Score
+from davidgen_hf.engines.settings import ENGINE_KINDS
 from davidgen_hf.errors import SettingError
+from davidgen_hf.processors import ScoreCandidates
 
 URL = "http://127.0.0.1:8000/v1"
 
@@ -57,6 +61,39 @@ def test_a_sampling_that_no_engine_can_follow_is_refused(settings, reason):
 def test_settings_that_name_no_engine_are_refused(settings, reason):
     with pytest.raises(SettingError, match=reason):
         EngineSettings(**settings)
+
+
+@pytest.mark.parametrize("kind", ENGINE_KINDS)
+def test_each_kind_has_the_settings_that_mean_something_for_it(kind):
+    made = EngineSettings(kind=kind, model="m", base_url=URL, memory_share=0.2, dtype="float32", concurrency=3)
+    names = {one.name for one in fields(made)} - {"kind", "model", "revision"}
+    local = {"dtype", "device", "max_length", "max_batch_tokens"}
+    server = {"max_length", "base_url", "concurrency", "timeout_seconds", "allow_closed_source"}
+    assert names == {"transformers": local, "vllm": local | {"memory_share"}, "server": server, "echo": set()}[kind]
+    assert made.kind == kind
+    assert isinstance(made, EngineSettings)
+    assert pickle.loads(pickle.dumps(made)) == made == replace(made) == EngineSettings(**asdict(made))
+    assert hash(made) == hash(replace(made))
+
+
+def test_another_kind_keeps_what_both_have():
+    there = EngineSettings("server", "m", "main", base_url=URL, max_length=99)
+    here = replace(there, kind="transformers")
+    assert here == EngineSettings(model="m", revision="main", max_length=99)
+    with pytest.raises(SettingError, match="needs base_url"):
+        replace(here, kind="server")
+
+
+def test_a_misspelt_setting_is_refused():
+    with pytest.raises(TypeError, match="modle"):
+        EngineSettings(modle="m")
+
+
+def test_a_processor_takes_settings_as_a_mapping():
+    step = ScoreCandidates(engine={"kind": "server", "base_url": URL, "memory_share": 0.3})
+    assert step.engine == EngineSettings(kind="server", base_url=URL)
+    with pytest.raises(SettingError, match=r"engine.*concurency"):
+        ScoreCandidates(engine={"kind": "server", "base_url": URL, "concurency": 3})
 
 
 def test_a_model_may_be_a_path(tmp_path):

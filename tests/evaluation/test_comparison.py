@@ -9,7 +9,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from davidgen_hf.cli import app
-from davidgen_hf.engines.base import EngineSettings, Sampling
+from davidgen_hf.engines.base import Sampling
+from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import SettingError
 from davidgen_hf.evaluation.comparison import Comparison, review_table, summarize_files
 from davidgen_hf.evaluation.reviews import read_reviews

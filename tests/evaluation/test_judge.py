@@ -3,7 +3,8 @@ import sys
 import pytest
 
 from davidgen_hf.engines import load_engine
-from davidgen_hf.engines.base import EngineSettings, Sampling
+from davidgen_hf.engines.base import Sampling
+from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import EvaluationError, ModelError
 from davidgen_hf.evaluation.judge import Judge, answer_questions, chat_renderer, render_review
 from davidgen_hf.evaluation.reviews import ORDERS

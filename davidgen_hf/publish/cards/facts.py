@@ -6,7 +6,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from davidgen_hf.engines import EngineSettings
+from davidgen_hf.engines.settings import SILENT_SETTINGS
 from davidgen_hf.recipe import parse_recipe, recipe_files
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME
 
@@ -21,11 +21,7 @@ CITATION = """
 }
 """
 # Settings that say where and how fast, not what comes of it.
-SILENT = {one.name for one in fields(EngineSettings) if not one.metadata.get("affects_rows", True)} | {
-    "version",
-    "shard_rows",
-    "method",
-}
+SILENT = SILENT_SETTINGS | {"version", "shard_rows", "method"}
 
 
 def settings_of(record: dict) -> list[tuple[str, str]]:

@@ -1,0 +1,234 @@
+"""The settings that name an engine: ``EngineSettings(kind=...)`` is an instance of the class of that kind."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from davidgen_hf.errors import SettingError
+from davidgen_hf.storage.settings import check_settings
+
+logger = logging.getLogger(__name__)
+
+ENGINE_KINDS = ("transformers", "vllm", "server", "echo")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+Problems = tuple[tuple[bool, str], ...]
+
+
+def where_and_how_fast(default: Any) -> Any:
+    """Declare a setting that changes no row: it enters neither a shard's identity nor a card."""
+    return field(default=default, metadata={"affects_rows": False})
+
+
+class _ByKind(type):
+    """Makes a call of ``EngineSettings``, or of a class of one kind, an instance of the class of the given kind.
+
+    Settings of other kinds are left out, so that a recipe may change the kind of an engine and nothing else.
+    """
+
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        given = dict(zip(_ORDER, args, strict=False)) | values
+        kind = given.setdefault("kind", cls.kind)
+        chosen = _class_of(kind)
+        return super(_ByKind, chosen).__call__(**_own(chosen, given))
+
+
+@dataclass(frozen=True)
+class EngineSettings(metaclass=_ByKind):
+    """Names a model and how it runs, without loading it: safe inside a processor.
+
+    ``EngineSettings(kind=...)`` takes the settings of every kind, and has those of its own kind: see
+    ``TransformersSettings``, ``VllmSettings``, ``ServerSettings`` and ``EchoSettings``.
+
+    Args:
+        kind: One of ``ENGINE_KINDS``.
+        model: Hub id, local folder, or ``embedded`` for the model that the demo's package ships.
+        revision: Branch, tag or commit; a branch is resolved to its commit when the model is loaded.
+
+    Raises:
+        SettingError: A value is outside the range that its field accepts; all of them are named.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+
+    kind: str = "transformers"
+    model: str = ""
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model, os.PathLike):
+            object.__setattr__(self, "model", os.fspath(self.model))
+        check_settings(self)
+        known = (self.kind not in ENGINE_KINDS, f"kind must be one of {ENGINE_KINDS}, got {self.kind!r}")
+        problems = [message for broken, message in (known, *self._problems()) if broken]
+        if problems:
+            raise SettingError("Engine settings: " + "; ".join(problems) + ".")
+
+    def _problems(self) -> Problems:
+        """Return what may be wrong with the settings of a kind: whether it is, and how to say it."""
+        return ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate a mapping as the class of its kind; pydantic does not call the class."""
+        if source is not EngineSettings:
+            return handler(source)
+        # Names with a capital are no keys, so that an error can leave them out of the path to a setting.
+        choices = {one.__name__: handler.generate_schema(one) for one in _CLASSES.values()}
+        union = core_schema.tagged_union_schema(choices, lambda given: _class_of(_kind(given)).__name__)
+        return core_schema.no_info_before_validator_function(
+            lambda given: _own(_class_of(_kind(given)), given) if isinstance(given, Mapping) else given, union
+        )
+
+
+@dataclass(frozen=True)
+class EchoSettings(EngineSettings):
+    """An engine without a model, for tests and dry runs."""
+
+    kind: str = "echo"
+
+
+@dataclass(frozen=True)
+class LocalSettings(EngineSettings):
+    """What both engines that load a model into this process need.
+
+    Args:
+        kind: As for ``EngineSettings``, like ``model`` and ``revision``.
+        dtype: One of ``DTYPES``; ``auto`` takes bfloat16 where the processor multiplies it natively, else float32.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        max_length: Tokens of context and target together; ``None`` takes the model's own limit.
+        max_batch_tokens: Tokens of one forward pass, padding included.
+    """
+
+    dtype: str = "auto"
+    device: str = where_and_how_fast("auto")
+    max_length: int | None = None
+    max_batch_tokens: int = where_and_how_fast(16384)
+
+    def _problems(self) -> Problems:
+        return (
+            (self.dtype not in DTYPES, f"dtype must be one of {DTYPES}, got {self.dtype!r}"),
+            (self.max_batch_tokens < 1, f"max_batch_tokens must be at least 1, got {self.max_batch_tokens}"),
+            _short(self.max_length),
+        )
+
+
+@dataclass(frozen=True)
+class TransformersSettings(LocalSettings):
+    """A model that ``transformers`` runs in this process."""
+
+
+@dataclass(frozen=True)
+class VllmSettings(LocalSettings):
+    """A model that vLLM runs in this process.
+
+    Args:
+        kind: As for ``LocalSettings``, like all others but ``memory_share``.
+        memory_share: Part of the device's memory that vLLM takes, in (0, 1); below a half, a generator and a scorer
+            fit next to each other.
+    """
+
+    kind: str = "vllm"
+    memory_share: float = where_and_how_fast(0.45)
+
+    def _problems(self) -> Problems:
+        broken = not 0 < self.memory_share < 1
+        return (*super()._problems(), (broken, f"memory_share must be in (0, 1), got {self.memory_share}"))
+
+
+@dataclass(frozen=True)
+class ServerSettings(EngineSettings):
+    """A model that an OpenAI-compatible server runs.
+
+    Args:
+        kind: As for ``EngineSettings``, like ``model`` and ``revision``.
+        max_length: Tokens of context and target together; ``None`` takes the server's own limit.
+        base_url: Address of the server, e.g. ``http://127.0.0.1:8000/v1``; a key goes into the environment variable
+            ``DAVIDGEN_API_KEY``, never in here.
+        concurrency: Number of requests that run at the same time.
+        timeout_seconds: Longest wait for one answer.
+        allow_closed_source: Use the server even if its host is known to serve closed models.
+    """
+
+    kind: str = "server"
+    max_length: int | None = None
+    base_url: str = where_and_how_fast("")
+    concurrency: int = where_and_how_fast(16)
+    timeout_seconds: float = where_and_how_fast(120.0)
+    allow_closed_source: bool = False
+
+    def _problems(self) -> Problems:
+        seconds = self.timeout_seconds
+        return (
+            _short(self.max_length),
+            (not 1 <= self.concurrency <= 10_000, f"concurrency must be 1 to 10,000, got {self.concurrency}"),
+            (not 0 < seconds <= 1_000_000, f"timeout_seconds must be above 0 and at most 1,000,000, got {seconds}"),
+            (not self.base_url, "kind 'server' needs base_url, e.g. http://127.0.0.1:8000/v1"),
+            (
+                bool(self.base_url) and not _is_bare_url(self.base_url),
+                # Not shown: what does not belong into an address may be a key.
+                "base_url must be http(s)://host[:port]/path without user, password, query or fragment, such as "
+                "http://127.0.0.1:8000/v1; a key goes into the environment variable DAVIDGEN_API_KEY",
+            ),
+        )
+
+
+_CLASSES: dict[str, type[EngineSettings]] = {
+    "transformers": TransformersSettings,
+    "vllm": VllmSettings,
+    "server": ServerSettings,
+    "echo": EchoSettings,
+}
+# As positional arguments come.
+_ORDER = (
+    *("kind", "model", "revision", "dtype", "device", "max_length", "max_batch_tokens", "memory_share"),
+    *("base_url", "concurrency", "timeout_seconds", "allow_closed_source"),
+)
+_ALL = {one.name: one for chosen in _CLASSES.values() for one in fields(chosen)}
+# Settings that change no row, of all kinds.
+SILENT_SETTINGS = frozenset(name for name, one in _ALL.items() if not one.metadata.get("affects_rows", True))
+
+
+def _kind(given: Any) -> Any:
+    return given.get("kind", EngineSettings.kind) if isinstance(given, Mapping) else getattr(given, "kind", None)
+
+
+def _class_of(kind: Any) -> type[EngineSettings]:
+    """Return the class of a kind; an unknown kind is for the class of the default one to refuse."""
+    return _CLASSES.get(kind, TransformersSettings) if isinstance(kind, str) else TransformersSettings
+
+
+def _own(chosen: type[EngineSettings], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without those of other kinds; unknown ones stay, to be refused."""
+    own = {one.name for one in fields(chosen)}
+    # An address that is not there may be written as null.
+    kept = {name: value for name, value in given.items() if (name, value) != ("base_url", None)}
+    foreign = tuple(sorted(name for name in kept if name in _ALL and name not in own))
+    if foreign and chosen is not EchoSettings:
+        _tell_of_foreign(chosen.kind, foreign)
+    return {name: value for name, value in kept.items() if name not in foreign}
+
+
+@cache  # one message is enough
+def _tell_of_foreign(kind: str, foreign: tuple[str, ...]) -> None:
+    logger.info("Engine settings: %s mean(s) nothing for kind %r and is ignored.", ", ".join(foreign), kind)
+
+
+def _short(max_length: int | None) -> tuple[bool, str]:
+    return max_length is not None and max_length < 2, f"max_length must be at least 2 tokens, got {max_length}"
+
+
+def _is_bare_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    extras = (parts.username, parts.password, parts.query, parts.fragment)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not any(extras)
