@@ -38,12 +38,15 @@ class Config:
         data_files: Patterns of its files by split.
         rows: Number of rows by split.
         info: What ``datasets`` knows of them, where a builder has written it.
+        fingerprint: Hash of what the files were built from. ``datasets`` caches the rows of a local folder by its path
+            and its card, so a card that stayed the same would bring back the rows of an earlier corpus.
     """
 
     about: str
     data_files: Mapping[str, Sequence[str]]
     rows: Mapping[str, int]
     info: DatasetInfo | None = None
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def _metadata(title: str, rows: RowFacts, origin: Origin, configs: Mapping[str, 
         {
             name: {"data_files": [{"split": split, "path": list(paths)} for split, paths in config.data_files.items()]}
             | ({"default": True} if name == DEFAULT else {})
+            | ({"description": f"Built from {config.fingerprint}."} if config.fingerprint else {})
             for name, config in configs.items()
         }
     ).to_dataset_card_data(data)

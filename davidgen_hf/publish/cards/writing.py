@@ -1,5 +1,7 @@
 """Cards to files: the README.md of a run's folder and of its models' folders."""
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from davidgen_hf.corpus.facts import Facts
@@ -8,10 +10,11 @@ from davidgen_hf.publish.cards.corpus import CardContext, Config, corpus_card
 from davidgen_hf.publish.cards.model import model_card
 from davidgen_hf.publish.cards.notes import read_notes
 from davidgen_hf.publish.cards.pictures import pictures_of
+from davidgen_hf.storage.digests import data_digest
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.record import FILE_NAME as RECORD
 from davidgen_hf.storage.record import read_record
-from davidgen_hf.storage.shards import read_table
+from davidgen_hf.storage.shards import read_note, read_table
 from davidgen_hf.training.summary import FILE_NAME
 
 README = "README.md"
@@ -73,7 +76,16 @@ def folder_configs(run: Path) -> dict[str, Config]:
             KINDS[name].about,
             {split: [KINDS[name].splits[split]] for split in found},
             {split: sum(read_table(path, []).num_rows for path in paths) for split, paths in found.items()},
+            fingerprint=_fingerprint([path for paths in found.values() for path in paths]),
         )
         for name, found in held.items()
         if not (mixed and name in _PARTS)
     }
+
+
+def _fingerprint(paths: Iterable[Path]) -> str:
+    """Return a hash of what shards were built from; one that does not say so counts by its bytes."""
+    state = hashlib.sha256()
+    for path in paths:
+        state.update((read_note(path).identity or data_digest(path)).encode())
+    return state.hexdigest()[:16]

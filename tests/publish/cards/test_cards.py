@@ -18,7 +18,7 @@ from davidgen_hf.publish.cards import README, read_notes, refresh_cards, write_c
 from davidgen_hf.publish.cards.license import license_metadata
 from davidgen_hf.publish.cards.notes import NOTES
 from davidgen_hf.recipe import FILES
-from davidgen_hf.storage.shards import read_shards
+from davidgen_hf.storage.shards import read_shard, read_shards, write_shard
 from davidgen_hf.training import train
 
 CARDS = (README, f"generator/{README}", f"follower/{README}")
@@ -109,6 +109,17 @@ def test_load_dataset_reads_the_folder_of_a_run(tiny_run, tmp_path, monkeypatch)
     exec(python_block(tiny_run / README), found)
     assert found["rows"]["id"][:] == read_shards(tiny_run / "corpus")["id"][:]
     assert set(load_dataset(str(tiny_run), "seeds")) == {"train", "test"}
+
+
+def test_load_dataset_does_not_bring_back_the_rows_of_an_earlier_corpus(run, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    before = load_dataset("run", "combined", split="train")["id"][:]
+    shard = sorted((run / "corpus").glob("*.parquet"))[0]
+    rows = read_shard(shard)
+    write_shard(rows.select([0]), shard, {"pairs": 1}, 0.0, "other inputs")
+    write_cards(run)
+    after = load_dataset("run", "combined", split="train")["id"][:]
+    assert after == read_shards(run / "corpus")["id"][:] != before
 
 
 @pytest.mark.parametrize("role", ["generator", "follower"])
