@@ -4,16 +4,18 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
 from davidgen_hf import prompts
+from davidgen_hf.corpus.facts import SCORED
 from davidgen_hf.corpus.finished import FINISHED, require_shards
 from davidgen_hf.errors import InputError, RunFolderError
-from davidgen_hf.processors.select import rank
+from davidgen_hf.processors.select import SelectInstruction
 from davidgen_hf.publish.marks import is_restricted
-from davidgen_hf.recipe import stages_of
+from davidgen_hf.recipe import selection_of, stages_of
 from davidgen_hf.storage.files import replacing
 from davidgen_hf.storage.record import FILE_NAME, read_record
 from davidgen_hf.storage.shards import read_columns, shard_paths
@@ -42,44 +44,47 @@ def export_pairs(run: Path, output: Path) -> int:
 
 
 def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
-    """Write best against worst candidate of each fragment, as TRL's ``DPOTrainer`` reads them.
+    """Write the best and the worst candidate of each fragment, as TRL's ``DPOTrainer`` reads them.
 
-    The candidates of a fragment answer one prompt, the generator's, so they are preferences of an instruction
-    *generator*: ``prompt`` asks for the instruction of the output, ``chosen`` is the candidate that predicts it best,
-    ``rejected`` the one that predicts it worst. ``margin`` is how far they lie apart, in nats a token of the output.
-    Candidates that a guard rejected were not scored and are neither.
+    The candidates of a fragment answer the same generator prompt, so they are preferences of an instruction
+    *generator*: ``prompt`` asks for the instruction of the output, ``chosen`` is the candidate that the run's
+    selection ranks first, as in the corpus, and ``rejected`` the one that it ranks last. ``margin`` is the difference
+    between them by the same measure, in nats per token of the output. Candidates that a guard rejected were not scored
+    and are neither.
 
     Args:
         run: A run's folder.
-        output: A ``.jsonl`` or ``.parquet`` file to write, in place of an earlier one.
-        min_margin: Least distance, in nats a token.
+        output: A ``.jsonl`` or ``.parquet`` file to write; an earlier one is replaced.
+        min_margin: Minimum difference, in nats per token.
 
     Returns:
-        How many rows there are; fragments with fewer than two scored candidates yield none.
+        How many rows there are; fragments with fewer than two ranked candidates yield none.
 
     Raises:
         RunFolderError: The run has no scores, or a shard is damaged.
         InputError: The file is of another kind, or cannot be written.
     """
-    columns = ["output", "candidates"]
+    select = selection_of(read_record(run)) if (run / FILE_NAME).exists() else SelectInstruction()
+    columns = ("output", "candidates", *select.needs)
     tables = (
-        pyarrow.Table.from_pylist(list(_preferences(read_columns(path, columns), min_margin)), schema=PREFERENCE)
-        for path in _shards(run, "scored")
+        pyarrow.Table.from_pylist(
+            list(_preferences(read_columns(path, columns).to_pylist(), select, min_margin)), schema=PREFERENCE
+        )
+        for path in _shards(run, SCORED)
     )
     return _write(tables, output, marked=is_restricted(run))
 
 
-def _preferences(rows: pyarrow.Table, min_margin: float) -> Iterator[dict]:
-    for row in rows.to_pylist():
-        ranked = rank(row["candidates"])
+def _preferences(rows: list[dict[str, Any]], select: SelectInstruction, min_margin: float) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        ranked = select.rank(row)
         if len(ranked) < 2:
             continue
-        best, worst = ranked[0], ranked[-1]
-        margin = (worst["nll"] - best["nll"]) / best["n_tokens"]
+        (best_value, best), (worst_value, worst) = ranked[0], ranked[-1]
         chosen, rejected = (prompts.render_answer(one["instruction"], one["input"] or "") for one in (best, worst))
-        if margin >= min_margin and chosen != rejected:
+        if worst_value - best_value >= min_margin and chosen != rejected:
             prompt = prompts.render_generator(row["output"], best["style"])
-            yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": margin}
+            yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": worst_value - best_value}
 
 
 def _shards(run: Path, stage: str) -> list[Path]:

@@ -11,6 +11,7 @@ from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.provenance import Part, Provenance
 from davidgen_hf.publish.export import export_pairs, export_preferences
 from davidgen_hf.publish.marks import is_restricted
+from davidgen_hf.recipe import load_recipe
 from davidgen_hf.schema import CANDIDATES, FRAGMENT, PAIR, Features, empty_candidate
 from davidgen_hf.storage.shards import write_shard
 
@@ -50,7 +51,7 @@ def test_best_against_worst_under_the_generators_prompt(run, suffix):
     assert export_preferences(run, path) == 5
     read = Dataset.from_json if suffix == "jsonl" else Dataset.from_parquet
     rows = list(read(str(path), cache_dir=run / "cache"))
-    assert [row["margin"] for row in rows] == [1.0, 1.0, 1.0, 1.2, 1.6]
+    assert [row["margin"] for row in rows] == pytest.approx([1.0, 1.0, 1.0, 1.2, 1.6], abs=1e-15)
     assert rows[0] == {
         "prompt": prompts.render_generator(OUTPUTS[0], "chatbot"),
         "chosen": prompts.render_answer("What stands by the river at 0?", "a"),
@@ -113,7 +114,9 @@ def test_what_cannot_be_exported(run, tmp_path):
 @pytest.mark.parametrize("marked", [True, False])
 def test_rows_of_a_restricted_run_stay_marked_outside_its_folder(run, marked):
     provenance = Provenance((Part("seeds", "s", "restricted" if marked else "clean", "It is."),), marked)
-    (run / "run.json").write_text(json.dumps({"provenance": provenance.record()}))
+    recipe = load_recipe("demo", [])
+    record = {"name": recipe.name, "recipe": recipe.text, "steps": {}, "provenance": provenance.record()}
+    (run / "run.json").write_text(json.dumps(record))
     for name, export in (("pairs", export_pairs), ("preferences", export_preferences)):
         export(run, run / "out" / f"{name}.jsonl")
         rows = [json.loads(line) for line in (run / "out" / f"{name}.jsonl").read_text().splitlines()]

@@ -55,7 +55,7 @@ def test_following_ends_with_the_run(tiny_run, tmp_path):
 
 
 def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(RunFolderError, match=r"holds no run\.json"):
+    with pytest.raises(RunFolderError, match=r"it has no run\.json"):
         write_report(tmp_path)
 
 
