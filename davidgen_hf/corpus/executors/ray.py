@@ -8,6 +8,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,8 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 from datasets import Dataset
+from ray._common.network_utils import is_localhost
+from ray._private import ray_constants
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, WorkerCrashedError
 from tqdm.auto import tqdm
 
@@ -127,7 +130,8 @@ class RayExecutor:
         try:
             if address is None:
                 n_cpus = max(self.settings.workers or 1, os.cpu_count() or 1)
-                ray.init(num_cpus=n_cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+                with _loopback_only():
+                    ray.init(num_cpus=n_cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
             else:
                 _knock(address)
                 ray.init(address=address, **quiet)
@@ -171,6 +175,27 @@ class RayExecutor:
             if not self._tasks():
                 free = ray.available_resources()
                 tqdm.write(f"Waiting for room: each worker asks for {self._options}, and there is {free}.")
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Have a cluster that starts in this block listen on the loopback interface alone, as Ray does on macOS.
+
+    On Linux, Ray listens on all interfaces without asking for a password, and runs whatever it is sent. It replaces
+    127.0.0.1 by the machine's own address, so ``ray.init(_node_ip_address=...)`` does not help.
+
+    Raises:
+        RuntimeError: It listens elsewhere; the cluster is stopped.
+    """
+    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+    addresses = {node["NodeManagerAddress"] for node in ray.nodes()}
+    if not all(is_localhost(address) for address in addresses):
+        ray.shutdown()
+        raise RuntimeError(f"this version of Ray listens on {', '.join(sorted(addresses))}, not on 127.0.0.1 alone")
 
 
 def _knock(address: str) -> None:

@@ -35,8 +35,25 @@ def workers() -> list[psutil.Process]:
     return [one for one in psutil.Process().children(recursive=True) if one.name().startswith("ray::Worker")]
 
 
+def len_of(rows: Dataset, _: object) -> tuple[Dataset, Counter]:
+    return rows, Counter(rows=len(rows))
+
+
 def shards(*numbers: int):
     return ((Path(f"stage/{number:05d}.parquet"), Dataset.from_dict({"n": [number]})) for number in numbers)
+
+
+def test_a_cluster_of_its_own_listens_on_this_machine_alone(executor):
+    list(executor.map(len_of, None, shards(0)))
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    listening = [
+        (one.name(), connection.laddr.ip)
+        for one in family
+        for connection in one.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
+    assert {address.removeprefix("::ffff:") for _, address in listening} <= {"127.0.0.1", "::1"}
 
 
 def test_a_killed_worker_leaves_no_trace_in_the_corpus(executor, tmp_path):
