@@ -15,7 +15,7 @@ from davidgen_hf.storage.files import write_whole
 LOCK = ".lock"
 _HOLDER = ".lock.holder"
 _PARTS = ".lock.*-of-*"
-_GLANCE_SECONDS = 5.0  # other parts that start at this moment hold the run's lock for less
+_GLANCE_SECONDS = 1.0  # other parts that start at this moment hold the run's lock for less
 
 
 @contextmanager
