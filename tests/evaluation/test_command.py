@@ -30,7 +30,8 @@ def run_folder(tmp_path, tiny_llama):
     """A finished run's folder, as far as an evaluation looks at it."""
     folder = tmp_path / "run"
     shutil.copytree(tiny_llama, folder / "follower")
-    content = {"name": "my_recipe", "recipe": {}, "steps": {"corpus": {"counts": {"corpus": {"pairs": 120}}}}}
+    corpus = {"counts": {"corpus": {"pairs": 120}}, "stage_seconds": {}, "skipped": {"counts": {}, "places": {}}}
+    content = {"name": "my_recipe", "recipe": {}, "steps": {"corpus": corpus}}
     (folder / "run.json").write_text(json.dumps(content), "utf-8")
     return folder
 
