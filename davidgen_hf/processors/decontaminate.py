@@ -13,7 +13,7 @@ from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Batch
 from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.processors.guard import candidate_text
-from davidgen_hf.schema import CANDIDATES, Candidate
+from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.source import Source
 from davidgen_hf.sources.words import words
 from davidgen_hf.storage.settings import check_settings
@@ -66,27 +66,33 @@ class Decontaminate:
 
     def __call__(self, batch: Batch) -> Batch:
         known = evaluation_runs(self.sources, self.ngram_words, self.min_words)
-        rows = zip(batch["output"], batch["candidates"], strict=True)
-        return {"candidates": [self._mark(known, *row) for row in rows]}
+        rows = []
+        for output, candidates in zip(batch["output"], batch["candidates"], strict=True):
+            row_overlaps = overlaps(output, known)
+            rows.append(
+                [
+                    one | {"reject_reason": REASON}
+                    if one["reject_reason"] is None and (row_overlaps or overlaps(candidate_text(one), known))
+                    else one
+                    for one in candidates
+                ]
+            )
+        return {"candidates": rows}
 
     def counts(self, given: Batch, made: Batch) -> Counter[str]:
         """Return the number of candidates, accepted ones, and rejected ones by reason."""
         return count_candidates(made)
 
-    def _mark(self, known: dict[int, numpy.ndarray], output: str, candidates: list[Candidate]) -> list[Candidate]:
-        row_overlaps = overlaps(output, known)
-        return [
-            one | {"reject_reason": REASON}
-            if one["reject_reason"] is None and (row_overlaps or overlaps(candidate_text(one), known))
-            else one
-            for one in candidates
-        ]
-
 
 def overlaps(text: str, known: dict[int, numpy.ndarray]) -> bool:
     """Return whether a text contains one of the runs that ``evaluation_runs`` returned."""
     own = words(text)
-    return any(_holds(hashes, _run_hashes(own, length)) for length, hashes in known.items())
+    for length, sorted_hashes in known.items():
+        hashes = _run_hashes(own, length)
+        places = numpy.minimum(numpy.searchsorted(sorted_hashes, hashes), len(sorted_hashes) - 1)
+        if (sorted_hashes[places] == hashes).any():
+            return True
+    return False
 
 
 @lru_cache(maxsize=2)
@@ -126,8 +132,3 @@ def _run_hashes(own: list[str], length: int) -> numpy.ndarray:
     """Return a hash of each run of ``length`` words: 64 bits, the same within a process only."""
     hashes = [hash(tuple(own[start : start + length])) for start in range(len(own) - length + 1)]
     return numpy.array(hashes, dtype=numpy.int64)
-
-
-def _holds(known: numpy.ndarray, hashes: numpy.ndarray) -> bool:
-    places = numpy.minimum(numpy.searchsorted(known, hashes), len(known) - 1)
-    return bool((known[places] == hashes).any())

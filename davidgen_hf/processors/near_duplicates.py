@@ -139,7 +139,9 @@ class NearDuplicates:
                 seed=1,
                 hashfunc=zlib.crc32,
             )
-            store.executemany(insert, [(*pair, *_bands(one)) for pair, one in zip(chunk, signatures, strict=True)])
+            bands = (one.hashvalues.reshape(BANDS, BAND_VALUES) for one in signatures)
+            keys = ([zlib.crc32(values.tobytes()) for values in one] for one in bands)  # 32 bits per band
+            store.executemany(insert, [(*pair, *own) for pair, own in zip(chunk, keys, strict=True)])
         return int(store.execute("SELECT count(*) FROM texts").fetchone()[0])
 
     def _mark(self, group: list[int], store: sqlite3.Connection, repeated: numpy.ndarray) -> None:
@@ -170,11 +172,6 @@ def _passages(shard: int, columns: Batch) -> Iterator[str]:
         source, identity, text, _ = row
         yield f"{shard} {seen[row]} {zlib.crc32(text.encode())} {source} {identity}"
         seen[row] += 1
-
-
-def _bands(signature: MinHash) -> list[int]:
-    """Return a signature's key in each band, ``(BANDS,)``, 32 bits each."""
-    return [zlib.crc32(values.tobytes()) for values in signature.hashvalues.reshape(BANDS, BAND_VALUES)]
 
 
 def _keys(store: sqlite3.Connection, column: str, count: int) -> numpy.ndarray:

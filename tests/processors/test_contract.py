@@ -1,4 +1,4 @@
-"""What every processor keeps: its columns, its cache key, and running in map, in workers and in streams."""
+"""The contract of every processor: its columns, its cache key, and running in map, in workers and in streams."""
 
 import pickle
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_it_runs_the_same_in_map_in_workers_and_in_a_stream(step, rows):
 
 
 @each_step
-def test_plain_map_needs_nothing_of_ours(step, rows):
+def test_it_runs_in_plain_map(step, rows):
     removed = rows.column_names if step.changes_row_count else None
     assert rows.map(step, batched=True, remove_columns=removed)["id"][:] == rows["id"][:]
 
@@ -69,14 +69,14 @@ def test_missing_columns_are_named(step, rows):
 
 
 @each_step
-def test_no_row_gives_no_row_with_all_columns(step, rows):
+def test_no_rows_give_no_rows_with_all_columns(step, rows):
     empty = apply(step, rows.select([]))
     assert empty.num_rows == 0
     assert set(step.writes) <= set(empty.column_names)
 
 
 @each_step
-def test_the_cache_key_follows_settings_and_version_and_no_model(step, rows):
+def test_the_cache_key_depends_on_settings_and_version_and_not_on_a_model(step, rows):
     fresh = pickle.loads(pickle.dumps(step))
     key = Hasher.hash(fresh)
     apply(fresh, rows)

@@ -1,4 +1,4 @@
-"""Tokens of an output that stand in runs of words which a text has too."""
+"""Tokens of an output in runs of words that a text has too."""
 
 import pytest
 
@@ -23,10 +23,10 @@ def test_which_tokens_are_copied(text, min_run, tokens):
     assert copied_tokens(OUTPUT, ENDS, text, min_run) == tokens
 
 
-def test_only_the_first_tokens_are_asked_for():
+def test_the_first_tokens_are_enough():
     assert copied_tokens(OUTPUT, ENDS[:2], OUTPUT, 2) == {0, 1}
 
 
-def test_a_token_may_hold_a_part_of_a_word_or_more_than_one():
+def test_a_token_may_be_part_of_a_word_or_several_words():
     assert copied_tokens("in town", [1, 4, 7], "in", 1) == {0, 1}
     assert copied_tokens("in town", [7], "town", 1) == {0}

@@ -1,4 +1,4 @@
-"""Runs of words that an evaluation set has are marked, in outputs and in instructions; short texts count whole."""
+"""Runs of words from an evaluation set are found in outputs and instructions; short texts count whole."""
 
 import json
 
@@ -40,22 +40,22 @@ def reasons(sources, output: str, *instructions: str, **settings) -> list[str | 
         ("Yes", False),
     ],
 )
-def test_an_output_that_overlaps_marks_its_whole_row(sources, output, overlap):
+def test_an_overlapping_output_rejects_its_whole_row(sources, output, overlap):
     expected = "overlaps_evaluation" if overlap else None
     assert reasons(sources, output, "Why?", "How?") == [expected, expected]
 
 
-def test_an_instruction_that_overlaps_marks_itself(sources):
+def test_an_overlapping_instruction_rejects_itself(sources):
     assert reasons(sources, "It rains.", "Why?", SHORT) == [None, "overlaps_evaluation"]
 
 
-def test_lengths_are_settings(sources):
+def test_the_lengths_can_be_set(sources):
     assert reasons(sources, " ".join(WORDS[:8]), ngram_words=8) == ["overlaps_evaluation"]
     assert reasons(sources, SHORT, min_words=9) == [None]
     assert {length: len(runs) for length, runs in evaluation_runs(sources, 13, 8).items()} == {13: 3, 8: 1}
 
 
-def test_an_earlier_reason_stays(sources):
+def test_an_earlier_reason_is_kept(sources):
     one = empty_candidate(instruction="", input="", reject_reason="empty")
     marked = Decontaminate(sources)({"output": [SHORT], "candidates": [[one]]})
     assert marked["candidates"] == [[one]]
@@ -67,7 +67,7 @@ def test_bounds_are_checked(sources, settings):
         Decontaminate(sources, **settings)
 
 
-def test_a_set_must_be_named_and_be_there():
+def test_an_evaluation_set_must_be_named_and_exist():
     with pytest.raises(SettingError, match="decontaminate names no evaluation set"):
         Decontaminate()
     with pytest.raises(InputError, match=r"There is no file or folder 'nowhere\.jsonl'"):
@@ -82,7 +82,7 @@ def test_real_test_tasks_are_found_in_a_passage(shared_data):
     assert reasons(sources, "A lake is a body of water that lies in a basin and is surrounded by land.") == [None]
 
 
-def test_texts_are_found_however_deep_they_are(tmp_path):
+def test_deeply_nested_texts_are_found(tmp_path):
     text = "one two three four five six seven eight nine ten eleven twelve thirteen"
     for depth in (1, 100, 900):
         path = tmp_path / f"{depth}.jsonl"

@@ -1,4 +1,4 @@
-"""Passages become fragments whose span leads back to the passage."""
+"""Passages become fragments that know their place in the passage."""
 
 import time
 from importlib.resources import files
@@ -22,7 +22,7 @@ def passages() -> Dataset:
     return Dataset.from_dict({"id": ["a", "b", "c"], "text": [TEXT, "   ", "One sentence only"]})
 
 
-def test_whole_is_the_passage_without_its_margins(passages):
+def test_whole_is_the_passage_without_surrounding_whitespace(passages):
     rows = apply(KeepWhole(), passages)
     assert rows["id"][:] == ["a", "c"]
     assert rows["output"][0] == TEXT.strip()
@@ -40,7 +40,7 @@ def test_without_a_long_sentence_the_longest_is_taken(passages):
     assert TEXT[rows["start"][0] : rows["end"][0]] == rows["output"][0]
 
 
-def test_keywords_are_the_passages_own_and_no_span():
+def test_keywords_come_from_the_passage_and_have_no_span():
     text = "The suspension bridge was built in Budapest. It is a suspension bridge of iron that spans the Danube."
     row = apply(ExtractKeywords(top=3), Dataset.from_dict({"text": [text]}))[0]
     keywords = row["output"].split(", ")
@@ -159,7 +159,7 @@ def test_a_long_passage_of_few_tokens_is_read_to_its_end():
     ]
 
 
-def test_the_models_context_is_the_upper_bound(tiny_llama):
+def test_the_models_context_is_the_upper_limit(tiny_llama):
     engine = EngineSettings(model=str(tiny_llama), dtype="float32", max_length=128)
     rows = Dataset.from_dict({"text": [TEXT * 5]})
     limited = apply(LimitPassages(engine=engine, max_tokens=10_000, reserve_tokens=60), rows)
@@ -176,6 +176,6 @@ def test_the_models_context_is_the_upper_bound(tiny_llama):
         (ExtractKeywords, {"top": 0}, "max_words and top must be at least 1, got 3 and 0"),
     ],
 )
-def test_what_they_refuse(step, settings, message):
+def test_bad_settings_are_refused(step, settings, message):
     with pytest.raises(SettingError, match=message):
         step(**settings)

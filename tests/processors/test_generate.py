@@ -1,4 +1,4 @@
-"""K candidates an output, drawn by seed, whatever stands beside it."""
+"""K candidates per output, drawn by seed, whatever the other rows are."""
 
 import pytest
 from datasets import Dataset
@@ -22,7 +22,7 @@ def test_each_output_gets_k_candidates_of_one_style():
     assert all(one["reject_reason"] is None and one["nll"] is None for row in made for one in row)
 
 
-def test_candidates_do_not_depend_on_the_rows_beside_them(tiny_llama):
+def test_candidates_do_not_depend_on_other_rows(tiny_llama):
     settings = EngineSettings(model=str(tiny_llama), dtype="float32")
     step = GenerateInstructions(settings, sampling=Sampling(max_new_tokens=6))
     together = step({"output": ["first text", "a second, longer text"]})["candidates"]
@@ -46,7 +46,7 @@ def test_a_candidate_at_the_limit_of_tokens_is_unfinished(tiny_llama):
 
 
 @pytest.mark.parametrize("closed_source", [False, True])
-def test_what_a_host_of_closed_models_wrote_is_marked(monkeypatch, closed_source):
+def test_candidates_of_a_closed_models_host_are_marked(monkeypatch, closed_source):
     monkeypatch.setattr(EchoEngine, "closed_source", closed_source)
     made = GenerateInstructions(ECHO, n=2)({"output": ["text"]})["candidates"][0]
     assert [one["closed_source"] for one in made] == [closed_source] * 2

@@ -1,4 +1,4 @@
-"""Each reason, the threshold where it begins, and that removing the rule lets the candidate through."""
+"""Each reason, its threshold, and that the candidate passes without the rule."""
 
 import pytest
 from datasets import Dataset
@@ -65,7 +65,7 @@ def test_without_the_pattern_the_candidate_passes(monkeypatch, name, instruction
     assert reasons(instruction) == [None]
 
 
-def test_a_candidate_that_did_not_end_is_unfinished():
+def test_a_candidate_cut_off_by_the_token_limit_is_unfinished():
     one = empty_candidate(instruction="Who built the", input="", style="chatbot", finished=False)
     marked = GuardCandidates()({"output": [OUTPUT], "candidates": [[one, one | {"finished": True}]]})
     assert [one["reject_reason"] for one in marked["candidates"][0]] == ["unfinished", None]
@@ -80,7 +80,7 @@ def test_only_an_accepted_candidate_makes_the_next_a_duplicate():
     ]
 
 
-def test_an_earlier_reason_stays():
+def test_an_earlier_reason_is_kept():
     one = empty_candidate(instruction="", input="", reject_reason="engine_failed")
     assert GuardCandidates()({"output": ["a"], "candidates": [[one]]})["candidates"][0] == [one]
 
@@ -95,14 +95,14 @@ def test_the_input_counts_too():
 
 
 @pytest.mark.parametrize(("longest", "reason"), [(6, "copies_output"), (7, None)])
-def test_the_run_that_is_allowed(longest, reason):
+def test_the_longest_allowed_run(longest, reason):
     instruction = (
         "Is it true that the bridge over the river was built so long ago, and who can tell me more of that story?"
     )
     assert reasons(instruction, max_copied_run=longest) == [reason]
 
 
-def test_a_short_output_may_not_stand_whole_in_its_instruction():
+def test_an_instruction_must_not_contain_all_of_a_short_output():
     assert reasons("Is four words in all an answer of a kind?", output="Four words in all.") == ["copies_output"]
     assert reasons("Is the answer yes or no, do you think?", output="yes") == [None]
 

@@ -37,7 +37,7 @@ def test_what_is_a_near_duplicate(tmp_path, text, repeated):
     assert find(tmp_path, LONG, text) == [False, repeated]
 
 
-def test_the_first_of_its_like_stays_whatever_stands_between(tmp_path):
+def test_the_first_of_several_is_kept_whatever_comes_between(tmp_path):
     assert find(tmp_path, "Who was he?", LONG, "What is a river?", LONG, LONG) == [False, False, False, True, True]
 
 
@@ -54,11 +54,11 @@ def test_the_threshold_decides(tmp_path):
 
 
 def test_unspaced_scripts_are_compared_too(tmp_path):
-    asked = "请描述这座古老的石桥是怎样建成的"
-    assert find(tmp_path, asked, asked + "。", "河是什么") == [False, True, False]
+    question = "请描述这座古老的石桥是怎样建成的"
+    assert find(tmp_path, question, question + "。", "河是什么") == [False, True, False]
 
 
-def test_no_text_at_all(tmp_path):
+def test_no_texts(tmp_path):
     assert find(tmp_path) == []
     assert list((tmp_path / "work").iterdir()) == []
 
@@ -101,7 +101,7 @@ def test_a_full_disk_is_named_and_nothing_is_left(tmp_path, monkeypatch):
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_what_a_killed_call_left_is_replaced(tmp_path):
+def test_the_file_of_a_killed_call_is_replaced(tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / near_duplicates.FILE_NAME).write_text("half a file")
     assert find(tmp_path, LONG, LONG) == [False, True]
@@ -197,7 +197,7 @@ def test_what_is_marked_does_not_depend_on_interruptions(tmp_path):
         ("corpus.guards=none", ["fragments", "candidates", "scored", "corpus"]),
     ],
 )
-def test_it_can_be_switched_off(tmp_path, override, stages):
+def test_it_can_be_turned_off(tmp_path, override, stages):
     counts = corpus_of(tmp_path, override)
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == set(stages)
     assert "unique" not in counts

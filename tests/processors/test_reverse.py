@@ -1,4 +1,4 @@
-"""Seeds become training rows: the output asks, the instruction answers."""
+"""Seeds become training rows: the output in the prompt, the instruction as the completion."""
 
 import pytest
 from datasets import Dataset
@@ -28,7 +28,7 @@ def seeds() -> Dataset:
         ("skip_row", [("Name a river.", "")]),
     ],
 )
-def test_what_becomes_of_inputs(seeds, inputs, answers):
+def test_inputs_are_appended_omitted_or_skipped(seeds, inputs, answers):
     rows = apply(ReverseSeeds(inputs=inputs), seeds)
     assert [prompts.parse_answer(text) for text in rows["completion"]] == answers
     assert [prompts.parse_generator(text)[0] for text in rows["prompt"]] == rows["output"][:]
@@ -58,6 +58,6 @@ def test_styles_are_drawn_by_seed():
         ({"styles": ()}, r"styles must be some of .*, got \[\]"),
     ],
 )
-def test_what_it_refuses(settings, message):
+def test_bad_settings_are_refused(settings, message):
     with pytest.raises(SettingError, match=message):
         ReverseSeeds(**settings)

@@ -1,4 +1,4 @@
-"""Scores: those that guards let through, on the same tokens of the output for all candidates of a row."""
+"""Scores of the candidates that guards accept, on the same tokens of the output for all candidates of a row."""
 
 import math
 
@@ -91,7 +91,7 @@ def test_a_row_without_its_unconditional_score_cannot_win(monkeypatch, value):
     assert [one["reject_reason"] for one in row["candidates"][0]] == ["engine_failed"] * 2
 
 
-def test_tokens_and_the_unconditional_score_are_kept_where_asked_for(tiny_llama):
+def test_tokens_and_the_unconditional_score_are_kept_on_request(tiny_llama):
     settings = EngineSettings(model=str(tiny_llama), dtype="float32")
     plain = apply(ScoreCandidates(settings), one_row("Who built it?", "When?"))[0]
     assert (plain["unconditional_nll"], plain["token_ends"], plain["candidates"][0]["token_nll"]) == (None,) * 3
@@ -105,7 +105,7 @@ def test_tokens_and_the_unconditional_score_are_kept_where_asked_for(tiny_llama)
         assert one["nll"] == pytest.approx(other["nll"], rel=1e-5)
 
 
-def test_what_belongs_to_an_output_covers_the_same_span_as_its_candidates(tiny_llama):
+def test_columns_of_an_output_cover_the_same_tokens_as_its_candidates(tiny_llama):
     settings = EngineSettings(model=str(tiny_llama), dtype="float32", max_length=160)
     engine = load_engine(settings)
     tight = "Who built it?"
@@ -119,7 +119,7 @@ def test_what_belongs_to_an_output_covers_the_same_span_as_its_candidates(tiny_l
     assert row["unconditional_nll"] == pytest.approx(alone.nll, rel=1e-5)
 
 
-def test_the_first_tokens_alone_are_scored_where_that_is_asked_for(tiny_llama):
+def test_only_the_first_tokens_are_scored_on_request(tiny_llama):
     settings = EngineSettings(model=str(tiny_llama), dtype="float32")
     whole = apply(ScoreCandidates(settings, token_nll=True), one_row("Who built it?", "When?"))[0]
     first = apply(ScoreCandidates(settings, token_nll=True, max_target_tokens=3), one_row("Who built it?", "When?"))[0]
@@ -133,7 +133,7 @@ def test_the_first_tokens_alone_are_scored_where_that_is_asked_for(tiny_llama):
         ScoreCandidates(max_target_tokens=0)
 
 
-def test_a_row_without_a_candidate_left_has_neither():
+def test_a_row_without_candidates_left_has_neither():
     step = ScoreCandidates(EngineSettings(kind="echo"), unconditional=True, token_nll=True)
     row = apply(step, one_row("Who?", reject_reason="empty"))[0]
     assert (row["unconditional_nll"], row["token_ends"]) == (None, None)

@@ -26,7 +26,7 @@ def test_the_lowest_perplexity_wins():
     assert (pair["perplexity"], pair["margin"]) == (pytest.approx(math.e), pytest.approx(0.5))
 
 
-def test_of_equal_candidates_the_first_wins():
+def test_the_first_of_equal_candidates_wins():
     assert apply(SelectInstruction(), rows(4.0, 4.0))["instruction"][0] == "i0"
 
 
@@ -43,7 +43,7 @@ def test_a_rejected_candidate_cannot_win():
 
 
 @pytest.mark.parametrize(("min_margin", "kept"), [(0.0, 1), (0.5, 1), (0.51, 0)])
-def test_a_margin_may_be_asked_for(min_margin, kept):
+def test_a_minimum_margin_can_be_set(min_margin, kept):
     assert apply(SelectInstruction(min_margin=min_margin), rows(4.0, 6.0)).num_rows == kept
 
 
@@ -80,7 +80,7 @@ def test_the_difficulty_is_the_ratio_of_perplexities():
         ({"min_ifd": 0.5, "max_ifd": 1.0, "min_margin": 1.0}, "below_margin"),
     ],
 )
-def test_rows_outside_the_wanted_difficulty_are_dropped(settings, reason):
+def test_rows_outside_the_difficulty_range_are_dropped(settings, reason):
     given = rows(4.0, 6.0)[:] | {"unconditional_nll": [6.0]}  # exp(-2 / 4) = 0.61
     row = {name: values[0] for name, values in given.items()}
     assert SelectInstruction(**settings).drop_reason(row) == reason
@@ -100,7 +100,7 @@ def masked_rows(**token_nll: list[float]) -> dict:
     return {"output": [OUTPUT], "candidates": [candidates], "token_ends": [ENDS]}
 
 
-def test_copied_tokens_earn_nothing():
+def test_copied_tokens_gain_nothing():
     """The copy has five cheap tokens, the question has all others cheaper."""
     given = masked_rows(
         Tell_me_about_the_bridge_over_the_river=[0.1] * 5 + [2.0] * 5, When_was_it_made=[2.0] * 5 + [1.0] * 5
@@ -113,12 +113,12 @@ def test_copied_tokens_earn_nothing():
     assert SelectInstruction(mask_copied_words=6)(given)["instruction"] != pair["instruction"]
 
 
-def test_who_copies_most_of_the_output_cannot_win():
+def test_a_candidate_that_copies_most_of_the_output_cannot_win():
     given = masked_rows(The_bridge_over_the_river_was_built_in=[0.1] * 10, When=[3.0] * 10)
     assert SelectInstruction(mask_copied_words=4)(given)["instruction"] == ["When"]
 
 
-def test_two_halves_leave_nothing_to_compare():
+def test_two_candidates_that_copy_one_half_each_leave_nothing_to_compare():
     given = masked_rows(The_bridge_over_the_river=[1.0] * 10, was_built_in_1849=[1.0] * 10)
     given["token_ends"] = [[10, 25, 35, 43]]
     assert len(SelectInstruction(mask_copied_words=4)(given)["output"]) == 0
@@ -131,7 +131,7 @@ def test_two_halves_leave_nothing_to_compare():
         ({"max_ifd": 1.0}, r"needs 'unconditional_nll' .* Score with unconditional: true"),
     ],
 )
-def test_scores_that_lack_what_is_needed_are_named(settings, message):
+def test_missing_scores_are_named(settings, message):
     with pytest.raises(MissingColumnsError, match=message):
         SelectInstruction(**settings)(rows(4.0, 6.0)[:])
     assert SelectInstruction(**settings)(rows(None, None)[:])["output"] == []
@@ -146,7 +146,7 @@ def test_a_score_that_is_not_a_number_never_wins(value):
     assert apply(SelectInstruction(), rows(value, value)).num_rows == 0
 
 
-def test_a_perplexity_and_a_difficulty_beyond_all_floats_are_the_greatest_one():
+def test_a_perplexity_too_large_for_a_float_is_infinite():
     given = rows(1e6)[:] | {"unconditional_nll": [4.0]}
     pair = SelectInstruction()(given)
     assert pair["perplexity"] == pair["ifd"] == [math.exp(700)]

@@ -1,4 +1,4 @@
-"""Documents are cut at sentences, and each paragraph leads back to its characters."""
+"""Documents are cut at sentences, and each paragraph knows its place."""
 
 import json
 from itertools import islice, pairwise
@@ -15,7 +15,7 @@ def cut(document: str, min_words: int, max_words: int) -> list[str]:
     return [document[start:end] for start, end in Paragraphs(min_words, max_words).spans(document, "en")]
 
 
-def test_blank_lines_part_paragraphs_and_short_ones_are_left_out():
+def test_blank_lines_separate_paragraphs_and_short_ones_are_left_out():
     document = "  History\n\nOne two three\nfour five. \n \t\nSix seven eight nine.\r\n\r\nTen.\n"
     assert cut(document, 3, 9) == ["One two three\nfour five.", "Six seven eight nine."]
 
