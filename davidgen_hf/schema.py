@@ -8,6 +8,7 @@ from typing import Any
 
 from datasets import Features, List, Value
 
+Row = dict[str, Any]
 Candidate = dict[str, Any]  # a record with the fields of CANDIDATE
 
 _STRING, _INT, _FLOAT = Value("string"), Value("int64"), Value("float64")
@@ -15,6 +16,8 @@ _STRING, _INT, _FLOAT = Value("string"), Value("int64"), Value("float64")
 # Where a row comes from: dataset id or file name, its configuration, commit, license and address.
 ORIGIN = Features({"source": _STRING, "config": _STRING, "revision": _STRING, "license": _STRING, "url": _STRING})
 
+# ``id`` is the row's own id, or its place in the source: ``wiki.jsonl:12``, or ``en/wiki.jsonl:12`` if several folders
+# have a file of that name; a paragraph's id ends in its characters, ``#340-1021``. Own ids need not be unique.
 # ``document`` is the id of the row that a passage was read from; ``document_start`` and ``document_end`` are its
 # place in that text, in characters. If a passage is too long for a model, only its beginning is kept. ``supervised``
 # is True if the text is the answer of instruction data rather than plain text.

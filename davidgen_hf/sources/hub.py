@@ -1,4 +1,4 @@
-"""Datasets on the Hub: which commit is read, under which licence, and its rows as a stream."""
+"""Datasets on the Hub: their commits, licenses and cards, and their rows as a stream."""
 
 import contextlib
 import lzma
@@ -14,6 +14,7 @@ from huggingface_hub import CardData, HfApi, hf_hub_download
 from huggingface_hub.errors import HFValidationError, HTTPError
 
 from davidgen_hf.errors import InputError
+from davidgen_hf.schema import Row
 from davidgen_hf.sources.models import ADAPTER_FILE, read_adapter
 from davidgen_hf.sources.values import reads
 
@@ -26,7 +27,7 @@ _STREAM_ERRORS = (
 
 @dataclass(frozen=True)
 class HubFacts:
-    """What the Hub says of a dataset: the commit, the card, and the licence on it, ``""`` where there is none."""
+    """What the Hub says about a dataset: commit, card, and the license on the card, ``""`` if there is none."""
 
     commit: str
     license: str
@@ -34,9 +35,9 @@ class HubFacts:
 
 
 def describe_dataset(dataset: str, revision: str | None = None) -> HubFacts:
-    """Resolve a branch or tag, the main branch by default, to its commit, and read the licence off the card.
+    """Return the commit of a branch or tag, by default the main branch, and the license on the card.
 
-    Several licences on one card are joined by commas.
+    Several licenses on one card are joined by commas.
 
     Raises:
         InputError: The Hub cannot be reached, or has no such dataset or revision.
@@ -47,13 +48,13 @@ def describe_dataset(dataset: str, revision: str | None = None) -> HubFacts:
         raise _unopened(dataset, error) from error
     licenses = (found.card_data.license if found.card_data else None) or []
     license = ", ".join([licenses] if isinstance(licenses, str) else licenses)
-    return HubFacts(found.sha, license, found.card_data)
+    return HubFacts(found.sha or "", license, found.card_data)
 
 
 def model_cards(model: str, revision: str | None = None, *, longest_line: int = 8) -> dict[str, CardData]:
-    """Return the metadata of a model's card and of those that its ``base_model`` leads to, by id.
+    """Return the metadata of a model's card, and of the cards of its base models, by id.
 
-    What cannot be had, for there is no card, no network or no such model, is left out: it stays unknown.
+    Models without a card, and models that the Hub does not have or that cannot be reached, are left out.
     """
     found: dict[str, CardData] = {}
     waiting = [(model, revision)]
@@ -89,19 +90,19 @@ def read_dataset(  # noqa: PLR0913, PLR0917 - which rows; in which order; which 
     revision: str | None,
     shuffle: tuple[int, int] | None = None,
     columns: Collection[str] | None = None,
-) -> Iterator[dict]:
+) -> Iterator[Row]:
     """Stream the rows of a split.
 
-    Sounds and pictures are not decoded, and class labels are read by their names.
+    Sounds and pictures are not decoded, and class labels are replaced by their names.
 
     Args:
         dataset: Id of the dataset.
         config: Its configuration.
         split: Its split.
         revision: Branch, tag or commit.
-        shuffle: Seed, and buffer in rows, with which it is shuffled.
-        columns: Names of the columns to read, where the dataset declares its columns; the others are None. None reads
-            all that may hold text.
+        shuffle: Seed, and buffer size in rows; None keeps the order.
+        columns: Names of the columns to read, if the dataset declares its columns; the others are None. None reads
+            every column that may hold text.
 
     Raises:
         InputError: The Hub cannot be reached, has no such dataset, configuration, split or revision, or the stream
@@ -129,16 +130,16 @@ def read_dataset(  # noqa: PLR0913, PLR0917 - which rows; in which order; which 
 def _open(
     dataset: str, config: str | None, split: str, revision: str | None, columns: Collection[str] | None
 ) -> tuple[IterableDataset, list[str]]:
-    """Return a stream of the columns that are needed, and the names of all columns, as far as they are declared."""
-    asked = {"path": dataset, "name": config, "split": split, "revision": revision, "streaming": True}
-    rows = load_dataset(**asked)
+    """Return a stream of the columns to read, and the names of all columns, which are empty if not declared."""
+    options = {"path": dataset, "name": config, "split": split, "revision": revision, "streaming": True}
+    rows = load_dataset(**options)
     if rows.features is None:
         return rows, []
     names = list(rows.features)
     types = rows.features.arrow_schema
     read = [name for name in names if reads(types.field(name).type, name, columns)]
     if rows.info.builder_name == "parquet" and read:  # other columns are then not even downloaded
-        rows = load_dataset(**asked, columns=read)
+        rows = load_dataset(**options, columns=read)
     return rows.decode(False).select_columns(read), names
 
 
@@ -148,5 +149,6 @@ def _label(feature: ClassLabel, value: object) -> str | None:
 
 def _unopened(dataset: str, error: Exception) -> InputError:
     return InputError(
-        f"There is no local path {dataset!r}, and no dataset of that id could be opened on the Hub: {error}"
+        f"There is no local path {dataset!r}, and no dataset of that id could be opened on the Hub: {error} Name a "
+        "file, a folder, or a dataset that you can reach; a gated one needs HF_TOKEN or `hf auth login`."
     )

@@ -1,25 +1,25 @@
-"""Which licences a source may have: names as task files, dataset cards and SPDX write them."""
+"""Which licenses a source may have, in the spellings of task files, dataset cards and SPDX."""
 
 from collections.abc import Collection
 
 from davidgen_hf.provenance.licenses import CLASSES, normalise_license, split_licenses
 
-# Names of sets that a setting may use in place of the licences themselves. Terms that forbid commercial use or
-# changes, and licences of a source's own making, are in neither.
+# Sets that a setting may name instead of single licenses. Licenses that forbid commercial use or changes, and a
+# source's own terms, are in neither.
 LICENSE_SETS = {
-    # Use, change and passing on are free; at most the authors are to be named.
+    # Free to use, change and redistribute; at most the authors must be named.
     "permissive": (*CLASSES["public_domain"], *CLASSES["notice"], *CLASSES["attribution"]),
-    # As above, but what is made of it must carry the same licence.
+    # As above, but derived work must carry the same license.
     "share-alike": (*CLASSES["share_alike"], "cc-by-sa", "gfdl", "odbl"),
 }
 
 
 def refused_license(license: str, allowed: Collection[str]) -> str | None:
-    """Return why a row may not be used: ``license_unknown``, ``license_not_allowed``, or None where it may.
+    """Return why a row may not be used, ``license_unknown`` or ``license_not_allowed``; None if it may.
 
     Args:
-        license: The row's licence; where it has several, joined by commas or slashes, each of them must be allowed.
-        allowed: Licences, or names of ``LICENSE_SETS``, in any spelling that ``normalise_license`` knows; none allows
+        license: The row's license. If it has several, joined by commas or slashes, each must be allowed.
+        allowed: Licenses, or names of ``LICENSE_SETS``, in any spelling that ``normalise_license`` knows; empty allows
             all.
     """
     if not allowed:

@@ -1,12 +1,12 @@
-"""Text files to lines: the first bytes of a file decide its compression, its encoding and its line ends."""
+"""Text files to lines; the first bytes of a file decide its compression, its encoding and its line ends."""
 
 import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader, TextIOWrapper
+from io import BufferedReader, FileIO, TextIOWrapper
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import pyarrow
 
@@ -110,8 +110,8 @@ def _refuse_foreign(name: str, head: bytes) -> None:
 
 
 @contextmanager
-def _decompressed(path: Path) -> Iterator[BufferedReader]:
-    with path.open("rb", buffering=READ_BYTES) as file:
+def _decompressed(path: Path) -> "Iterator[BufferedReader[Any]]":
+    with BufferedReader(FileIO(path), READ_BYTES) as file:
         start = file.peek(4)
         compression = next((kind for magic, kind in _COMPRESSIONS.items() if start.startswith(magic)), None)
         if compression is None:
@@ -119,7 +119,7 @@ def _decompressed(path: Path) -> Iterator[BufferedReader]:
             return
         try:
             with pyarrow.input_stream(file, compression=compression) as stream:
-                yield BufferedReader(cast("BufferedReader", stream), READ_BYTES)
+                yield BufferedReader(stream, READ_BYTES)
         except OSError as error:
             raise InputError(
                 f"{file_name(path)} cannot be decompressed: {error}. It begins as {compression} does, so it is cut "

@@ -1,4 +1,4 @@
-"""From what a recipe names to what is known of it: the verdict on a source or a model, its commit and its licence."""
+"""Verdicts on the sources and models that a recipe names, with their commits and licenses."""
 
 import contextlib
 import os
@@ -29,11 +29,11 @@ _EMBEDDED = {
 
 
 def source_part(role: str, source: Source) -> Part:
-    """Return what is known of seeds or passages.
+    """Return what is known about seeds or passages.
 
     Args:
         role: ``seeds`` or ``passages``, which decides what ``embedded`` stands for.
-        source: The source; that of the Hub resolved to its commit.
+        source: The source; if it is on the Hub, resolved to its commit.
 
     Raises:
         InputError: The source cannot be read.
@@ -52,7 +52,7 @@ def source_part(role: str, source: Source) -> Part:
 
 
 def judge_local(path: Path, config: str | None = None, split: str = "train") -> Verdict:
-    """Judge a file or folder: by the run that wrote it, or else by its name, its content, its card and all its rows.
+    """Judge a file or folder by the run that wrote it, or else by its name, its content, its card and all its rows.
 
     Raises:
         InputError: It cannot be read.
@@ -83,7 +83,7 @@ def card_of(path: Path) -> CardData | None:
 
 
 def model_part(role: str, name: str, revision: str | None = None) -> Part:
-    """Return what is known of a model or adapter; ``revision`` is the commit of one of the Hub.
+    """Return what is known about a model or adapter; ``revision`` is the commit of one on the Hub.
 
     Raises:
         ModelError: The card or the adapter's configuration is damaged.
@@ -114,7 +114,7 @@ def _model(name: str, revision: str | None, adapters: tuple[str, ...]) -> Verdic
 def _local_model(path: Path, adapters: tuple[str, ...]) -> Verdict:
     """Judge a folder by its name, its card, and the base that an adapter in it names."""
     name = path.resolve().name
-    folder = f"local/{name}"  # the folders above it say nothing of it, and are in no record
+    folder = f"local/{name}"  # the folders above it say nothing about it, and no record may contain them
     copied = find_copy(MODELS, name)
     if copied:
         verdict = judge_model(copied.ids[0])
@@ -128,14 +128,14 @@ def _local_model(path: Path, adapters: tuple[str, ...]) -> Verdict:
 
 
 def _with_base(adapter: Verdict, base: Verdict) -> Verdict:
-    """Return the verdict on an adapter, which is at best what its base model is, and under that one's licence too."""
+    """Return the verdict on an adapter, which is at best what its base model is, and under that one's license too."""
     licenses = dict.fromkeys(one for one in (base.license, adapter.license) if one)
     base = replace(base, reason=f"{ADAPTER_FILE} names {base.name}, which is {base.answer}: {base.reason}")
     return compose(adapter.name, [base, adapter], license=", ".join(licenses) or None)
 
 
 def run_of(path: Path) -> Provenance | None:
-    """Return the provenance of the run, or the training, in whose folder a path lies; None where there is none."""
+    """Return the provenance of the run or training whose folder contains a path; None if there is none."""
     for folder in (path, *list(path.resolve().parents)[:2]):
         if found := find_provenance(folder):
             return found

@@ -1,10 +1,11 @@
-"""Rows to passages: plain text with an id, a language and an origin."""
+"""Rows to passages: plain texts with an id, a language and an origin."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from davidgen_hf.errors import InputError
+from davidgen_hf.schema import Row
 from davidgen_hf.sources import embedded
 from davidgen_hf.sources.paragraphs import Paragraphs
 from davidgen_hf.sources.seeds import KNOWN_COLUMNS
@@ -15,32 +16,34 @@ __all__ = ["PassageSource", "Skipped", "read_passages"]
 
 @dataclass(frozen=True)
 class PassageSource(Source):
-    """Names plain text; ``embedded`` is the running Python's language reference.
+    """Names a source of plain text; ``embedded`` is the language reference of the running Python.
 
-    The outputs of supervised data are passages too: with SuperNI, ``text_column`` is ``targets``. Such rows are known
-    by their column of instructions (``seeds.KNOWN_COLUMNS``), and marked ``supervised``.
+    The outputs of supervised data are passages too: with SuperNI, ``text_column`` is ``targets``. Rows that also have
+    a column of instructions (``seeds.KNOWN_COLUMNS``) are marked ``supervised``.
 
     Args:
         text_column: Column that holds the text.
-        paragraphs: How long documents are cut; ``None`` takes each row whole.
+        paragraphs: How long documents are cut; ``None`` uses each row whole.
     """
 
     text_column: str = "text"
     paragraphs: Paragraphs | None = None
 
     def columns_read(self) -> frozenset[str]:
-        """Return the names of the columns that are needed of each row."""
+        """Return the names of the columns to read."""
         return frozenset((self.text_column, "id", "task_name", *ORIGIN_COLUMNS))
 
 
-def read_passages(wanted: PassageSource | Iterable[PassageSource], skipped: Skipped) -> Iterator[dict]:
-    """Yield passages one by one, source after source; rows of no use are counted in ``skipped``, not yielded.
+def read_passages(wanted: PassageSource | Iterable[PassageSource], skipped: Skipped) -> Iterator[Row]:
+    """Yield passages one by one, source after source; rows that cannot be used are counted in ``skipped``.
 
-    They are null, empty or not text, have no paragraph of the wanted length, or a licence that is not allowed.
+    Their text is null, empty or not text, they have half a character in some column, no paragraph of the right length,
+    or a license that is not allowed.
 
     Yields:
-        Rows of ``schema.PASSAGE``. The id of a paragraph is that of its document, ``#``, and where it starts and ends
-        there, in characters: ``12#340-1021``. A row without an id has its place, ``c4.jsonl:7``.
+        Rows of ``schema.PASSAGE``. The id of a paragraph is the id of its document, ``#``, and its start and end in
+        the document, in characters: ``12#340-1021``. A row without an id gets its place as its id: ``c4.jsonl:7``,
+        or ``en/c4.jsonl:7`` if several folders have a file of that name.
 
     Raises:
         InputError: The source cannot be read, has no such column, or has no row with text.
@@ -49,33 +52,38 @@ def read_passages(wanted: PassageSource | Iterable[PassageSource], skipped: Skip
         yield from islice(_read(one.resolved(), skipped), one.max_rows)
 
 
-def _read(wanted: PassageSource, skipped: Skipped) -> Iterator[dict]:
+def _read(wanted: PassageSource, skipped: Skipped) -> Iterator[Row]:
     documents = _embedded() if wanted.source == embedded.EMBEDDED else _documents(wanted, skipped)
     found = False
     for place, document in documents:
-        passages = _cut(document, wanted.paragraphs)
-        if reason := wanted.refuses(document) or (None if passages else "no_paragraph"):
-            skipped.add(reason, place)
-        found = found or reason is None
-        yield from [] if reason else passages
+        reason = wanted.refuses(document)
+        passages = [] if reason else _cut(document, wanted.paragraphs)
+        if passages:
+            found = True
+            yield from passages
+        else:
+            skipped.add(reason or "no_paragraph", place)
     if not found:
-        raise InputError(f"{wanted.source} has no row with text in column {wanted.text_column!r}: {skipped.counts}.")
+        raise InputError(
+            f"{wanted.source} has no row with text in column {wanted.text_column!r}: {skipped.counts}. Passages need "
+            "text. Name another file or column."
+        )
 
 
-def _embedded() -> Iterator[tuple[str, dict]]:
+def _embedded() -> Iterator[tuple[str, Row]]:
     return ((row["id"], row) for row in embedded.passages())
 
 
-def _documents(wanted: PassageSource, skipped: Skipped) -> Iterator[tuple[str, dict]]:
+def _documents(wanted: PassageSource, skipped: Skipped) -> Iterator[tuple[str, Row]]:
     for number, (place, row) in enumerate(wanted.rows(skipped)):
         if number == 0 and wanted.text_column not in row:
             raise InputError(
-                f"{place} has no column {wanted.text_column!r}; it has {list(row)}. Name the one that holds the text "
-                "with --text-column."
+                f"{place} has no column {wanted.text_column!r}; it has {list(row)}. One of them must hold the text. "
+                "Name it with --text-column."
             )
         text = row.get(wanted.text_column)
-        if reason := no_text(text):
-            skipped.add(reason, place)
+        if (reason := no_text(text)) or not isinstance(text, str):
+            skipped.add(reason or "not_text", place)
         else:
             supervised = any(one.output == wanted.text_column and one.fit(row) for one in KNOWN_COLUMNS)
             identity = identity_of(row, place)
@@ -83,7 +91,7 @@ def _documents(wanted: PassageSource, skipped: Skipped) -> Iterator[tuple[str, d
             yield place, passage | whole_document(identity, text) | wanted.origin(row)
 
 
-def _cut(document: dict, paragraphs: Paragraphs | None) -> list[dict]:
+def _cut(document: Row, paragraphs: Paragraphs | None) -> list[Row]:
     if paragraphs is None:
         return [document]
     identity, text = document["id"], document["text"]

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from davidgen_hf.errors import InputError
+from davidgen_hf.schema import Row
 from davidgen_hf.sources.hub import read_dataset
 from davidgen_hf.sources.lines import parse_json, read_lines
 from davidgen_hf.sources.paths import explain_unreadable, file_name, local_path, readable
@@ -21,10 +22,10 @@ from davidgen_hf.sources.values import read_parquet
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".txt")
 COMPRESSIONS = (".gz", ".zst")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-# What macOS adds to archives. Names that begin with a dot are passed over too, as `datasets` does.
+# What macOS adds to archives. Files whose names begin with a dot are skipped too, as `datasets` does.
 _ADDED_BY_MACOS = "__MACOSX"
 _LINES_OF_DOCUMENTS = 5
-Row = tuple[str, dict]
+PlacedRow = tuple[str, Row]
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +38,14 @@ def read_rows(  # noqa: PLR0913 - where from; which rows; which columns
     revision: str | None = None,
     shuffle: tuple[int, int] | None = None,
     columns: Collection[str] | None = None,
-) -> Iterator[Row]:
+) -> Iterator[PlacedRow]:
     """Yield ``(place, row)`` for each row of a file, a folder of files, or a Hub dataset.
 
     Args:
         source: Path of a ``.jsonl``, ``.csv``, ``.parquet`` or ``.txt`` file (one row, ``text``, for each paragraph
             between blank lines), of one of these compressed (``.jsonl.gz``, ``.json.gz``, ``.csv.zst``; Parquet has
             its own compression), a folder of such files, SuperNI's official repository, or ``org/name`` of a Hub
-            dataset, which is streamed. In a folder, hidden files are passed over.
+            dataset, which is streamed. Hidden files in a folder are skipped.
         config: Configuration of a Hub dataset; track of SuperNI's repository.
         split: Split of a Hub dataset or of SuperNI's repository.
         revision: Branch, tag or commit of a Hub dataset.
@@ -77,7 +78,7 @@ def read_rows(  # noqa: PLR0913 - where from; which rows; which columns
         )
 
 
-def _hash(row: dict) -> str:
+def _hash(row: Row) -> str:
     return hashlib.blake2b(json.dumps(row, default=str).encode(), digest_size=8).hexdigest()
 
 
@@ -97,7 +98,7 @@ def form_of(path: Path) -> str | None:
     return inner if inner in SUFFIXES and inner != ".parquet" else None
 
 
-def _read_files(path: Path, columns: Collection[str] | None) -> Iterator[Row]:
+def _read_files(path: Path, columns: Collection[str] | None) -> Iterator[PlacedRow]:
     files = _files(path)
     is_empty = True
     for file, place in files.items():
@@ -125,7 +126,7 @@ def _files(path: Path) -> dict[Path, str]:
     if not files:
         raise InputError(
             f"The folder {readable(str(path))} holds no {', '.join(SUFFIXES)} file. Files and folders whose names "
-            f"begin with a dot, and {_ADDED_BY_MACOS}, are passed over. Name a folder that has such files."
+            f"begin with a dot, and {_ADDED_BY_MACOS}, are skipped. Name a folder that has such files."
         )
     counts = Counter(file.name for file in files)
     return {
@@ -144,7 +145,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
-def _read_file(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, dict]]:
+def _read_file(path: Path, columns: Collection[str] | None) -> Iterator[tuple[int, Row]]:
     form = form_of(path)
     if form == ".parquet":
         return enumerate(read_parquet(path, columns), start=1)
@@ -152,7 +153,7 @@ def _read_file(path: Path, columns: Collection[str] | None) -> Iterator[tuple[in
     return readers[form or ".txt"](path)
 
 
-def _read_jsonl(path: Path) -> Iterator[tuple[int, dict]]:
+def _read_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
     for number, line in read_lines(path):
         if not line.strip():
             continue
@@ -166,7 +167,7 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict]]:
         yield number, row
 
 
-def _read_csv(path: Path) -> Iterator[tuple[int, dict]]:
+def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(2**31 - 1)  # Python's own limit is 131,072 characters a field
     reader = csv.reader((line for _, line in read_lines(path)), strict=True)
     names: list[str] | None = None
@@ -204,7 +205,7 @@ def _header(names: list[str], place: str) -> list[str]:
     return names
 
 
-def _read_text(path: Path) -> Iterator[tuple[int, dict]]:
+def _read_text(path: Path) -> Iterator[tuple[int, Row]]:
     paragraph: list[str] = []
     start, n_paragraphs = 1, 0
     for number, line in read_lines(path):

@@ -1,4 +1,4 @@
-"""Rows to seeds: instructions and outputs that people wrote."""
+"""Rows to seeds: instructions and outputs written by people."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import islice
 from datasets import Dataset
 
 from davidgen_hf.errors import InputError
-from davidgen_hf.schema import SEED
+from davidgen_hf.schema import SEED, Row
 from davidgen_hf.sources import embedded
 from davidgen_hf.sources.source import ORIGIN_COLUMNS, Skipped, Source, identity_of, no_text
 
@@ -17,21 +17,21 @@ class SeedColumns:
     """Names the columns of a seed.
 
     Args:
-        instruction: Column of what is asked.
+        instruction: Column of the instruction.
         output: Column of the answer.
-        input: Column of what the instruction is about, often empty; ``None`` where there is none.
+        input: Column of the text that the instruction is about, often empty; ``None`` if there is none.
     """
 
     instruction: str = "instruction"
     output: str = "output"
     input: str | None = "input"
 
-    def fit(self, row: dict) -> bool:
-        """Tell whether a row has an instruction and an output under these names."""
+    def fit(self, row: Row) -> bool:
+        """Return whether a row has columns of these names for instruction and output."""
         return self.instruction in row and self.output in row
 
 
-# In this order: the first that fits a row is taken.
+# The first that fits a row is used.
 KNOWN_COLUMNS = (
     SeedColumns(),  # Alpaca's form, and Self-Instruct's with its instances
     SeedColumns("instruction", "response", "context"),  # databricks/databricks-dolly-15k
@@ -42,18 +42,18 @@ KNOWN_COLUMNS = (
 
 @dataclass(frozen=True)
 class SeedSource(Source):
-    """Names seed data; ``embedded`` is a corpus of conversations.
+    """Names a source of seeds; ``embedded`` is a corpus of conversations.
 
-    Self-Instruct's form is read too: ``instances``, a list of inputs and outputs, gives a seed for each.
+    Self-Instruct's form is read too: each record in the list ``instances`` is a seed.
 
     Args:
-        columns: Names of the columns; where none are given, the first of ``KNOWN_COLUMNS`` that fit.
+        columns: Names of the columns; by default the first of ``KNOWN_COLUMNS`` that fits.
     """
 
     columns: SeedColumns | None = None
 
     def columns_read(self) -> frozenset[str]:
-        """Return the names of the columns that are needed of each row."""
+        """Return the names of the columns to read."""
         forms = (self.columns,) if self.columns else KNOWN_COLUMNS
         texts = {name for one in forms for name in (one.instruction, one.input, one.output) if name}
         return frozenset((*texts, "instances", "id", "task_name", *ORIGIN_COLUMNS))
@@ -64,10 +64,10 @@ def read_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -> D
     return Dataset.from_list(list(iterate_seeds(wanted, skipped)), features=SEED)
 
 
-def iterate_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -> Iterator[dict]:
+def iterate_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -> Iterator[Row]:
     """Yield seeds one by one, source after source; rows that are left out are counted in ``skipped``.
 
-    They lack an instruction or an output, hold what is not text, or have a licence that is not allowed.
+    They lack an instruction or an output, have a value that is not text, or a license that is not allowed.
 
     Yields:
         Rows of ``schema.SEED``.
@@ -87,7 +87,7 @@ def iterate_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -
             )
 
 
-def _read(wanted: SeedSource, skipped: Skipped) -> Iterator[dict]:
+def _read(wanted: SeedSource, skipped: Skipped) -> Iterator[Row]:
     seeds = _embedded() if wanted.source == embedded.EMBEDDED else _seeds(wanted, skipped)
     for place, seed in seeds:
         if reason := no_text(seed["instruction"]) or no_text(seed["output"]) or wanted.refuses(seed):
@@ -96,11 +96,11 @@ def _read(wanted: SeedSource, skipped: Skipped) -> Iterator[dict]:
             yield seed
 
 
-def _embedded() -> Iterator[tuple[str, dict]]:
+def _embedded() -> Iterator[tuple[str, Row]]:
     return ((row["id"], row) for row in embedded.seeds())
 
 
-def _seeds(wanted: SeedSource, skipped: Skipped) -> Iterator[tuple[str, dict]]:
+def _seeds(wanted: SeedSource, skipped: Skipped) -> Iterator[tuple[str, Row]]:
     for place, row in wanted.rows(skipped):
         for number, pair in enumerate(_pairs(place, row, wanted.columns)):
             if pair["input"] is None:
@@ -110,11 +110,11 @@ def _seeds(wanted: SeedSource, skipped: Skipped) -> Iterator[tuple[str, dict]]:
             yield place, {"id": identity} | pair | wanted.origin(row)
 
 
-def _pairs(place: str, row: dict, columns: SeedColumns | None) -> list[dict]:
+def _pairs(place: str, row: Row, columns: SeedColumns | None) -> list[Row]:
     """Return instruction, input and output of each seed in a row; an input that is a list or record is None."""
     instances = row.get("instances")
     is_nested = isinstance(instances, list) and instances and all(isinstance(one, dict) for one in instances)
-    rows = [row | one for one in instances] if is_nested else [row]
+    rows = [row | one for one in instances or []] if is_nested else [row]
     names = next((one for one in ((columns,) if columns else KNOWN_COLUMNS) if one.fit(rows[0])), None)
     if names is None:
         needed = columns or SeedColumns()

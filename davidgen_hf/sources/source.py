@@ -1,4 +1,4 @@
-"""What every source of rows has: its name, its origin, and which of its rows are wanted."""
+"""Sources of rows: their names, their origin, and which of their rows are used."""
 
 import os
 import re
@@ -10,43 +10,44 @@ from pathlib import Path
 from typing import Self
 
 from davidgen_hf.errors import InputError, SettingError
+from davidgen_hf.schema import Row
 from davidgen_hf.sources import embedded
 from davidgen_hf.sources.hub import describe_dataset
 from davidgen_hf.sources.licenses import refused_license
 from davidgen_hf.sources.lines import has_lone_surrogate
 from davidgen_hf.sources.paths import name_of
-from davidgen_hf.sources.rows import Row, on_hub, read_rows
+from davidgen_hf.sources.rows import PlacedRow, on_hub, read_rows
 from davidgen_hf.storage.settings import check_settings
 
 COMMIT = re.compile("[0-9a-f]{40}")
 ORIGIN_COLUMNS = ("license", "url", "source", "language", "lang")
-# What the rows of SuperNI's copy on the Hub have; a column of the same name as one of them does not make others such.
+# The columns of SuperNI's copy on the Hub. A column called `task_name` alone does not make rows SuperNI's.
 SUPERNI_COLUMNS = frozenset(("task_name", "id", "definition", "inputs", "targets"))
 
 
 @dataclass(frozen=True)
 class Source:
-    """Names rows.
+    """Names a source of rows.
 
     Args:
-        source: File, folder, SuperNI's official repository, Hub dataset id, or ``embedded`` for what comes with
-            installed packages.
+        source: File, folder, SuperNI's official repository, Hub dataset id, or ``embedded`` for the data of installed
+            packages.
         config: Configuration of a Hub dataset; track of SuperNI's repository.
         split: Split of a Hub dataset or of SuperNI's repository.
-        revision: Branch, tag or commit of a Hub dataset, which is read, and recorded, at its commit.
+        revision: Branch, tag or commit of a Hub dataset, which is read and recorded at its commit.
         language: Language (ISO 639-1) of rows that have no ``language`` or ``lang`` column.
-        license: Licence (SPDX id) of rows that have no ``license`` column; a Hub dataset's card where this is not set.
-        allowed_licenses: Licences that a row may have, or names of ``licenses.LICENSE_SETS`` (``permissive``,
-            ``share-alike``); others are counted as skipped. None allows all.
-        rows_per_task: Number of rows to take of each ``task_name`` (SuperNI); ``None`` takes all.
+        license: License (SPDX id) of rows that have no ``license`` column; by default that of a Hub dataset's card.
+        allowed_licenses: Licenses that a row may have, or names of ``licenses.LICENSE_SETS`` (``permissive``,
+            ``share-alike``); other rows are counted as skipped. None allows all.
+        rows_per_task: Number of rows to take from each ``task_name`` (SuperNI); ``None`` takes all.
         max_rows: Number of rows to yield; ``None`` yields all.
-        shuffle_seed: Take the rows of a Hub dataset in an order drawn by this seed, so that ``max_rows`` is a sample:
-            files are shuffled, and rows within a buffer. ``None`` keeps the order.
-        shuffle_buffer: Rows of that buffer, which are held in memory.
+        shuffle_seed: Shuffle a Hub dataset with this seed, so that ``max_rows`` is a sample: its files, and its rows
+            within a buffer. ``None`` keeps the order.
+        shuffle_buffer: Size of that buffer in rows, which are held in memory.
 
     Raises:
-        SettingError: ``rows_per_task``, ``max_rows`` or ``shuffle_buffer`` is below 1, or the order of what is no Hub
-            dataset is to be drawn.
+        SettingError: A setting has the wrong type; ``rows_per_task``, ``max_rows`` or ``shuffle_buffer`` is below 1;
+            or ``shuffle_seed`` is set for a source that is not a Hub dataset.
     """
 
     source: str = embedded.EMBEDDED
@@ -70,14 +71,14 @@ class Source:
                 raise SettingError(f"{name} must be at least 1, got {number}.")
         if self.shuffle_seed is not None and not on_hub(self.source):
             raise SettingError(
-                f"shuffle_seed is for datasets of the Hub, and {self.source!r} is none. Shuffle the file, or leave "
-                "shuffle_seed out."
+                f"shuffle_seed is set, and {self.source!r} is not a Hub dataset. Only those can be shuffled while "
+                "they are read. Shuffle the file, or leave shuffle_seed out."
             )
 
     def resolved(self) -> Self:
-        """Return this source with the commit, and the card's licence where none is set, if it is a Hub dataset.
+        """Return this source with its commit, and its card's license unless one is set, if it is a Hub dataset.
 
-        One that has both already is not asked for again.
+        The Hub is not called if both are known.
 
         Raises:
             InputError: The Hub cannot be reached, or has no such dataset or revision.
@@ -87,16 +88,16 @@ class Source:
         facts = describe_dataset(self.source, self.revision)
         return replace(self, revision=facts.commit, license=self.license or facts.license)
 
-    def rows(self, skipped: "Skipped | None" = None) -> Iterator[Row]:
-        """Yield ``(place, row)`` for each row of the source; those beyond ``rows_per_task`` are left out.
+    def rows(self, skipped: "Skipped | None" = None) -> Iterator[PlacedRow]:
+        """Yield ``(place, row)`` for each row of the source, up to ``rows_per_task`` for each task.
 
-        SuperNI's copy on the Hub has a row for each output of an instance, of which the first is taken.
+        SuperNI's copy on the Hub has a row for each output of an instance; only the first is used.
 
         Args:
-            skipped: Where rows that are left out are counted.
+            skipped: Counts the rows that are left out.
 
         Raises:
-            InputError: The source cannot be read, or it names no licence and ``allowed_licenses`` requires one.
+            InputError: The source cannot be read, or it names no license and ``allowed_licenses`` requires one.
         """
         skipped = Skipped() if skipped is None else skipped
         taken: Counter[str] = Counter()
@@ -127,11 +128,11 @@ class Source:
             yield place, row
 
     def columns_read(self) -> frozenset[str] | None:
-        """Return the names of the columns that are needed of each row; None stands for all that may hold text."""
+        """Return the names of the columns to read; None stands for every column that may hold text."""
         return None
 
-    def origin(self, row: dict) -> dict[str, str]:
-        """Return where a row comes from, and its language: its own columns where they hold text, else the source's."""
+    def origin(self, row: Row) -> dict[str, str]:
+        """Return where a row comes from, and its language: from its own columns if they hold text, or the source's."""
         name, page = _known_as(self.source)
         texts = {name: value for name in ORIGIN_COLUMNS if isinstance(value := row.get(name), str)}
         address = texts.get("source", "")
@@ -144,30 +145,30 @@ class Source:
             "url": texts.get("url", address if address.startswith("https://") else page),
         }
 
-    def refuses(self, row: dict) -> str | None:
-        """Return why a finished row is left out: half a character in any text of it, or its licence; or None."""
+    def refuses(self, row: Row) -> str | None:
+        """Return why a finished row is left out: half a character in a text, or its license; None if it is not."""
         if any(isinstance(value, str) and has_lone_surrogate(value) for value in row.values()):
             return "lone_surrogate"
         return refused_license(row["license"], self.allowed_licenses)
 
-    def _check_license(self, row: dict) -> None:
+    def _check_license(self, row: Row) -> None:
         if self.allowed_licenses and not self.license and "license" not in row:
             raise InputError(
-                f"{self.source} names no licence, neither in a column 'license' nor on a dataset card, and "
-                f"allowed_licenses demands one of {list(self.allowed_licenses)}. Declare it with the setting license; "
-                "for SuperNI, name the folder of the official repository, whose task files have theirs."
+                f"{self.source} names no license, neither in a column 'license' nor on a dataset card. "
+                f"allowed_licenses requires one of {list(self.allowed_licenses)}. Declare it with the setting license"
+                "; for SuperNI, name the folder of the official repository, whose task files have licenses."
             )
 
 
 @lru_cache  # it looks at the disk, and is called for every row
 def _known_as(source: str) -> tuple[str, str]:
-    """Return what rows call a source, and the address of its page on the Hub."""
+    """Return the name of a source in its rows, and the address of its page on the Hub."""
     return name_of(source), f"https://huggingface.co/datasets/{source}" if on_hub(source) else ""
 
 
 @dataclass
 class Skipped:
-    """Rows that are left out: how many by reason, and the places of the first ones."""
+    """Rows that were left out: their number by reason, and the places of the first ones."""
 
     counts: dict[str, int] = field(default_factory=dict)
     places: dict[str, list[str]] = field(default_factory=dict)
@@ -184,14 +185,14 @@ def whole_document(identity: str, text: str) -> dict[str, str | int]:
     return {"document": identity, "document_start": 0, "document_end": len(text)}
 
 
-def identity_of(row: dict, place: str) -> str:
-    """Return a row's own id, or its place if it has none that a row could be known by."""
+def identity_of(row: Row, place: str) -> str:
+    """Return a row's own id, or its place if it has no id or one that is a list or record."""
     identity = row.get("id")
     return str(identity) if identity and not isinstance(identity, dict | list | tuple) else place
 
 
 def no_text(value: object) -> str | None:
-    """Return why a value is no text: ``null``, ``not_text``, ``empty`` or ``lone_surrogate``; None where it is one."""
+    """Return why a value is not a text: ``null``, ``not_text``, ``empty`` or ``lone_surrogate``; None if it is one."""
     if value is None:
         return "null"
     if not isinstance(value, str):
@@ -210,6 +211,6 @@ def check_names(setting: str, sources: Sequence[Source]) -> None:
     names = [(name_of(one.source), one.config) for one in sources]
     if not names or len(set(names)) < len(names):
         raise SettingError(
-            f"{setting} needs one or more sources of different names, got {[name for name, _ in names]}; rows and "
-            "records know a file by its name without its folder. Rename one."
+            f"{setting} has the sources {[name for name, _ in names]}. It needs one or more sources with different "
+            "names, since rows and records name a file without its folder. Rename one."
         )

@@ -1,7 +1,7 @@
-"""Super-NaturalInstructions from its official repository: one row an instance, under its task's own licence.
+"""Super-NaturalInstructions from its official repository: one row per instance, under the license of its task.
 
-The columns are those of the copy on the Hub (``Muennighoff/natural-instructions``), and the licence, language and
-address that the task file gives; the copy leaves these out.
+The columns are those of the copy on the Hub (``Muennighoff/natural-instructions``), plus license, language and address
+from the task file, which the copy leaves out.
 """
 
 import re
@@ -13,10 +13,11 @@ from annotated_types import MinLen
 from pydantic import BaseModel, Field
 
 from davidgen_hf.errors import InputError
+from davidgen_hf.schema import Row
 from davidgen_hf.sources.lines import parse_json, read_lines
 from davidgen_hf.storage.validation import validate
 
-# ISO 639-1 of the names in the task files; any other is "und", ISO's own word for undetermined.
+# ISO 639-1 codes of the names in the task files; any other language is "und", which is ISO's code for undetermined.
 LANGUAGES = dict(
     re.findall(
         r"(\w+):(\w+)",
@@ -50,7 +51,7 @@ def holds_tasks(folder: Path) -> bool:
     return any(any(place.glob("task*.json")) for place in (folder, folder / "tasks"))
 
 
-def read_tasks(folder: Path, *, track: str = "default", split: str = "train") -> Iterator[tuple[str, dict]]:
+def read_tasks(folder: Path, *, track: str = "default", split: str = "train") -> Iterator[tuple[str, Row]]:
     """Yield ``(place, row)`` for each instance of a split's tasks that the folder holds, in the order of their names.
 
     The first of an instance's outputs is taken, and the first definition of a task.
@@ -82,7 +83,7 @@ def read_tasks(folder: Path, *, track: str = "default", split: str = "train") ->
         yield from _read_task(path)
 
 
-def _read_task(path: Path) -> Iterator[tuple[str, dict]]:
+def _read_task(path: Path) -> Iterator[tuple[str, Row]]:
     place = f"{path.name} is not a SuperNI task file"
     task = validate(
         _Task,

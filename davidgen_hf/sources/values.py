@@ -1,13 +1,15 @@
-"""Columns of Arrow tables to Python values: what cannot become one costs its value, not its row."""
+"""Parquet files and Arrow columns to Python values; a value that Python cannot hold does not cost its row."""
 
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
 from davidgen_hf.errors import InputError
+from davidgen_hf.schema import Row
 from davidgen_hf.sources.lines import READ_BYTES
 from davidgen_hf.sources.paths import file_name
 
@@ -17,8 +19,8 @@ BATCH_ROWS, BATCH_BYTES = 1024, 2**24
 _NO_VALUE = (pyarrow.ArrowException, ValueError, OverflowError, LookupError)
 
 
-def read_parquet(path: Path, columns: Collection[str] | None) -> Iterator[dict]:
-    """Yield the rows of a Parquet file; a column that is not read is in each row, with the value None.
+def read_parquet(path: Path, columns: Collection[str] | None) -> Iterator[Row]:
+    """Yield the rows of a Parquet file; a column that is not read is None in each row.
 
     Args:
         path: The file.
@@ -61,12 +63,13 @@ def reads(kind: pyarrow.DataType, name: str, columns: Collection[str] | None) ->
     return name in columns if columns is not None else not _is_opaque(kind)
 
 
-def values_of(column: pyarrow.Array | pyarrow.ChunkedArray) -> list:
+def values_of(column: pyarrow.Array | pyarrow.ChunkedArray) -> list[Any]:
     """Return a column's values; a text that is not UTF-8 has lone surrogates, any other impossible value is None."""
     try:
-        return column.to_pylist()
+        values: list[Any] = column.to_pylist()
     except _NO_VALUE:
-        return [_value(one) for one in column]
+        values = [_value(one) for one in column]
+    return values
 
 
 def _value(scalar: pyarrow.Scalar) -> object:
@@ -90,7 +93,7 @@ _BYTES = {one.id for one in (pyarrow.binary(), pyarrow.large_binary(), pyarrow.b
 
 
 def _label_names(schema: pyarrow.Schema) -> dict[str, list[str]]:
-    """Return the names of class labels by their column, which ``datasets`` writes into a file's metadata."""
+    """Return the names of the class labels of each column, which ``datasets`` writes into a file's metadata."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return {name: list(one["names"]) for name, one in features.items() if one.get("_type") == "ClassLabel"}
@@ -98,8 +101,8 @@ def _label_names(schema: pyarrow.Schema) -> dict[str, list[str]]:
         return {}
 
 
-def _named(values: list, names: list[str] | None) -> list:
-    """Return the names of class labels in place of their numbers; -1 stands for none."""
+def _named(values: list[Any], names: list[str] | None) -> list[Any]:
+    """Return the names of class labels instead of their numbers; -1 stands for none."""
     if names is None:
         return values
     return [names[one] if isinstance(one, int) and 0 <= one < len(names) else None for one in values]
@@ -109,5 +112,5 @@ def _batch_rows(metadata: pyarrow.parquet.FileMetaData, columns: Collection[str]
     """Return how many rows are read at once, fewer where they are long."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     chunks = (group.column(number) for group in groups for number in range(group.num_columns))
-    size = sum(one.total_uncompressed_size for one in chunks if one.path_in_schema.partition(".")[0] in columns)
-    return max(1, min(BATCH_ROWS, BATCH_BYTES * max(metadata.num_rows, 1) // max(size, 1)))
+    size: int = sum(one.total_uncompressed_size for one in chunks if one.path_in_schema.partition(".")[0] in columns)
+    return int(max(1, min(BATCH_ROWS, BATCH_BYTES * max(metadata.num_rows, 1) // max(size, 1))))

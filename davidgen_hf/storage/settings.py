@@ -1,4 +1,4 @@
-"""Settings that are given in Python, checked against the types that their dataclass declares."""
+"""Settings given in Python, checked against the types that their dataclass declares."""
 
 from dataclasses import fields
 from functools import cache
@@ -13,16 +13,17 @@ from davidgen_hf.storage.validation import describe
 def check_settings(settings: Any) -> None:
     """Check each field of a frozen dataclass against its annotation; call this first in ``__post_init__``.
 
-    A value that stands for one of the type is converted: a list becomes a tuple, ``"3"`` becomes 3.
+    Values of similar types are converted: a list to a tuple, ``"3"`` to 3.
 
     Raises:
         SettingError: Fields have values of other types; all of them are named.
     """
     problems = []
     for field in fields(settings):
-        value = getattr(settings, field.name)
+        annotation: Any = field.type
+        adapter = _adapter(annotation)
         try:
-            object.__setattr__(settings, field.name, _adapter(field.type).validate_python(value))
+            object.__setattr__(settings, field.name, adapter.validate_python(getattr(settings, field.name)))
         except ValidationError as error:
             problems.append(f"{field.name}: {describe(error)}")
     if problems:

@@ -38,7 +38,7 @@ NAMES = ("instruction", "input", "output")
 def read_pairs(source: str, columns: dict[str, str], max_rows: int | None, seed: int) -> Iterator[Dataset]:
     """Open a sample of the rows of ``source`` that have an instruction and an output.
 
-    The rows are in a temporary file rather than in memory, and so is what is made of them.
+    The rows are in a temporary file rather than in memory, and so are the prompts made from them.
 
     Raises:
         InputError: The source cannot be read, or no row has both.

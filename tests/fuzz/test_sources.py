@@ -92,8 +92,9 @@ def test_bytes(content, ending):
 )
 @settings(suppress_health_check=CHECKS)
 def test_encodings(text, encoding, cut):
-    content = f"text\n{text}\n".encode(encoding, "replace")
-    outcome(read_as_passages, {f"a{ending}": content[: len(content) - cut] for ending in (".csv", ".txt", ".jsonl")})
+    for ending, spelled in ((".csv", f"text\n{text}\n"), (".txt", text), (".jsonl", json.dumps({"text": text}))):
+        content = spelled.encode(encoding, "replace")
+        outcome(read_as_passages, {f"a{ending}": content[: len(content) - cut]})
 
 
 @given(rows=ROWS)

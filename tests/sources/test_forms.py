@@ -125,7 +125,7 @@ def test_hidden_files_are_passed_over(write, tmp_path):
         ("b.TXT:1", {"text": "part/b.TXT"}),
     ]
     write("hidden/.a.txt", "a")
-    with pytest.raises(InputError, match=r"hidden holds no .* begin with a dot, and __MACOSX, are passed over"):
+    with pytest.raises(InputError, match=r"hidden holds no .* begin with a dot, and __MACOSX, are skipped"):
         texts(str(tmp_path / "hidden"))
 
 

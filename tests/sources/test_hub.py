@@ -72,7 +72,7 @@ def test_the_cards_licence_must_be_allowed(found):
         ("no_config", "BuilderConfig 'de' not found. Available: ['default']"),
         (
             "unlicensed",
-            "org/plain names no licence, neither in a column 'license' nor on a dataset card, and allowed_l",
+            "org/plain names no license, neither in a column 'license' nor on a dataset card. allowed_l",
         ),
         ("out_of_reach", "There is no local path 'org/wiki', and no dataset of that id could be opened on the Hub"),
     ],

@@ -149,7 +149,7 @@ def test_a_licence_can_be_declared(write):
 def test_licences_demanded_of_a_source_that_names_none(write):
     asked = PassageSource(write({"text": "a"}), allowed_licenses=("permissive",))
     with pytest.raises(
-        InputError, match=r"p\.jsonl names no licence, .*demands one of \['permissive'\].*setting license"
+        InputError, match=r"p\.jsonl names no license, .*requires one of \['permissive'\].*setting license"
     ):
         list(read_passages(asked, Skipped()))
 
