@@ -45,7 +45,7 @@ def test_the_commands_are_those_of_the_design():
         (["run", "demo", "--passages", "broken.jsonl"], "broken.jsonl, line 2: not valid JSON"),
         (
             ["run", "demo", "--passages", "other.jsonl"],
-            "other.jsonl:1 has no column 'text'; it has ['id', 'body']. Name the",
+            "other.jsonl:1 has no column 'text'; it has ['id', 'body']. One of them must hold the text.",
         ),
         (["run", "demo", "--passages", "other.jsonl", "--text-column", "bod"], "has no column 'bod'"),
         (["run", "demo", "--passages", "latin1.txt"], "latin1.txt, line 1: byte 4 of the line is not UTF-8"),
