@@ -121,27 +121,50 @@ def test_the_package_is_extended_as_the_page_says(page, tmp_path):
     (file,), (line,), (test,) = (blocks(document, "python", mark) for mark in ("file", "line", "test"))
     assert f"`davidgen_hf/{place}`" in document.read_text("utf-8")
     assert f"`davidgen_hf/{table}`" in document.read_text("utf-8")
-    for name in ("davidgen_hf", "recipes", "model_cards"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("recipes", "model_cards"):
-        shutil.copytree(ROOT / name, tmp_path / "davidgen_hf" / name)
+    copy_package(tmp_path)
     (tmp_path / "davidgen_hf" / place).write_text(file, "utf-8")
     text = (tmp_path / "davidgen_hf" / table).read_text("utf-8")
     assert text.count(before) == 1
     first = re.search(r"^from davidgen_hf", text, re.MULTILINE).start()
     text = text[:first] + imported + text[first:].replace(before, before + line)
     (tmp_path / "davidgen_hf" / table).write_text(text, "utf-8")
-    (tmp_path / "test_page.py").write_text(test, "utf-8")
+    run_test_of_page(test, tmp_path)
+
+
+def copy_package(folder: Path) -> None:
+    for name in ("davidgen_hf", "recipes", "model_cards"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("recipes", "model_cards"):
+        shutil.copytree(ROOT / name, folder / "davidgen_hf" / name)
+
+
+def run_test_of_page(test: str, folder: Path) -> None:
+    (folder / "test_page.py").write_text(test, "utf-8")
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_page.py"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert re.search(r"[23] passed", ran.stdout), ran.stdout + ran.stderr
     assert "failed" not in ran.stdout
+
+
+def test_a_benchmark_is_added_as_the_page_says(tmp_path):
+    """Put the page's folder into a copy of the package, and run the page's test."""
+    document = ROOT / "docs" / "add_a_benchmark.md"
+    description, utils = blocks(document, "python", "file")
+    (task,), (test,), (line,) = blocks(document, "yaml"), blocks(document, "python", "test"), blocks(document, "text")
+    copy_package(tmp_path)
+    folder = tmp_path / "davidgen_hf" / "tasks" / "capitals"
+    folder.mkdir()
+    for name, content in (("__init__.py", description), ("davidgen_capitals.yaml", task), ("utils.py", utils)):
+        assert f"`davidgen_hf/tasks/capitals/{name}`" in document.read_text("utf-8")
+        (folder / name).write_text(content, "utf-8")
+    assert line.replace("capitals", "vicuna") in (ROOT / "pyproject.toml").read_text("utf-8")
+    run_test_of_page(test, tmp_path)
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
