@@ -24,9 +24,10 @@ def language_code(text: str) -> str | None:
         language = Language.get(standardize_tag(tag, macro=True))
     except (LanguageTagError, ValueError):
         return _code_of_name(text)
-    if not language.is_valid() or language.language in _NO_LANGUAGE:
+    code = language.language or ""
+    if not language.is_valid() or not code.isalpha() or code in _NO_LANGUAGE:  # x-klingon is valid, for private use
         return _code_of_name(text)
-    return language.language
+    return code
 
 
 def _code_of_name(text: str) -> str | None:

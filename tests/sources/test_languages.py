@@ -40,7 +40,7 @@ def test_codes_and_names(text, code):
 @pytest.mark.parametrize(
     "text",
     ["und", "mul", "mis", "zxx", "", "?", "Python", "Java", "JavaScript", "C", "C++", "Go", "HTML", "unknown",
-     "x" * 500, "\0", "\ud800", "en\0", "\0\x80\x80", "12"],
+     "x" * 500, "\0", "\ud800", "en\0", "\0\x80\x80", "12", "x-me"],
 )  # fmt: skip
 def test_what_is_not_a_language(text):
     assert language_code(text) is None
