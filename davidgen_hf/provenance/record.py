@@ -29,52 +29,36 @@ class Part:
 
     Args:
         role: One of ``ROLES``.
-        name: Id of a dataset or model, name of a local file without its folder, or name of a package.
-        answer: ``clean``, ``restricted`` or ``unknown``.
-        reason: Why, in a sentence a card can show.
+        verdict: What is known of it. Its name is the id of a dataset or model, the name of a local file without its
+            folder, or the name of a package.
         config: Configuration of a dataset.
         revision: Commit, or version of a package; ``None`` for a local file.
-        license: Licence as the Hub writes it; ``None`` where it varies by row or is not known.
-        source: Where the reason can be read.
-        declaration: What the recipe says of a source that was unknown.
-        lineage: The verdicts that this one was made of: a model's base and the data it was trained on.
-        doubtful: As in ``Verdict``.
     """
 
     role: str
-    name: str
-    answer: Answer
-    reason: str
+    verdict: Verdict
     config: str | None = None
     revision: str | None = None
-    license: str | None = None
-    source: str | None = None
-    declaration: str | None = None
-    lineage: tuple[Verdict, ...] = ()
-    doubtful: bool = False
-
-    @classmethod
-    def of(cls, role: str, verdict: Verdict, *, config: str | None = None, revision: str | None = None) -> Self:
-        """Return a part of that verdict."""
-        return cls(
-            role,
-            verdict.name,
-            verdict.answer,
-            verdict.reason,
-            config or None,
-            revision or None,
-            verdict.license,
-            verdict.source,
-            verdict.declaration,
-            verdict.parts,
-            verdict.doubtful,
-        )
 
     @property
-    def verdict(self) -> Verdict:
-        """What is known of it, without its place in a run."""
-        known = (self.name, self.answer, self.reason, self.license, self.source, self.declaration)
-        return Verdict(*known, parts=self.lineage, doubtful=self.doubtful)
+    def name(self) -> str:
+        """The name of the verdict."""
+        return self.verdict.name
+
+    @property
+    def answer(self) -> Answer:
+        """``clean``, ``restricted`` or ``unknown``."""
+        return self.verdict.answer
+
+    @property
+    def reason(self) -> str:
+        """Why, in a sentence a card can show."""
+        return self.verdict.reason
+
+    @property
+    def license(self) -> str | None:
+        """Licence as the Hub writes it; ``None`` where it varies by row or is not known."""
+        return self.verdict.license
 
     @property
     def id(self) -> str:
@@ -82,8 +66,17 @@ class Part:
         return self.name + (f":{self.config}" if self.config else "") + (f"@{self.revision}" if self.revision else "")
 
     def record(self) -> dict[str, Any]:
-        """Return the part as plain values, its ``id`` among them."""
-        return {"id": self.id} | asdict(self)
+        """Return the part as plain values, its ``id`` among them, in one level with its verdict."""
+        verdict = self.verdict.record()
+        place = {"id": self.id, "role": self.role, "config": self.config, "revision": self.revision}
+        return place | {"lineage": verdict.pop("parts")} | verdict
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Return what ``record`` wrote; see ``Provenance.from_record``."""
+        given = {name: value for name, value in record.items() if name not in ("id", "lineage")}
+        place = {name: given.pop(name) for name in ("role", "config", "revision")}
+        return cls(verdict=Verdict(**given, parts=_verdicts(record["lineage"])), **place)
 
 
 @dataclass(frozen=True)
@@ -134,8 +127,7 @@ class Provenance:
         """
         try:
             given = {name: value for name, value in record.items() if name not in ("answer", "parts")}
-            parts = ({name: value for name, value in part.items() if name != "id"} for part in record["parts"])
-            read = cls(tuple(Part(**part | {"lineage": _verdicts(part["lineage"])}) for part in parts), **given)
+            read = cls(tuple(map(Part.from_record, record["parts"])), **given)
             return TypeAdapter(cls).validate_python(asdict(read))
         except (LookupError, TypeError, AttributeError, ValidationError) as error:
             found = describe(error) if isinstance(error, ValidationError) else repr(error)
@@ -208,7 +200,7 @@ def require_publishable(provenance: Provenance) -> None:
     ]
     if undeclared := provenance.undeclared:
         # What the run made itself is known as soon as that is, of which it was made.
-        undeclared = [part for part in undeclared if not part.lineage] or undeclared
+        undeclared = [part for part in undeclared if not part.verdict.parts] or undeclared
         names = ", ".join(f"{part.name} ({part.role})" for part in undeclared)
         problems.append(
             f"It is not known who wrote or made {names}. If you know, give the command of the run once more with\n    "

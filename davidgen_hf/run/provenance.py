@@ -41,10 +41,10 @@ class Pins:
         known = self._parts.get((role, name, config))
         if known is None:
             return judge()
-        if known.declaration is None:
+        if known.verdict.declaration is None:
             return known
         reason = f"The declaration of {name} has been removed."
-        return replace(known, answer="unknown", reason=reason, declaration=None)
+        return replace(known, verdict=replace(known.verdict, answer="unknown", reason=reason, declaration=None))
 
     def source(self, role: str, source: AnySource) -> AnySource:
         """Return a Hub source at its commit, with its license; return any other unchanged."""
@@ -112,16 +112,13 @@ def judge(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Provenance:
 def _ruled(parts: list[Part], rules: ProvenanceRules, uses_own: bool) -> list[Part]:
     """Return the parts with what is declared of them, and the generator that is trained from seeds and base model."""
     verdicts = require([part.verdict for part in parts], rules)
-    ruled = [
-        replace(Part.of(part.role, verdict), config=part.config, revision=part.revision)
-        for part, verdict in zip(parts, verdicts, strict=True)
-    ]
+    ruled = [replace(part, verdict=verdict) for part, verdict in zip(parts, verdicts, strict=True)]
     roles = {part.role for part in ruled}
     if "base_model" in roles and (uses_own or "generator" not in roles):
         *taught, base = [part for part in ruled if part.role in ("seeds", "base_model")]
         name = f"{base.id} tuned on {', '.join(part.id for part in taught)}"
         verdict = compose(name, [base.verdict, *(part.verdict for part in taught)], license=base.license)
-        ruled.insert(ruled.index(base) + 1, Part.of("generator", verdict))
+        ruled.insert(ruled.index(base) + 1, Part("generator", verdict))
     return ruled
 
 
@@ -155,11 +152,11 @@ def _engine(role: str, engine: EngineSettings, pins: Pins) -> Part:
     """Judge the model of an engine; if a host of closed models answers, the model's name does not matter."""
     if engine.kind == "echo":
         reason = "It repeats words of its prompt, without a model."
-        return Part.of(role, Verdict("echo", "clean", reason, "cc0-1.0"))
+        return Part(role, Verdict("echo", "clean", reason, "cc0-1.0"))
     address = _address(engine)
     closed = closed_source_reason(address) if address else None
     if closed:
-        return Part.of(role, Verdict(engine.model, "restricted", f"{address} answers with {closed}."))
+        return Part(role, Verdict(engine.model, "restricted", f"{address} answers with {closed}."))
     return _model(role, engine.model, engine.revision, pins)
 
 

@@ -2,16 +2,8 @@
 
 from collections.abc import Collection
 
-from davidgen_hf.provenance.licenses import CLASSES, normalise_license, split_licenses
-
-# Sets that a setting may name instead of single licenses. Licenses that forbid commercial use or changes, and a
-# source's own terms, are in neither.
-LICENSE_SETS = {
-    # Free to use, change and redistribute; at most the authors must be named.
-    "permissive": (*CLASSES["public_domain"], *CLASSES["notice"], *CLASSES["attribution"]),
-    # As above, but derived work must carry the same license.
-    "share-alike": (*CLASSES["share_alike"], "cc-by-sa", "gfdl", "odbl"),
-}
+from davidgen_hf.provenance.licenses import normalise_license, split_licenses
+from davidgen_hf.provenance.tables import licenses
 
 
 def refused_license(license: str, allowed: Collection[str]) -> str | None:
@@ -19,12 +11,21 @@ def refused_license(license: str, allowed: Collection[str]) -> str | None:
 
     Args:
         license: The row's license. If it has several, joined by commas or slashes, each must be allowed.
-        allowed: Licenses, or names of ``LICENSE_SETS``, in any spelling that ``normalise_license`` knows; empty allows
+        allowed: Licenses, or names of the ``sets`` in ``licenses.yaml``, in any spelling; empty allows
             all.
     """
     if not allowed:
         return None
     if not license:
         return "license_unknown"
-    names = {normalise_license(name) for entry in allowed for name in LICENSE_SETS.get(entry, (entry,))}
+    names = {normalise_license(name) for entry in allowed for name in _members(entry)}
     return None if names.issuperset(split_licenses(license)) else "license_not_allowed"
+
+
+def _members(entry: str) -> tuple[str, ...]:
+    """Return the licences of a set, or the licence itself."""
+    table = licenses()
+    found = table.sets.get(entry)
+    if found is None:
+        return (entry,)
+    return (*(one for name in found.classes for one in table.classes[name].licenses), *found.licenses)

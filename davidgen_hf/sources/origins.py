@@ -10,9 +10,8 @@ from huggingface_hub import CardData
 
 from davidgen_hf.errors import InputError
 from davidgen_hf.provenance import Part, compose, judge_dataset, judge_file, judge_model, normalise_license
-from davidgen_hf.provenance.judge import EVIDENCE_COLUMNS
-from davidgen_hf.provenance.known import find_copy
-from davidgen_hf.provenance.lineage import MODELS
+from davidgen_hf.provenance.evidence import EVIDENCE_COLUMNS
+from davidgen_hf.provenance.judge import judge_model_copy
 from davidgen_hf.provenance.record import Provenance, find_provenance
 from davidgen_hf.provenance.verdict import Verdict
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME, MODEL_PACKAGE, SEED_PACKAGE
@@ -40,7 +39,7 @@ def source_part(role: str, source: Source) -> Part:
     """
     if source.source == EMBEDDED:
         name, config, revision = _EMBEDDED[role]
-        return Part.of(role, judge_dataset(name), config=config, revision=revision)
+        return Part(role, judge_dataset(name), config=config, revision=revision)
     if on_hub(source.source):
         card = describe_dataset(source.source, source.revision).card
         verdict = judge_dataset(source.source, config=source.config, card=card)
@@ -48,7 +47,7 @@ def source_part(role: str, source: Source) -> Part:
         verdict = judge_local(Path(os.path.expanduser(source.source)), source.config, source.split)
     license = source.license or verdict.license
     verdict = replace(verdict, license=normalise_license(license) if license else None)
-    return Part.of(role, verdict, config=source.config, revision=source.revision)
+    return Part(role, verdict, config=source.config or None, revision=source.revision or None)
 
 
 def judge_local(path: Path, config: str | None = None, split: str = "train") -> Verdict:
@@ -89,9 +88,9 @@ def model_part(role: str, name: str, revision: str | None = None) -> Part:
         ModelError: The card or the adapter's configuration is damaged.
     """
     if name == EMBEDDED:
-        return Part.of(role, replace(judge_model(EMBEDDED), name=MODEL_NAME), revision=MODEL_PACKAGE)
+        return Part(role, replace(judge_model(EMBEDDED), name=MODEL_NAME), revision=MODEL_PACKAGE)
     verdict = _model(name, revision, ())
-    return Part.of(role, verdict, revision=None if local_path(name) else revision)
+    return Part(role, verdict, revision=None if local_path(name) else revision or None)
 
 
 def _model(name: str, revision: str | None, adapters: tuple[str, ...]) -> Verdict:
@@ -115,11 +114,8 @@ def _local_model(path: Path, adapters: tuple[str, ...]) -> Verdict:
     """Judge a folder by its name, its card, and the base that an adapter in it names."""
     name = path.resolve().name
     folder = f"local/{name}"  # the folders above it say nothing about it, and no record may contain them
-    copied = find_copy(MODELS, name)
-    if copied:
-        verdict = judge_model(copied.ids[0])
-        if verdict.answer == "restricted":
-            return replace(verdict, name=name, reason=f"{name} is named after {copied.name}. {verdict.reason}")
+    if copied := judge_model_copy(name):
+        return copied
     verdict = _renamed(judge_model(folder, card=read_card(path)), folder, name)
     adapter = read_adapter(path)
     if adapter is None:

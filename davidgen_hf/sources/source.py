@@ -37,8 +37,8 @@ class Source:
         revision: Branch, tag or commit of a Hub dataset, which is read and recorded at its commit.
         language: Language (ISO 639-1) of rows that have no ``language`` or ``lang`` column.
         license: License (SPDX id) of rows that have no ``license`` column; by default that of a Hub dataset's card.
-        allowed_licenses: Licenses that a row may have, or names of ``licenses.LICENSE_SETS`` (``permissive``,
-            ``share-alike``); other rows are counted as skipped. None allows all.
+        allowed_licenses: Licenses that a row may have, or names of ``sets`` in ``licenses.yaml``
+            (``permissive``, ``share-alike``); other rows are counted as skipped. None allows all.
         rows_per_task: Number of rows to take from each ``task_name`` (SuperNI); ``None`` takes all.
         max_rows: Number of rows to yield; ``None`` yields all.
         shuffle_seed: Shuffle a Hub dataset with this seed, so that ``max_rows`` is a sample: its files, and its rows

@@ -6,7 +6,7 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from davidgen_hf.provenance import Provenance
-from davidgen_hf.provenance.judge import MARK_TAG
+from davidgen_hf.provenance.evidence import MARK_TAG
 from davidgen_hf.sources.paths import name_of
 from davidgen_hf.sources.rows import on_hub
 from davidgen_hf.storage.files import write_whole

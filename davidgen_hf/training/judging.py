@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from davidgen_hf.errors import ProvenanceError
 from davidgen_hf.provenance import Part, Provenance, ProvenanceRules, judge_file, require
-from davidgen_hf.provenance.judge import EVIDENCE_COLUMNS, rows_reason
+from davidgen_hf.provenance.evidence import EVIDENCE_COLUMNS, rows_reason
 from davidgen_hf.sources.origins import card_of, judge_local, model_part, run_of, source_part
 from davidgen_hf.sources.paths import local_path
 from davidgen_hf.sources.rows import form_of
@@ -71,10 +71,7 @@ def require_allowed(parts: list[Part], sources: list[str], allow_restricted: boo
         verdicts = require([part.verdict for part in parts], rules)
     except ProvenanceError as error:
         raise ProvenanceError(f"{error}\n{how}") from None
-    ruled = [
-        replace(Part.of(part.role, verdict), config=part.config, revision=part.revision)
-        for part, verdict in zip(parts, verdicts, strict=True)
-    ]
+    ruled = [replace(part, verdict=verdict) for part, verdict in zip(parts, verdicts, strict=True)]
     provenance = Provenance(tuple(ruled), allowed)
     if provenance.undeclared:
         logger.warning(
@@ -133,8 +130,8 @@ def _data_part(name: str, config: str | None) -> Part:
     if path is None:
         return source_part("data", Source(_hub_id(name), config=config).resolved())
     if path.is_dir() or form_of(path) is not None:
-        return Part.of("data", judge_local(path))
-    return Part.of("data", judge_file(path, card=card_of(path)))  # its rows are judged once they are loaded
+        return Part("data", judge_local(path))
+    return Part("data", judge_file(path, card=card_of(path)))  # its rows are judged once they are loaded
 
 
 def _hub_id(name: str) -> str:
@@ -150,4 +147,4 @@ def _hub_id(name: str) -> str:
 def _marked(part: Part, reason: str | None) -> Part:
     if reason is None or part.answer == "restricted":
         return part
-    return replace(part, answer="restricted", reason=reason, doubtful=False)
+    return replace(part, verdict=replace(part.verdict, answer="restricted", reason=reason, doubtful=False))

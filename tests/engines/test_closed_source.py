@@ -1,8 +1,9 @@
 import pytest
 
 from davidgen_hf.engines import EngineSettings, load_engine
-from davidgen_hf.engines.closed_source import CLOSED_SOURCE_HOSTS, closed_source_reason
+from davidgen_hf.engines.closed_source import closed_source_reason
 from davidgen_hf.errors import ProvenanceError
+from davidgen_hf.provenance.tables import closed_hosts
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from davidgen_hf.errors import ProvenanceError
     ],
 )
 def test_hosts_of_closed_models_are_known_by_name(base_url):
-    assert closed_source_reason(base_url) in CLOSED_SOURCE_HOSTS.values()
+    assert closed_source_reason(base_url) in closed_hosts().values()
 
 
 @pytest.mark.parametrize(
@@ -52,5 +53,5 @@ def test_a_closed_host_is_refused_before_anything_is_sent_to_it():
 def test_what_comes_from_a_closed_host_is_marked_where_the_settings_allow_it(serve, engine, monkeypatch):
     server = serve(None)
     assert not engine(server).closed_source
-    monkeypatch.setitem(CLOSED_SOURCE_HOSTS, "127.0.0.1", "a model for this test")
+    monkeypatch.setitem(closed_hosts(), "127.0.0.1", "a model for this test")
     assert engine(server, allow_closed_source=True).closed_source

@@ -9,7 +9,7 @@ from davidgen_hf.evaluation import meteor_scores, superni_scores
 from davidgen_hf.evaluation.command import Evaluation, evaluate_all
 from davidgen_hf.evaluation.harness import HarnessSettings
 from davidgen_hf.evaluation.results import read_results
-from davidgen_hf.provenance import Part, Provenance
+from davidgen_hf.provenance import Part, Provenance, Verdict
 
 GROUP = "davidgen_superni_overlap_extraction"
 SETTINGS = HarnessSettings(device="cpu", max_gen_toks=6)
@@ -62,7 +62,7 @@ def test_a_run_gets_the_figures_that_the_functions_give(run_folder, data, nltk_d
 )
 def test_a_run_bears_the_risk_of_what_it_was_made_with(run_folder, data, answer, asked, shown):
     record = json.loads((run_folder / "run.json").read_text("utf-8"))
-    provenance = Provenance((Part("scorer", "org/model", answer, "It is."),))
+    provenance = Provenance((Part("scorer", Verdict("org/model", answer, "It is.")),))
     (run_folder / "run.json").write_text(json.dumps(record | {"provenance": provenance.record()}), "utf-8")
     list(evaluate_all([str(run_folder)], None, Evaluation((GROUP,), data, potential_risks=asked), SETTINGS))
     assert read_results(run_folder)["potential_risks"] is shown

@@ -4,7 +4,7 @@ import pytest
 
 from davidgen_hf.errors import ProvenanceError
 from davidgen_hf.provenance import compose_licenses, normalise_license
-from davidgen_hf.provenance.licenses import CLASSES, COMPOSED
+from davidgen_hf.provenance.tables import licenses
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_the_spelling_of_a_licence(written, normal):
 def test_the_licences_of_superni_are_known(shared_data):
     with (shared_data / "superni" / "index.tsv").open(encoding="utf-8") as file:
         licences = {row["instance_license"] for row in csv.DictReader(file, delimiter="\t")}
-    known = {one for names in CLASSES.values() for one in names}
+    known = {one for group in licenses().classes.values() for one in group.licenses}
     assert {normalise_license(one) for one in licences} - known == {"cc-by-sa"}  # without a version
     assert compose_licenses(licences - {"CC BY-SA"}).license == "cc-by-sa-4.0"
 
 
 def test_every_row_of_the_table_has_its_reason():
-    for classes, (_, reason) in COMPOSED.items():
-        assert classes <= CLASSES.keys()
-        assert reason
+    for row in licenses().composed:
+        assert set(row.of) <= licenses().classes.keys()
+        assert row.reason

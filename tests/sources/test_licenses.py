@@ -2,7 +2,8 @@
 
 import pytest
 
-from davidgen_hf.sources.licenses import LICENSE_SETS, refused_license
+from davidgen_hf.provenance.tables import licenses
+from davidgen_hf.sources.licenses import refused_license
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ def test_share_alike_is_a_set_of_its_own(name):
     ["CC BY-NC 4.0", "CC BY-NC-SA 4.0", "CC BY-ND 4.0", "Unknown", "Custom", "other", "MIT, CC BY-NC 4.0", "llama3"],
 )
 def test_what_no_set_has(name):
-    assert refused_license(name, list(LICENSE_SETS)) == "license_not_allowed"
+    assert refused_license(name, list(licenses().sets)) == "license_not_allowed"
     assert refused_license(name, []) is None
 
 

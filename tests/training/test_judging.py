@@ -8,7 +8,7 @@ from datasets import Dataset
 from huggingface_hub import ModelCard
 
 from davidgen_hf.errors import ProvenanceError
-from davidgen_hf.provenance import Part, Provenance, read_provenance
+from davidgen_hf.provenance import Part, Provenance, Verdict, read_provenance
 from davidgen_hf.sources.origins import model_part
 from davidgen_hf.training import train
 from davidgen_hf.training.judging import judge_training
@@ -25,7 +25,7 @@ def rows(tmp_path):
 
 
 def told(rows, *, allowed: bool):
-    part = Part("scorer", "org/model", "restricted", "A closed model wrote it.")
+    part = Part("scorer", Verdict("org/model", "restricted", "A closed model wrote it."))
     record = {"provenance": Provenance((part,), allowed).record()}
     (rows.parents[1] / "run.json").write_text(json.dumps(record))
 
@@ -120,7 +120,7 @@ def test_copies_of_restricted_data_are_known_by_their_names(name, tmp_path):
 def test_files_of_a_hub_dataset_are_judged_by_its_id(address, monkeypatch):
     monkeypatch.setattr("davidgen_hf.training.judging.Source.resolved", lambda source: source)
     monkeypatch.setattr(
-        "davidgen_hf.training.judging.source_part", lambda role, one: Part(role, one.source, "clean", "")
+        "davidgen_hf.training.judging.source_part", lambda role, one: Part(role, Verdict(one.source, "clean", ""))
     )
     found = judge_training({"datasets": [{"path": "parquet", "data_files": {"train": [address]}}]})
     assert [part.name for part in found.parts] == ["tatsu-lab/alpaca"]

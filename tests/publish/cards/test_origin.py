@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 from huggingface_hub import metadata_load
 
-from davidgen_hf.provenance import Part, Provenance
+from davidgen_hf.provenance import Part, Provenance, Verdict
 from davidgen_hf.publish.cards import README, write_cards
 from davidgen_hf.publish.folder import build_folder
 
 CLEAN = (
-    Part("seeds", "seeds.jsonl", "clean", "Declared as written by people: me.", license="mit", declaration="me"),
-    Part("passages", "wikimedia/wikipedia", "clean", "People wrote it.", config="20231101.en", revision="b04c8d1"),
-    Part("base_model", "org/open", "clean", "Its data are open.", license="apache-2.0"),
-    Part("follower_base", "org/open", "clean", "Its data are open.", license="apache-2.0"),
-    Part("generator", "generator", "clean", "Trained by this run.", license="apache-2.0"),
+    Part("seeds", Verdict("seeds.jsonl", "clean", "Declared as written by people: me.", "mit", declaration="me")),
+    Part("passages", Verdict("wikimedia/wikipedia", "clean", "People wrote it."), "20231101.en", "b04c8d1"),
+    Part("base_model", Verdict("org/open", "clean", "Its data are open.", license="apache-2.0")),
+    Part("follower_base", Verdict("org/open", "clean", "Its data are open.", license="apache-2.0")),
+    Part("generator", Verdict("generator", "clean", "Trained by this run.", license="apache-2.0")),
 )
-RESTRICTED = Part("seeds", "alpaca", "restricted", "GPT-3 wrote it | in part.", license="cc-by-nc-4.0")
-UNKNOWN = Part("passages", "mine.txt", "unknown", "mine.txt does not say who wrote it.")
+RESTRICTED = Part("seeds", Verdict("alpaca", "restricted", "GPT-3 wrote it | in part.", license="cc-by-nc-4.0"))
+UNKNOWN = Part("passages", Verdict("mine.txt", "unknown", "mine.txt does not say who wrote it."))
 
 
 @pytest.fixture
