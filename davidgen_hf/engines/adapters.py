@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import cached_file, extract_commit_hash
+from transformers.utils.hub import cached_file, extract_commit_hash
 
 from davidgen_hf.engines.opening import explain_files, open_tokenizer, stored_shapes
 from davidgen_hf.sources.models import ADAPTER_FILE, read_adapter
@@ -86,14 +86,16 @@ def merge(adapter: Adapter, base: PreTrainedModel, tokenizer: PreTrainedTokenize
 
     with explain_files(f"The adapter {adapter.name!r} could not be merged into its base model", _REPLACE):
         rows = _embedding_rows(adapter, base, tokenizer)
-        if rows != base.get_input_embeddings().weight.shape[0]:
+        embeddings: Any = base.get_input_embeddings()
+        if rows != embeddings.weight.shape[0]:
             with torch.random.fork_rng():  # rows that the adapter does not bring are the same in every process
                 torch.manual_seed(0)
                 base.resize_token_embeddings(rows, mean_resizing=False)
         merged: Any = PeftModel.from_pretrained(base, str(adapter.folder))
         model: PreTrainedModel = merged.merge_and_unload()
     _end_as(model, tokenizer)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _embedding_rows(adapter: Adapter, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -105,7 +107,8 @@ def _embedding_rows(adapter: Adapter, base: PreTrainedModel, tokenizer: PreTrain
         for key, shape in stored_shapes(adapter.folder).items()
         if key.endswith(f".{name}.weight") and len(shape) == 2
     ]
-    return max(brought, default=max(embeddings.weight.shape[0], len(tokenizer)))
+    weight: Any = embeddings.weight
+    return max(brought, default=max(int(weight.shape[0]), len(tokenizer)))
 
 
 def _end_as(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -6,7 +6,7 @@ or the words with which all contexts open (``Opening``).
 
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -43,7 +43,7 @@ def attention_forward(  # noqa: PLR0913, PLR0917 - the signature is transformers
     scaling: float | None = None,
     shared_prefix: Prefix | None = None,
     opening: Opening | None = None,
-    **kwargs,
+    **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend to a shared prefix or opening and to the rows' own tokens under one softmax; without either, as SDPA.
 
@@ -73,11 +73,12 @@ def attention_forward(  # noqa: PLR0913, PLR0917 - the signature is transformers
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     grouped = query.unflatten(1, (key.shape[1], -1))
+    layer = cast("int", module.layer_idx)
     if shared_prefix is not None:
-        return shared_prefix.attend(module.layer_idx, grouped.squeeze(3), key, value).flatten(1, 2)[:, None], None
+        return shared_prefix.attend(layer, grouped.squeeze(3), key, value).flatten(1, 2)[:, None], None
     if opening is not None:
-        key = torch.cat([opening.keys[module.layer_idx].expand(len(key), -1, -1, -1), key], 2)
-        value = torch.cat([opening.values[module.layer_idx].expand(len(value), -1, -1, -1), value], 2)
+        key = torch.cat([opening.keys[layer].expand(len(key), -1, -1, -1), key], 2)
+        value = torch.cat([opening.values[layer].expand(len(value), -1, -1, -1), value], 2)
     attended = attend_in_blocks(grouped, key, value, *((_by_sdpa, 256) if _has_tiles() else (_by_products, 128)))
     return attended.flatten(1, 2).transpose(1, 2).contiguous(), None
 
@@ -85,7 +86,7 @@ def attention_forward(  # noqa: PLR0913, PLR0917 - the signature is transformers
 @cache
 def _has_tiles() -> bool:
     """Say whether the processor multiplies by tiles (AMX): SDPA's kernel then beats attention in blocks."""
-    return torch.cpu.get_capabilities().get("amx_bf16", False)
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def attend_in_blocks(
@@ -113,16 +114,18 @@ def attend_in_blocks(
 
 def _by_products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     queries, keys = query.shape[3], key.shape[2]
-    scores = (query.flatten(2, 3) @ key.mT).unflatten(2, (-1, queries))
+    scores: torch.Tensor = (query.flatten(2, 3) @ key.mT).unflatten(2, (-1, queries))
     scores[..., keys - queries :].masked_fill_(_later(queries, queries, query.device), float("-inf"))
-    return (scores.softmax(-1).flatten(2, 3) @ value).unflatten(2, (-1, queries))
+    attended: torch.Tensor = (scores.softmax(-1).flatten(2, 3) @ value).unflatten(2, (-1, queries))
+    return attended
 
 
 def _by_sdpa(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     mask = _mask(query.shape[3], key.shape[2], query.dtype, query.device)
     heads = query.flatten(1, 2)
     attended = scaled_dot_product_attention(heads, key, value, attn_mask=mask, scale=1.0, enable_gqa=True)
-    return attended.unflatten(1, query.shape[1:3])
+    grouped: torch.Tensor = attended.unflatten(1, query.shape[1:3])
+    return grouped
 
 
 @lru_cache(maxsize=8)  # the blocks of a pass, the same in all layers

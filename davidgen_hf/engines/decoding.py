@@ -44,7 +44,7 @@ def decode(
                 failed.add(row // n)
                 continue
             written[row].append(token)
-            if not (sampling.stop and _find_stop(tokenizer.decode(written[row]), sampling.stop)):
+            if not (sampling.stop and _find_stop(str(tokenizer.decode(written[row])), sampling.stop)):
                 going.append(place)
         if not going or position + 1 == sampling.max_new_tokens:
             break

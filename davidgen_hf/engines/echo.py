@@ -11,20 +11,20 @@ from davidgen_hf.engines.settings import EngineSettings
 class EchoEngine:
     """Answers with words of the prompt, and scores by a hash of context and target."""
 
-    max_length = None
-    commit = None
-    closed_source = False
+    max_length: int | None = None
+    commit: str | None = None
+    closed_source: bool = False
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
 
-    def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str]]:
+    def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str] | None]:
         """Return ``n`` texts a prompt: four of its words, chosen by seed, prompt and candidate number."""
         return [[self._words(prompt, number, sampling.seed) for number in range(n)] for prompt in prompts]
 
     def score(
         self, contexts: list[str], targets: list[str], max_target_tokens: list[int] | None = None
-    ) -> list[Score]:
+    ) -> list[Score | None]:
         """Return a pseudo-random nll of 1 to 4 nats a word, the same for the same pair of texts."""
         spans = max_target_tokens or [sys.maxsize] * len(targets)
         return [self._score(*pair) for pair in zip(contexts, targets, spans, strict=True)]

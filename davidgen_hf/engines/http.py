@@ -19,7 +19,8 @@ from davidgen_hf.errors import ModelError
 from davidgen_hf.secrecy import KEY_VARIABLE, api_key
 
 logger = logging.getLogger(__name__)
-Key, Value = TypeVar("Key", bound=Hashable), TypeVar("Value")
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 CONNECT_SECONDS = 10.0
 # A server that is loading, full or restarting says one of these; 529 is "overloaded".

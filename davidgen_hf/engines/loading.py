@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -10,12 +11,12 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
-from transformers.utils import is_torch_bf16_gpu_available
+from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
 from davidgen_hf.engines.adapters import Adapter, find_adapter, merge
 from davidgen_hf.engines.base import check_numbers
 from davidgen_hf.engines.opening import Configuration, explain_files, open_config, open_tokenizer, open_weights
-from davidgen_hf.engines.settings import EngineSettings
+from davidgen_hf.engines.settings import EngineSettings, LocalSettings
 from davidgen_hf.errors import ModelError
 
 EMBEDDED = "embedded"
@@ -109,7 +110,7 @@ def require_whole(found: FoundModel, purpose: str) -> None:
         )
 
 
-def load_model(settings: EngineSettings) -> LoadedModel:
+def load_model(settings: LocalSettings) -> LoadedModel:
     """Load the causal or encoder-decoder language model that ``settings`` names, in evaluation mode.
 
     An adapter is its base model with the adapter merged into it, and its own tokenizer and end of text.
@@ -140,7 +141,8 @@ def load_found(
     """
     if not found.adapter:
         tokenizer = found.tokenizer()
-        return open_weights(found.name, found.files, dtype=dtype).to(device).eval(), tokenizer
+        model: Any = open_weights(found.name, found.files, dtype=dtype)
+        return model.to(device).eval(), tokenizer
     adapter = found.adapter
     base = find_model(EngineSettings(model=adapter.base, revision=adapter.base_revision))
     model, _ = load_found(base, dtype, device)
@@ -200,16 +202,16 @@ def resolve_device(device: str) -> torch.device:
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """Return the torch dtype that ``dtype`` names; ``auto`` is bfloat16 where products of it are native."""
     if dtype != "auto":
-        return getattr(torch, dtype)
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
     return torch.bfloat16 if is_bfloat16_native(device) else torch.float32
 
 
 def is_bfloat16_native(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 itself, rather than by way of float32, which is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
-        return is_torch_bf16_gpu_available()  # of another accelerator, which transformers knows
+        return bool(is_torch_bf16_gpu_available())  # of another accelerator, which transformers knows
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in _NATIVE_BFLOAT16)
 

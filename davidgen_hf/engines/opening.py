@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
-from transformers.utils import cached_file, extract_commit_hash
+from transformers.utils.hub import cached_file, extract_commit_hash
 
 from davidgen_hf.errors import DavidgenError, ModelError
 from davidgen_hf.storage.validation import describe
@@ -136,9 +136,10 @@ def open_weights(name: str, found: Configuration, **options: Any) -> PreTrainedM
     Raises:
         ModelError: The weights are absent, damaged, incomplete, or not those that the configuration describes.
     """
-    auto_class = AutoModelForSeq2SeqLM if found.config.is_encoder_decoder else AutoModelForCausalLM
+    auto_class: Any = AutoModelForSeq2SeqLM if found.config.is_encoder_decoder else AutoModelForCausalLM
     with explain_files(f"The model {name!r} could not be loaded", _INCOMPLETE):
         _check_size(name, found, auto_class)
+        model: PreTrainedModel
         model, report = auto_class.from_pretrained(
             name, revision=found.commit, trust_remote_code=False, output_loading_info=True, **options
         )
@@ -153,7 +154,7 @@ def open_weights(name: str, found: Configuration, **options: Any) -> PreTrainedM
 
 def stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes of all tensors in a folder's safetensors files, read from their headers alone."""
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as opened:
             shapes |= {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118

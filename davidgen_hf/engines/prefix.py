@@ -16,13 +16,17 @@ def head_input(model: PreTrainedModel, select: Callable[[torch.Tensor], torch.Te
     Logits are then computed for the positions that are wanted and no others, together with whatever the model does to
     them afterwards (soft capping, scaling). ``select`` must return a tensor of three dimensions too.
     """
-    hook = model.get_output_embeddings().register_forward_pre_hook(
-        lambda _module, inputs: (select(inputs[0]), *inputs[1:])
-    )
+    hook = output_embeddings(model).register_forward_pre_hook(lambda _module, inputs: (select(inputs[0]), *inputs[1:]))
     try:
         yield
     finally:
         hook.remove()
+
+
+def output_embeddings(model: PreTrainedModel) -> torch.nn.Module:
+    """Return the layer that turns hidden states into logits."""
+    head: torch.nn.Module = model.get_output_embeddings()
+    return head
 
 
 def last_position(hidden: torch.Tensor) -> torch.Tensor:
@@ -86,7 +90,8 @@ class CopiedPrefix:
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], -1)
             inputs |= {"input_ids": tokens[:, None], "position_ids": self.position}
             self.position = self.position + 1
-        return self.model(attention_mask=self.mask, **inputs).logits[:, -1]
+        logits: torch.Tensor = self.model(attention_mask=self.mask, **inputs).logits
+        return logits[:, -1]
 
 
 def _pad_left(sequences: list[list[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

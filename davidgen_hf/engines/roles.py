@@ -40,7 +40,7 @@ def with_engines(
             if one.init
         }
         kept = all(changed[name] is getattr(value, name) for name in changed)
-        return value if kept else replace(value, **changed)
+        return settings if kept else replace(value, **changed)  # type: ignore[return-value]
     if isinstance(value, tuple):
         made = tuple(with_engines(one, change, role) for one in value)
         return value if all(new is old for new, old in zip(made, value, strict=True)) else made  # type: ignore[return-value]

@@ -4,13 +4,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from davidgen_hf.engines.attention import ATTENTION
-from davidgen_hf.engines.prefix import decoder_opening, head_input, pad_right
+from davidgen_hf.engines.prefix import decoder_opening, head_input, output_embeddings, pad_right
 from davidgen_hf.engines.tokens import TokenPair
 
 # Logits are made in pieces of at most this size in float32, and a model may copy them a few times.
@@ -71,7 +73,7 @@ def target_nll(
 
 def _causal_inputs(
     model: PreTrainedModel, pairs: Sequence[TokenPair], opening: SharedOpening | None
-) -> tuple[dict, torch.Tensor]:
+) -> tuple[dict[str, Any], torch.Tensor]:
     """Return the inputs and the positions that predict a target token, as places in the flattened batch.
 
     Padding comes last, where no token that counts can see it: no mask is needed.
@@ -90,7 +92,7 @@ def _causal_inputs(
     return inputs, torch.tensor(where, device=model.device)
 
 
-def _encoder_inputs(model: PreTrainedModel, pairs: Sequence[TokenPair]) -> tuple[dict, torch.Tensor]:
+def _encoder_inputs(model: PreTrainedModel, pairs: Sequence[TokenPair]) -> tuple[dict[str, Any], torch.Tensor]:
     """Return the inputs of an encoder-decoder and the places that predict a target token; the encoder is masked."""
     ids = _pad(model, [pair.context for pair in pairs])
     mask = _pad(model, [[1] * len(pair.context) for pair in pairs])
@@ -113,7 +115,9 @@ def _pad(model: PreTrainedModel, sequences: Sequence[Sequence[int]], before: int
     return pad_right(sequences, model.device, length)
 
 
-def _positions_nll(model: PreTrainedModel, inputs: dict, where: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _positions_nll(
+    model: PreTrainedModel, inputs: dict[str, Any], where: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
     """Return the negative log-likelihood of each target token, ``(tokens,)``, float32.
 
     The logits of one position come with the forward pass. Where they are what the head alone makes of its hidden
@@ -128,17 +132,21 @@ def _positions_nll(model: PreTrainedModel, inputs: dict, where: torch.Tensor, ta
 
     with head_input(model, first_position):
         logits = model(**inputs).logits[0]
-    head, on_cpu = model.get_output_embeddings(), logits.device.type == "cpu"
+    head, on_cpu = output_embeddings(model), logits.device.type == "cpu"
     if on_cpu and type(head) is torch.nn.Linear and torch.equal(head(hidden[0][None, :1])[0], logits):
         return _head_nll(head, hidden[0], targets)
     one_position = {name: ids[:1, :1] for name, ids in inputs.items() if name.endswith(("input_ids", "mask"))}
     size = max(1, _LOGITS_BYTES // (4 * logits.shape[-1]))
     nll = []
     for states, tokens in zip(hidden[0].split(size), targets.split(size), strict=True):
-        with head_input(model, lambda _, states=states: states[None]):
+        with head_input(model, partial(_instead, states[None])):
             logits = model(**one_position, use_cache=False).logits[0]
         nll.append(cross_entropy(logits.float(), tokens, reduction="none"))
     return torch.cat(nll)
+
+
+def _instead(states: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    return states
 
 
 def _head_nll(head: torch.nn.Linear, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -158,7 +166,7 @@ def _head_nll(head: torch.nn.Linear, hidden: torch.Tensor, targets: torch.Tensor
 @contextmanager
 def _native_products(dtype: torch.dtype) -> Iterator[None]:
     """Let a CPU that multiplies bfloat16 do so where float32 factors came from it, which loses nothing."""
-    matmul = torch.backends.mkldnn.matmul
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16" if dtype == torch.bfloat16 else before
     try:

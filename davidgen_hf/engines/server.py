@@ -92,7 +92,9 @@ class ServerEngine(CountsTokens):
         ModelError: No server answers there, it wants a key, or it does not serve the model.
     """
 
-    commit = None
+    commit: str | None = None
+    max_length: int | None
+    closed_source: bool
 
     def __init__(self, settings: ServerSettings) -> None:
         reason = closed_source_reason(settings.base_url)

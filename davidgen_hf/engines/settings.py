@@ -32,11 +32,12 @@ class _ByKind(type):
     Settings of other kinds are left out, so that a recipe may change the kind of an engine and nothing else.
     """
 
+    kind: str  # of the class
+
     def __call__(cls, *args: Any, **values: Any) -> Any:
         given = dict(zip(_ORDER, args, strict=False)) | values
-        kind = given.setdefault("kind", cls.kind)
-        chosen = _class_of(kind)
-        return super(_ByKind, chosen).__call__(**_own(chosen, given))
+        chosen = _class_of(given.setdefault("kind", cls.kind))
+        return type.__call__(chosen, **_own(chosen, given))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ The K candidates of a prompt attend to its cache together, as one product, and e
 softmax runs over both. Nothing of the prompt is copied, and the candidates' own keys and values are written in place.
 """
 
+from typing import Any, cast
+
 import torch
 from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
@@ -21,9 +23,11 @@ class OwnTokens(CacheLayerMixin):
     """One layer's keys and values of the candidates' own tokens, ``(rows, heads, max_new_tokens, size)``."""
 
     is_sliding = False
+    keys: torch.Tensor
+    values: torch.Tensor
 
     def __init__(self, max_new_tokens: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.max_new_tokens, self.length = max_new_tokens, 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -34,7 +38,7 @@ class OwnTokens(CacheLayerMixin):
         self.is_initialized = True
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args, **_kwargs
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write one token a row and return all of the row's own tokens."""
         if not self.is_initialized:
@@ -83,7 +87,8 @@ class SharedPrefix:
         if padding.any():
             self.bias = torch.zeros(padding.shape, dtype=model.dtype, device=model.device)
             self.bias = self.bias.masked_fill_(padding, float("-inf"))[:, None, None]
-        self.own = Cache(layers=[OwnTokens(max_new_tokens) for _ in self.keys])
+        self.own_layers = [OwnTokens(max_new_tokens) for _ in self.keys]
+        self.own = Cache(layers=list(self.own_layers))
         self.position = lengths.repeat_interleave(n)[:, None]
         # Which place each row has among the prompts' candidates; None while all of them are there.
         self.places: torch.Tensor | None = None
@@ -92,7 +97,7 @@ class SharedPrefix:
         """Let all rows but ``rows`` leave the batch."""
         self.places = rows if self.places is None else self.places[rows]
         self.position = self.position[rows]
-        for layer in self.own.layers:
+        for layer in self.own_layers:
             if layer.is_initialized:
                 layer.keep(rows)
 
@@ -106,7 +111,8 @@ class SharedPrefix:
             shared_prefix=self,
         )
         self.position = self.position + 1
-        return outputs.logits[:, -1]
+        logits: torch.Tensor = outputs.logits
+        return logits[:, -1]
 
     def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """Attend to the prompts and to own tokens under one softmax.
@@ -132,11 +138,12 @@ class SharedPrefix:
         """Bring ``(rows, heads, groups, size)`` together by prompt: ``(prompts, heads, n * groups, size)``."""
         if self.places is not None:
             rows = rows.new_zeros(self.prompts * self.n, *rows.shape[1:]).index_copy_(0, self.places, rows)
-        return rows.unflatten(0, (self.prompts, self.n)).transpose(1, 2).flatten(2, 3)
+        gathered: torch.Tensor = rows.unflatten(0, (self.prompts, self.n)).transpose(1, 2).flatten(2, 3)
+        return gathered
 
     def _scatter(self, gathered: torch.Tensor) -> torch.Tensor:
         """Undo ``_gather``."""
-        rows = gathered.unflatten(2, (self.n, -1)).transpose(1, 2).flatten(0, 1)
+        rows: torch.Tensor = gathered.unflatten(2, (self.n, -1)).transpose(1, 2).flatten(0, 1)
         return rows if self.places is None else rows[self.places]
 
 
@@ -171,7 +178,7 @@ def choose_prefix(model: PreTrainedModel) -> type[SharedPrefix] | type[CopiedPre
         return CopiedPrefix
     usual = model.config._attn_implementation
     # Ids from all over the vocabulary: among the first are control tokens, on which bfloat16 tells nothing.
-    vocabulary = model.get_input_embeddings().num_embeddings
+    vocabulary = cast("int", model.get_input_embeddings().num_embeddings)
     if vocabulary < 20:  # a toy
         return CopiedPrefix
     spread = range(0, vocabulary, vocabulary // 20)
@@ -191,4 +198,4 @@ def choose_prefix(model: PreTrainedModel) -> type[SharedPrefix] | type[CopiedPre
 def _relative_distance(logits: torch.Tensor, expected: torch.Tensor) -> float:
     """Return how far logits are apart, as a share of their spread; what they all have in common does not count."""
     logits, expected = ((one - one.mean(-1, keepdim=True)) for one in (logits.float(), expected.float()))
-    return ((logits - expected).norm() / expected.norm()).item()
+    return float((logits - expected).norm() / expected.norm())

@@ -4,7 +4,8 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any, cast
 
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
@@ -142,12 +143,13 @@ class Tokens:
         """Count the tokens of each text, without special tokens."""
         return [len(ids) for ids in self.plain(texts)]
 
-    def _encode(self, texts: Sequence[str], **options: bool) -> BatchEncoding:
+    def _encode(self, texts: Sequence[str], **options: bool) -> "BatchEncoding[Any]":
         try:
             # With split_special_tokens, a special token in a text is read as text.
-            return self.tokenizer(
+            encoded: BatchEncoding[Any] = self.tokenizer(
                 list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False, **options
             )
+            return encoded
         except (TypeError, ValueError) as error:
             row = next((row for row, text in enumerate(texts) if not _is_text(text)), None)
             if row is None:
@@ -233,7 +235,7 @@ class CountsTokens:
         return self.tokens.ends(texts)
 
 
-def chat_prompt(tokenizer: PreTrainedTokenizerBase, message: str, **template_settings: object) -> ChatPrompt:
+def chat_prompt(tokenizer: PreTrainedTokenizerBase, message: str, **template_settings: Any) -> ChatPrompt:
     """Return a user's message as a prompt in the tokenizer's chat format.
 
     The text leaves out the opening token that a tokenizer adds by itself, as a server's would.
@@ -247,12 +249,10 @@ def chat_prompt(tokenizer: PreTrainedTokenizerBase, message: str, **template_set
         ModelError: The template refuses the message, or the tokenizer cannot read a control token in it as text.
     """
     turns = [{"role": "user", "content": message}]
-    settings = {"add_generation_prompt": True, **template_settings}
+    render = partial(tokenizer.apply_chat_template, turns, add_generation_prompt=True, **template_settings)
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, **settings)
-        ids = tokenizer.apply_chat_template(
-            turns, tokenize=True, return_dict=False, sanitize_control_tokens=True, **settings
-        )
+        text = str(render(tokenize=False))
+        ids = cast("list[int]", render(tokenize=True, return_dict=False, sanitize_control_tokens=True))
     except (ValueError, TemplateError) as error:
         raise ModelError(
             f"The chat template of {tokenizer.name_or_path!r} cannot show a message: {error} A template must accept "

@@ -25,6 +25,7 @@ import inspect
 import math
 import os
 from functools import cached_property
+from typing import Any
 
 from davidgen_hf.engines.base import Sampling, Score, check_numbers, finite_score, warn_of_endless_texts
 from davidgen_hf.engines.loading import find_model, model_limit, require_whole
@@ -49,7 +50,7 @@ class VllmEngine(CountsTokens):
         ModelError: vLLM is not installed, the model cannot be found, or vLLM cannot run it here.
     """
 
-    closed_source = False
+    closed_source: bool = False
 
     def __init__(self, settings: VllmSettings) -> None:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
@@ -67,11 +68,11 @@ class VllmEngine(CountsTokens):
         positions = model_limit(found.config, settings.model, None)
         wanted = model_limit(found.config, settings.model, settings.max_length)
         # vLLM insists on room for a token of its own behind what it scores.
-        self._llm = self._load(found.name, wanted if wanted == positions else wanted + 1)
+        self._llm = self._load(found.name, wanted if wanted is None or wanted == positions else wanted + 1)
         self.max_length = self._llm.llm_engine.model_config.max_model_len - 1
         self.tokens = Tokens(self._llm.get_tokenizer(), self.max_length, settings.model)
 
-    def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str]]:
+    def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str] | None]:
         """Write ``n`` continuations of each prompt; equal prompts are run once."""
         ends = (self.tokens.tokenizer.eos_token_id, self._eos_token_id)
         warn_of_endless_texts(self.settings, sampling, any(token is not None for token in ends))
@@ -84,7 +85,7 @@ class VllmEngine(CountsTokens):
             for prompt, answer in zip(ids, answers, strict=True)
         }
         # vLLM refuses n > 1 where nothing is drawn: the candidates are the same.
-        return [written[prompt] * (n // len(written[prompt])) for prompt in prompts]
+        return [list(written[prompt]) * (n // len(written[prompt])) for prompt in prompts]
 
     def score(
         self, contexts: list[str], targets: list[str], max_target_tokens: list[int] | None = None
@@ -104,7 +105,7 @@ class VllmEngine(CountsTokens):
         known = inspect.signature(self._vllm.SamplingParams).parameters
         if not {"prompt_logprob_token_ids", "prompt_logprob_start"} <= set(known):
             return False
-        return self._llm.llm_engine.vllm_config.use_v2_model_runner
+        return bool(self._llm.llm_engine.vllm_config.use_v2_model_runner)
 
     def _check_device(self, device: str) -> None:
         built_for = self._vllm.platforms.current_platform.device_type
@@ -114,7 +115,7 @@ class VllmEngine(CountsTokens):
                 "choose among several GPUs with CUDA_VISIBLE_DEVICES."
             )
 
-    def _load(self, name: str, max_model_len: int | None):
+    def _load(self, name: str, max_model_len: int | None) -> Any:
         """Return ``vllm.LLM``; whatever it complains about is an error of ours with its reason."""
         on_cpu = self._vllm.platforms.current_platform.is_cpu()
         options = self._cpu_options(max_model_len) if on_cpu else self._gpu_options()
@@ -136,13 +137,13 @@ class VllmEngine(CountsTokens):
                 "'transformers'."
             ) from error
 
-    def _gpu_options(self) -> dict:
+    def _gpu_options(self) -> dict[str, Any]:
         return {
             "max_num_batched_tokens": self.settings.max_batch_tokens,
             "gpu_memory_utilization": self.settings.memory_share,
         }
 
-    def _cpu_options(self, max_model_len: int | None) -> dict:
+    def _cpu_options(self, max_model_len: int | None) -> dict[str, Any]:
         import psutil
 
         return {
@@ -153,10 +154,10 @@ class VllmEngine(CountsTokens):
             "kv_cache_memory_bytes": int(self.settings.memory_share * psutil.virtual_memory().available),
         }
 
-    def _run(self, ids: list[list[int]], parameters: list) -> list:
-        return self._llm.generate([{"prompt_token_ids": one} for one in ids], parameters, use_tqdm=False)
+    def _run(self, ids: list[list[int]], parameters: list[Any]) -> list[Any]:
+        return list(self._llm.generate([{"prompt_token_ids": one} for one in ids], parameters, use_tqdm=False))
 
-    def _drawing(self, prompt: str, n: int, sampling: Sampling):
+    def _drawing(self, prompt: str, n: int, sampling: Sampling) -> Any:
         """Return the sampling parameters of one prompt; vLLM seeds candidate i with ``seed + i``."""
         greedy = sampling.temperature == 0
         return self._vllm.SamplingParams(
@@ -169,7 +170,7 @@ class VllmEngine(CountsTokens):
             stop=list(sampling.stop),
         )
 
-    def _scoring(self, pair: TokenPair):
+    def _scoring(self, pair: TokenPair) -> Any:
         if self.scores_targets_only:
             options = {
                 "prompt_logprob_token_ids": [[token] for token in pair.target],
@@ -181,7 +182,7 @@ class VllmEngine(CountsTokens):
         return self._vllm.SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, **options)
 
 
-def _import_vllm():
+def _import_vllm() -> Any:
     try:
         import vllm
         import vllm.platforms
@@ -200,12 +201,12 @@ def _score(logprobs: list[float]) -> Score | None:
     return finite_score(nll, [-one for one in logprobs])
 
 
-def _target_logprobs(answer, pair: TokenPair) -> list[float]:
+def _target_logprobs(answer: Any, pair: TokenPair) -> list[float]:
     """Return the ``(n_target, 1)`` log-probabilities that were asked for by token."""
-    return answer.prompt_token_id_logprobs.flatten().tolist()
+    return list(answer.prompt_token_id_logprobs.flatten().tolist())
 
 
-def _last_prompt_logprobs(answer, pair: TokenPair) -> list[float]:
+def _last_prompt_logprobs(answer: Any, pair: TokenPair) -> list[float]:
     """Return what stands last in the log-probabilities of the whole prompt, one dictionary by token a position."""
     places = answer.prompt_logprobs[-len(pair.target) :]
     return [place[token].logprob for place, token in zip(places, pair.target, strict=True)]
