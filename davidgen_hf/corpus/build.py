@@ -19,7 +19,7 @@ from pathlib import Path
 from datasets import Dataset, Features
 from tqdm.auto import tqdm
 
-from davidgen_hf.corpus.executors import Executor, LocalExecutor, Made
+from davidgen_hf.corpus.executors import Executor, LocalExecutor, ShardResult
 from davidgen_hf.corpus.finished import FINISHED, read_mark
 from davidgen_hf.corpus.identity import rows_identity, shard_identity, stage_identity
 from davidgen_hf.engines.unanswered import count_reasons
@@ -30,7 +30,7 @@ from davidgen_hf.schema import MADE_WITH, PASSAGE
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.lock import hold
-from davidgen_hf.storage.shards import Part, make_rows, read_note, read_shard, read_table, shard_paths, write_shard
+from davidgen_hf.storage.shards import Part, make_rows, read_metadata, read_shard, read_table, shard_paths, write_shard
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class StageFolder:
         if not path.exists():
             return False
         try:
-            found = read_note(path).identity
+            found = read_metadata(path).identity
         except RunFolderError:
             logger.warning("%s is damaged; it will be rebuilt.", path)
             path.unlink()
@@ -142,7 +142,7 @@ class StageFolder:
             return found == identity
         raise RunFolderError(
             f"{path} was built from other settings, models or passages than this run's, or by another version of its "
-            "step. Nothing was changed. Name another folder with --output, or add --restart, which keeps the shards "
+            "step. Nothing was changed. Name another folder with --output, or add --update, which keeps the shards "
             "that fit and rebuilds the others."
         )
 
@@ -157,7 +157,7 @@ def read_counts(folder: Path, stages: Iterable[Stage]) -> tuple[dict[str, Counte
     """Return the counts and the seconds of each stage, summed over its finished shards."""
     counts, seconds = {}, {}
     for stage in stages:
-        notes = [read_note(path) for path in shard_paths(folder / stage.name)]
+        notes = [read_metadata(path) for path in shard_paths(folder / stage.name)]
         counts[stage.name] = sum((note.counts for note in notes), Counter())
         seconds[stage.name] = round(sum(note.seconds for note in notes), 1)
     return counts, seconds
@@ -248,7 +248,7 @@ def _read_mark(mark: Path, target: StageFolder, part: Part) -> list[str] | None:
 
 
 def _build(sources: list[Path], stage: Stage, target: StageFolder, executor: Executor) -> None:
-    identities = {source.name: target.identity([read_note(source).identity]) for source in sources}
+    identities = {source.name: target.identity([read_metadata(source).identity]) for source in sources}
     missing = [source for source in sources if not target.has(target.folder / source.name, identities[source.name])]
     work = ((target.folder / source.name, read_shard(source)) for source in missing)
     with tqdm(total=len(sources), initial=len(sources) - len(missing), desc=stage.name, unit=" shards") as bar:
@@ -256,7 +256,7 @@ def _build(sources: list[Path], stage: Stage, target: StageFolder, executor: Exe
             bar.update()
 
 
-def _write_answered(made: Iterable[Made], identities: Mapping[str, str]) -> Iterator[None]:
+def _write_answered(made: Iterable[ShardResult], identities: Mapping[str, str]) -> Iterator[None]:
     """Write each shard, unless a server left rows of it without an answer: these are for the next call.
 
     Raises:
@@ -298,7 +298,7 @@ def _compare(sources: list[Path], stage: Stage, target: StageFolder) -> None:
     (step,) = stage.steps
     identities: list[str] = []
     for source in sources:  # a shard's inputs include those of the shard before it
-        identities.append(target.identity([*identities[-1:], read_note(source).identity]))
+        identities.append(target.identity([*identities[-1:], read_metadata(source).identity]))
     places = [target.folder / source.name for source in sources]
     missing = [not target.has(path, identity) for path, identity in zip(places, identities, strict=True)]
     if not any(missing):

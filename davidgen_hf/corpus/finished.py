@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.storage.shards import read_note
+from davidgen_hf.storage.shards import read_metadata
 from davidgen_hf.storage.validation import read_json
 
 FINISHED = "finished.json"
@@ -70,7 +70,7 @@ def require_shards(run: Path, stage: str, first: str) -> None:
 
 def _is_readable(shard: Path) -> bool:
     try:
-        read_note(shard)
+        read_metadata(shard)
     except RunFolderError:
         return False
     return True

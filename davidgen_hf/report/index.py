@@ -22,7 +22,7 @@ from davidgen_hf.recipe import selection_of
 from davidgen_hf.report.rows import row_of, search_text
 from davidgen_hf.sources.words import is_unspaced, word_runs
 from davidgen_hf.storage.record import read_record
-from davidgen_hf.storage.shards import read_columns, read_note, read_table, shard_paths
+from davidgen_hf.storage.shards import read_columns, read_metadata, read_table, shard_paths
 from davidgen_hf.storage.validation import validate
 
 INDEX = "report.index"
@@ -151,7 +151,7 @@ class Rows:
     def _index(self) -> None:
         """Build the index, unless there is one of the current shards and selection."""
         shards = shard_paths(self.run / SCORED)
-        state = json.dumps([INDEX_VERSION, str(self.select), [read_note(path).identity for path in shards]])
+        state = json.dumps([INDEX_VERSION, str(self.select), [read_metadata(path).identity for path in shards]])
         if self._has_index(state):
             return
         draft = self.path.with_name(f"{INDEX}.{os.getpid()}.part")

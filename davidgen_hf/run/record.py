@@ -1,9 +1,10 @@
 """``run.json``: what a run was asked for, what it used, and what came of each step."""
 
 import hashlib
+import logging
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,7 +33,8 @@ PACKAGES = (
 )
 
 
-_DAMAGED = "Put back a copy of it, or add --restart, which keeps the shards and models that fit and rebuilds the rest."
+logger = logging.getLogger(__name__)
+_DAMAGED = "Put back a copy of it, or add --update, which keeps the shards and models that fit and rebuilds the rest."
 
 
 def check_folder(folder: Path) -> None:
@@ -50,49 +52,59 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def open_record(recipe: Recipe, folder: Path, *, restart: bool = False) -> RunRecord:
-    """Start the record of a new run, or take up that of an earlier call with the same recipe and inputs.
+def open_record(
+    recipe: Recipe, folder: Path, *, restart: bool = False, announce: Callable[[str], None] = logger.info
+) -> RunRecord:
+    """Start the record of a new run, or read that of an earlier call with the same recipe and inputs.
 
     Args:
-        recipe: What is asked for.
+        recipe: The recipe to run.
         folder: The run's folder.
-        restart: Take up that of an earlier call with another recipe or other inputs too, or a damaged one. What the
-            change does not touch stays; the steps and models that it touches are forgotten.
+        restart: Accept the record of an earlier call with another recipe or other inputs too, or a damaged one. What
+            the change does not affect is kept; the steps and models that it affects are forgotten.
+        announce: Called with what an update keeps and rebuilds, before anything is deleted.
 
     Raises:
         RunFolderError: The folder belongs to another recipe or input (the differences are shown), or its
             ``run.json`` cannot be read.
     """
-    asked = {"recipe": without_folders(recipe.text), "inputs": _inputs(recipe)}
-    path = folder / FILE_NAME
-    if not path.is_file():
-        return _new_record(recipe, folder, asked, {})
+    wanted = {"recipe": without_folders(recipe.text), "inputs": _inputs(recipe)}
+    if not (folder / FILE_NAME).is_file():
+        return _new_record(recipe, folder, wanted, {})
     try:
         content = read_record(folder, hint=_DAMAGED)
-    except RunFolderError:
-        if restart:
-            return _new_record(recipe, folder, asked, {})
-        raise
-    # What is allowed and declared does not change what is made.
-    rules = {"provenance": asked["recipe"].get("provenance", {})}
+    except RunFolderError as error:
+        if not restart:
+            raise
+        announce(f"Update: {error} All steps run again; shards and models that fit are kept.")
+        return _new_record(recipe, folder, wanted, {})
+    # What is allowed and declared does not change any row.
+    rules = {"provenance": wanted["recipe"].get("provenance", {})}
     content["recipe"] |= rules
-    asked["recipe"] |= rules
-    differences = [line for part in asked for line in _differences(content.get(part), asked[part], part)]
-    content["recipe"] = asked["recipe"] if not differences else content["recipe"]
-    steps = content["steps"]
+    wanted["recipe"] |= rules
+    differences = [line for part in wanted for line in _differences(content.get(part), wanted[part], part)]
     if not differences:
+        content["recipe"] = wanted["recipe"]
         return RunRecord(folder, content)
     if not restart:
         raise RunFolderError(
             f"{folder} holds a run of another recipe or input; nothing was changed. What differs:\n  "
             + "\n  ".join(differences)
-            + "\nName another folder with --output, ask for the same as before, or add --restart, which keeps what "
-            "the change does not touch."
+            + "\nName another folder with --output, give the recipe of before, or add --update, which keeps what the "
+            "change does not affect."
         )
-    untouched = _untouched(steps, differences)
-    for model in {"generator", "follower"} - untouched.keys():  # one of other settings must not be gone on with
+    untouched = _untouched(content["steps"], differences)
+    rebuilt = [step for step in READS if step in content["steps"] and step not in untouched]
+    announce(
+        "Update: "
+        + "; ".join(differences)
+        + f". Kept: {', '.join(untouched) or 'no step'}. Runs again: {', '.join(rebuilt) or 'no step'}"
+        + (", where shards that fit are kept." if "corpus" in rebuilt else ".")
+    )
+    for model in {"generator", "follower"} - untouched.keys():  # must not be resumed with other settings
         shutil.rmtree(folder / model, ignore_errors=True)
-    return _new_record(recipe, folder, asked, untouched)
+    kept = {"published": content["published"]} if content.get("published") else {}
+    return _new_record(recipe, folder, wanted | kept, untouched)
 
 
 # What each step reads: parts of the recipe and of the inputs, as the record names them, and earlier steps.
@@ -115,7 +127,7 @@ def _untouched(steps: dict[str, dict], differences: list[str]) -> dict[str, dict
     return {step: report for step, report in steps.items() if step not in touched}
 
 
-def _new_record(recipe: Recipe, folder: Path, asked: dict, steps: dict[str, dict]) -> RunRecord:
+def _new_record(recipe: Recipe, folder: Path, wanted: dict, steps: dict[str, dict]) -> RunRecord:
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
     demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])
@@ -123,7 +135,7 @@ def _new_record(recipe: Recipe, folder: Path, asked: dict, steps: dict[str, dict
     trainings = {"generator": recipe.generator, "follower": recipe.follower}
     seeds |= {name: training["seed"] for name, training in trainings.items() if "seed" in training}  # else trl's own
     used = {"random_seeds": seeds, "versions": versions, "steps": steps}
-    record = RunRecord(folder, {"name": recipe.name, "demo": demo} | asked | used)
+    record = RunRecord(folder, {"name": recipe.name, "demo": demo} | wanted | used)
     record.save()
     return record
 

@@ -68,7 +68,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             pass
     with hold(output), explain_refusals(output):
         clear_drafts(output)
-        record = open_record(recipe, output, restart=restart)
+        record = open_record(recipe, output, restart=restart, announce=announce)
         lost = _forget_lost(record, asked, pinned.corpus.stages())
         told = record_provenance(record, provenance, recipe.provenance.license)
         is_changed = False

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow
 import pyarrow.parquet
@@ -13,6 +12,7 @@ from datasets import Dataset, Features
 from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import generate_random_fingerprint
 from datasets.table import table_cast
+from pydantic import TypeAdapter, ValidationError
 
 from davidgen_hf import schema
 from davidgen_hf.errors import RunFolderError, SettingError
@@ -57,10 +57,17 @@ class Part:
         return f"{self.index}/{self.count}"
 
 
-class Note(NamedTuple):
-    """What a shard knows of itself: rows by what became of them, seconds of its making, and what it was made of."""
+@dataclass(frozen=True)
+class ShardMetadata:
+    """Metadata of a shard, stored in the file.
 
-    counts: Counter
+    Args:
+        counts: What the steps counted, such as rows by reject reason.
+        seconds: How long the shard took to build.
+        identity: Hash of its inputs; see ``identity.shard_identity``.
+    """
+
+    counts: Counter[str]
     seconds: float
     identity: str
 
@@ -79,16 +86,16 @@ def write_shard(rows: Dataset, path: Path, counts: Counter, seconds: float, iden
     Args:
         rows: The shard's rows.
         path: Where it is to lie.
-        counts: Rows by what became of them.
-        seconds: How long it took to make.
-        identity: Hash of what it was made of; see ``identity.shard_identity``.
+        counts: See ``ShardMetadata``, as are the next two.
+        seconds: How long the shard took to build.
+        identity: Hash of its inputs.
 
     Raises:
         RunFolderError: The file cannot be written.
     """
     table = rows.with_format("arrow")[:].cast(rows.features.arrow_schema)
-    note = json.dumps(Note(counts, seconds, identity)._asdict())
-    table = table.replace_schema_metadata({**table.schema.metadata, METADATA_KEY: note})
+    content = json.dumps({"counts": counts, "seconds": seconds, "identity": identity})
+    table = table.replace_schema_metadata({**table.schema.metadata, METADATA_KEY: content})
     with (
         replacing(path) as draft,
         draft.open("wb") as file,
@@ -147,18 +154,20 @@ def read_shard(path: Path, columns: list[str] | None = None) -> Dataset:
     return _dataset(table.replace_schema_metadata(None) if columns else table)  # it tells of all columns
 
 
-def read_note(path: Path) -> Note:
-    """Read what a shard knows of itself, without its rows.
+def read_metadata(path: Path) -> ShardMetadata:
+    """Return the metadata of a shard, without reading its rows.
 
     Raises:
-        RunFolderError: The file is damaged or no shard of a run.
+        RunFolderError: The file is damaged or is not a shard of a run.
     """
-    metadata = _open(path, pyarrow.parquet.read_schema).metadata or {}
+    found = (_open(path, pyarrow.parquet.read_schema).metadata or {}).get(METADATA_KEY)
     try:
-        note = json.loads(metadata[METADATA_KEY])
-        return Note(Counter(note["counts"]), note["seconds"], note["identity"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{path} was not written by a run. Take it out of the run's folder.") from error
+        return TypeAdapter(ShardMetadata).validate_json(found or b"")
+    except ValidationError as error:
+        raise RunFolderError(
+            f"{path} was not written by a run. A shard has metadata of its counts and inputs. Move it out of the run "
+            "folder."
+        ) from error
 
 
 def shard_paths(folder: Path) -> list[Path]:
@@ -240,5 +249,6 @@ def _open(path: Path, read: object, **options: object) -> object:
         return read(path, **options)
     except (pyarrow.ArrowException, OSError) as error:
         raise RunFolderError(
-            f"{path} is damaged ({error}). Delete this one file and run the same command again; only it is made anew."
+            f"{path} is damaged ({error}). A shard is a whole Parquet file. Delete this one file and run the same "
+            "command again: only it is rebuilt."
         ) from error

@@ -14,7 +14,7 @@ from davidgen_hf.errors import RunFolderError
 from davidgen_hf.methods import BackTranslation
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import run_recipe
-from davidgen_hf.storage.shards import read_note, read_shards, shard_paths
+from davidgen_hf.storage.shards import read_metadata, read_shards, shard_paths
 
 PAGE = 4096
 TO_DO = "cannot be written.*ake room or allow writing"
@@ -94,7 +94,7 @@ def test_a_full_disk_at_every_moment(make, disk, tmp_path, step):
         assert re.search(r"(No space left on device|disk is full).*make room or allow writing", refusal, re.IGNORECASE)
         before = finished(run)
         reached.add(len(before))
-        assert all(read_note(path) for path in before)
+        assert all(read_metadata(path) for path in before)
         make(run)
         assert {path: time for path, time in finished(run).items() if path in before} == before
         assert rows_of(run) == whole

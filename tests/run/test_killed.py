@@ -18,7 +18,7 @@ from davidgen_hf.methods import BackTranslation
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import run_recipe
 from davidgen_hf.storage.lock import LOCK
-from davidgen_hf.storage.shards import read_note, read_shards, shard_paths
+from davidgen_hf.storage.shards import read_metadata, read_shards, shard_paths
 
 SHARDS = 20
 ECHO = [f"corpus.{step}.engine.kind=echo" for step in ("limit", "generate", "score")]
@@ -114,7 +114,7 @@ def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path, stop):
     assert "the same command goes on from there" in " ".join(said.split())
     assert "Traceback" not in complained
     before = whole_shards(tmp_path / "run")
-    assert all(read_note(path) for path in before)
+    assert all(read_metadata(path) for path in before)
     assert not (tmp_path / "run" / "corpus").exists()
     run_recipe(load_recipe("demo", asked), tmp_path / "run", lambda _: None, steps=("corpus",))
     after = whole_shards(tmp_path / "run")

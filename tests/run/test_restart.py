@@ -33,9 +33,9 @@ def make(tmp_path) -> Callable[..., Path]:
     for step in ("limit", "generate", "score"):
         asked.append(f"corpus.{step}.engine.kind=echo")
 
-    def make(*more: str, restart: bool = False) -> Path:
+    def make(*more: str, restart: bool = False, announce: Callable[[str], None] = lambda _: None) -> Path:
         recipe = load_recipe("demo", [*asked, "corpus.generate.engine.model=echo", *more])
-        run_recipe(recipe, tmp_path / "run", lambda _: None, steps=("corpus",), restart=restart)
+        run_recipe(recipe, tmp_path / "run", announce, steps=("corpus",), restart=restart)
         return tmp_path / "run"
 
     return make
@@ -76,7 +76,7 @@ def test_other_evaluation_data_under_the_same_name_are_noticed(make, tmp_path):
 def test_a_changed_recipe_is_refused_with_the_difference(make):
     run = make()
     before = times(run)
-    with pytest.raises(RunFolderError, match=r"min_margin: was 0\.0, is 0\.2\n.*--restart"):
+    with pytest.raises(RunFolderError, match=r"min_margin: was 0\.0, is 0\.2\n.*--update"):
         make(MARGIN)
     assert times(run) == before
 
@@ -163,13 +163,24 @@ def test_a_shard_made_of_something_else_is_never_used(make):
     assert {name for name, time in times(run).items() if before[name] != time} == {"scored/00000.parquet"}
 
 
+def test_an_update_says_what_it_keeps_before_it_starts(make):
+    make()
+    said = []
+    make("corpus.select.min_margin=0.2", restart=True, announce=said.append)
+    assert said[0] == (
+        "Update: recipe.corpus.select.min_margin: was 0.0, is 0.2. Kept: no step. Runs again: corpus, where shards "
+        "that fit are kept."
+    )
+    assert said[1] == "1/1 corpus"
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"steps": 1}', "", '{"recipe": [], "inputs": {}, "steps": {}}'])
 def test_a_damaged_record_is_named_and_restart_keeps_the_shards(make, content):
     run = make()
     before = times(run)
     (run / "run.json").write_text(content)
     with pytest.raises(
-        RunFolderError, match=r"run\.json: .*this one is damaged.*--restart|holds a run of another recipe"
+        RunFolderError, match=r"run\.json: .*this one is damaged.*--update|holds a run of another recipe"
     ):
         make()
     assert times(run) == before

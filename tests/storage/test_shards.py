@@ -9,7 +9,15 @@ from pyarrow import parquet
 
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.schema import PASSAGE
-from davidgen_hf.storage.shards import open_shards, read_note, read_shard, read_shards, shard_paths, write_shard
+from davidgen_hf.storage.shards import (
+    ShardMetadata,
+    open_shards,
+    read_metadata,
+    read_shard,
+    read_shards,
+    shard_paths,
+    write_shard,
+)
 
 ROW = dict.fromkeys(PASSAGE, "x") | {"supervised": False, "url": None, "document_start": 0, "document_end": 1}
 
@@ -22,7 +30,7 @@ def rows() -> Dataset:
 def test_rows_counts_and_features_come_back(rows, tmp_path):
     path = tmp_path / "new" / "00000.parquet"
     write_shard(rows, path, Counter(pairs=3), 1.5, "made of this")
-    assert read_note(path) == (Counter(pairs=3), 1.5, "made of this")
+    assert read_metadata(path) == ShardMetadata(Counter(pairs=3), 1.5, "made of this")
     assert read_shard(path).features == PASSAGE
     assert read_shard(path)[:] == rows[:]
     assert shard_paths(path.parent) == [path]
@@ -65,7 +73,7 @@ def test_a_damaged_file_is_named_with_what_to_do(rows, tmp_path, damage):
     path = tmp_path / "0.parquet"
     write_shard(rows, path, Counter(), 0.0)
     path.write_bytes(damage(path.read_bytes()))
-    for read in (read_shard, read_note):
+    for read in (read_shard, read_metadata):
         with pytest.raises(
             RunFolderError, match=r"0\.parquet is damaged .* Delete this one file and run the same command"
         ):
@@ -75,7 +83,7 @@ def test_a_damaged_file_is_named_with_what_to_do(rows, tmp_path, damage):
 def test_a_foreign_file_is_named(rows, tmp_path):
     rows.to_parquet(tmp_path / "0.parquet")
     with pytest.raises(RunFolderError, match=r"0\.parquet was not written by a run"):
-        read_note(tmp_path / "0.parquet")
+        read_metadata(tmp_path / "0.parquet")
 
 
 def test_no_shard(tmp_path):

@@ -3,10 +3,17 @@
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 
-from davidgen_hf.corpus.executors.base import EXECUTOR_KINDS, Executor, ExecutorSettings, LocalExecutor, Made, Step
+from davidgen_hf.corpus.executors.base import (
+    EXECUTOR_KINDS,
+    Executor,
+    ExecutorSettings,
+    LocalExecutor,
+    ShardResult,
+    Step,
+)
 from davidgen_hf.errors import SettingError
 
-__all__ = ["EXECUTOR_KINDS", "Executor", "ExecutorSettings", "LocalExecutor", "Made", "Step", "open_executor"]
+__all__ = ["EXECUTOR_KINDS", "Executor", "ExecutorSettings", "LocalExecutor", "ShardResult", "Step", "open_executor"]
 
 
 def open_executor(settings: ExecutorSettings) -> AbstractContextManager[Executor]:

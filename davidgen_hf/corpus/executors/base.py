@@ -16,7 +16,7 @@ EXECUTOR_KINDS = ("local", "ray")
 Step = Callable[[Dataset, Any], tuple[Dataset, Counter]]
 
 
-class Made(NamedTuple):
+class ShardResult(NamedTuple):
     """A shard that is made and not yet written.
 
     Args:
@@ -38,7 +38,7 @@ class Made(NamedTuple):
 class Executor(Protocol):
     """Makes shards. Nothing is written: that is left to the caller, who alone needs the run's folder."""
 
-    def map(self, step: Step, settings: Any, work: Iterable[tuple[Path, Dataset]]) -> Iterator[Made]:
+    def map(self, step: Step, settings: Any, work: Iterable[tuple[Path, Dataset]]) -> Iterator[ShardResult]:
         """Yield the shards as they are finished, in any order; ``work`` is read as it can be taken up.
 
         Args:
@@ -91,13 +91,13 @@ class ExecutorSettings:
 class LocalExecutor:
     """Makes one shard after the other in this process."""
 
-    def map(self, step: Step, settings: Any, work: Iterable[tuple[Path, Dataset]]) -> Iterator[Made]:
+    def map(self, step: Step, settings: Any, work: Iterable[tuple[Path, Dataset]]) -> Iterator[ShardResult]:
         for path, rows in work:
-            yield Made(path, *run_step(step, rows, settings))
+            yield ShardResult(path, *run_step(step, rows, settings))
 
 
 def run_step(step: Step, rows: Dataset, settings: Any) -> tuple[Dataset, Counter, float, list[str]]:
-    """Return all of ``Made`` but its path: what the step makes of the rows."""
+    """Return all of ``ShardResult`` but its path: what the step makes of the rows."""
     started = time.perf_counter()
     with collect_unanswered() as unanswered:
         made, counts = step(rows, settings)

@@ -26,7 +26,7 @@ from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, Ray
 from tqdm.auto import tqdm
 
 from davidgen_hf import __version__
-from davidgen_hf.corpus.executors.base import ExecutorSettings, Made, Step, run_step
+from davidgen_hf.corpus.executors.base import ExecutorSettings, ShardResult, Step, run_step
 from davidgen_hf.errors import DavidgenError, ExecutorError
 
 ATTEMPTS = 3  # of one shard, and of starting workers in a row
@@ -80,7 +80,7 @@ class RayExecutor:
             for worker in self.workers:
                 ray.kill(worker)
 
-    def map(self, step: Step, settings: Any, work: Iterable[tuple[Path, Dataset]]) -> Iterator[Made]:
+    def map(self, step: Step, settings: Any, work: Iterable[tuple[Path, Dataset]]) -> Iterator[ShardResult]:
         coming = (Task(*one) for one in work)
         again = deque(islice(coming, 1))
         if not again:  # all is done, and no worker need be started to find that out
@@ -100,7 +100,7 @@ class RayExecutor:
             if made:
                 yield made
 
-    def _answer(self, again: deque[Task]) -> Made | None:
+    def _answer(self, again: deque[Task]) -> ShardResult | None:
         """Wait for one worker: return its shard, take note that it has started, or replace it if it died."""
         answer = self._wait()
         worker, task = self._pending.pop(answer)
@@ -116,7 +116,7 @@ class RayExecutor:
             return None
         self._idle.append(worker)
         if task is not None:
-            return Made(task.path, *result)
+            return ShardResult(task.path, *result)
         self._failed_starts = 0
         _check_version(result)
         return None

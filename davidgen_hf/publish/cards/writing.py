@@ -14,7 +14,7 @@ from davidgen_hf.storage.digests import data_digest
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.record import FILE_NAME as RECORD
 from davidgen_hf.storage.record import read_record
-from davidgen_hf.storage.shards import read_note, read_table
+from davidgen_hf.storage.shards import read_metadata, read_table
 from davidgen_hf.training.summary import FILE_NAME
 
 README = "README.md"
@@ -87,5 +87,5 @@ def _fingerprint(paths: Iterable[Path]) -> str:
     """Return a hash of what shards were built from; one that does not say so counts by its bytes."""
     state = hashlib.sha256()
     for path in paths:
-        state.update((read_note(path).identity or data_digest(path)).encode())
+        state.update((read_metadata(path).identity or data_digest(path)).encode())
     return state.hexdigest()[:16]
