@@ -31,14 +31,17 @@ def language_code(text: str) -> str | None:
 
 
 def _code_of_name(text: str) -> str | None:
-    """Return the code of the language that has exactly this name."""
+    """Return the code of the language that has this name in English or in the language itself."""
     name = text.partition("(")[0].strip().casefold()
     if not name.isprintable():  # on a null character, the table of names fails with a SystemError
         return None
     try:
+        return Language.find_name("language", name, "en").language
+    except (LookupError, ValueError):
+        pass
+    try:
         language = Language.find(name)
     except (LookupError, ValueError):
         return None
-    # Language.find also takes names in third languages, in some of which Javanese is "java".
-    names = {language.display_name("en").casefold(), language.autonym().casefold()}
-    return language.language if name in names else None
+    # It may be a name in a third language, in some of which Javanese is "java".
+    return language.language if language.autonym().casefold() == name else None

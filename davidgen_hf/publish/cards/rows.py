@@ -1,7 +1,6 @@
 """What the shards of runs hold, counted shard by shard: origins, languages, perplexities, and rows to show."""
 
 import heapq
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 import pyarrow.compute
 
 from davidgen_hf.processors.base import draw
+from davidgen_hf.sources.languages import language_code
 from davidgen_hf.storage.shards import read_columns, shard_paths
 
 SHOWN = 10
@@ -42,8 +42,8 @@ class RowFacts:
 
     @property
     def iso_languages(self) -> list[str]:
-        """Languages that have a code of ISO 639, as the Hub asks for."""
-        return sorted(name for name in self.languages if re.fullmatch("(?!und)[a-z]{2,3}", name or ""))
+        """Codes of ISO 639 of the languages, as the Hub expects them."""
+        return sorted({code for name in self.languages if (code := language_code(name or ""))})
 
 
 def count_rows(runs: Iterable[Path]) -> RowFacts:

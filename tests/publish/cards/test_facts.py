@@ -1,6 +1,9 @@
 """What a run was asked for, as its cards show it."""
 
+from collections import Counter
+
 from davidgen_hf.publish.cards.facts import settings_of, told
+from davidgen_hf.publish.cards.rows import RowFacts
 from davidgen_hf.recipe import load_recipe
 
 
@@ -28,3 +31,8 @@ def test_defaults_are_told_and_how_fast_is_not():
 def test_the_command_is_quoted_for_a_shell():
     command = told(record_of(), "recipes/my run; rm x")["command"]
     assert command == "davidgen corpus 'recipes/my run; rm x' --output 'runs/my run; rm x'"
+
+
+def test_languages_are_codes_however_the_rows_write_them():
+    written = ["en", "en_US", "eng_Latn", "English", "zh-Hant", "deu", "und", "Python", "", None]
+    assert RowFacts(languages=Counter(written)).iso_languages == ["de", "en", "zh"]
