@@ -28,7 +28,7 @@ def print_summary(record: RunRecord, console: Console) -> None:
         if table is not None:
             console.print(table)
     console.print(places(record.folder))
-    if record.content["demo"]:
+    if record.content.get("demo"):
         console.print(
             "This run is marked `demo`: its base model was tuned on data that closed models partly wrote, so the "
             "result is for trying things out, not for publishing."

@@ -30,19 +30,23 @@ class _Skipped(_Checked):
         return self
 
 
-class _Seeds(_Checked):
+class _Step(_Checked):
+    seconds: float = 0.0
+
+
+class _Seeds(_Step):
     counts: dict[str, int]
     skipped: _Skipped
 
 
-class _Training(_Checked):
+class _Training(_Step):
     rows: dict[str, int]
     steps: int
     loss_start: float | None
     loss_end: float | None
 
 
-class _Corpus(_Checked):
+class _Corpus(_Step):
     counts: dict[str, dict[str, int]]
     stage_seconds: dict[str, float]
     stage_tokens: dict[str, dict[str, int]] = {}
@@ -54,7 +58,7 @@ class _Scores(_Checked):
     perplexity: float
 
 
-class _Evaluation(_Checked):
+class _Evaluation(_Step):
     held_out: int
     scores: dict[str, _Scores] = {}
 

@@ -1,4 +1,4 @@
-"""What people and other programs change of a run, its cards, a report's address and the Hub: each call ends in words."""
+"""What people and other programs change of a run, its cards, a query and the Hub: each call ends in words."""
 
 import copy
 import http.client
@@ -22,7 +22,7 @@ from davidgen_hf.publish import calls
 from davidgen_hf.publish.cards import read_notes, write_cards
 from davidgen_hf.publish.cards.notes import NOTES, split_card
 from davidgen_hf.publish.export import export_preferences
-from davidgen_hf.publish.hub import Push, list_files
+from davidgen_hf.publish.layout import lay_out_run
 from davidgen_hf.publish.pull import pull
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.report import serve_report
@@ -32,6 +32,7 @@ from davidgen_hf.run.summary import print_summary
 from davidgen_hf.storage.record import RunRecord, read_record
 from davidgen_hf.terminal import Terminal
 
+SLOW_EXAMPLES = settings().max_examples // 5
 ANY = st.characters(exclude_categories=())
 SCALAR = st.one_of(
     st.none(),
@@ -98,7 +99,7 @@ def test_any_query_is_answered(query, port):
 
 
 @given(text=st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode)), place=st.integers(0, 4000))
-@settings(suppress_health_check=CHECKS)
+@settings(suppress_health_check=CHECKS, max_examples=SLOW_EXAMPLES)
 def test_any_edit_of_a_card_is_kept_or_named(text, place, echo_run, tmp_path):
     card = echo_run / "README.md"
     before = card.read_bytes()
@@ -123,7 +124,7 @@ def paths_of(value: object, at: tuple = ()) -> list[tuple]:
 
 
 @given(draw=st.data())
-@settings(suppress_health_check=CHECKS)
+@settings(suppress_health_check=CHECKS, max_examples=SLOW_EXAMPLES)
 def test_any_change_of_a_record_is_shown_or_named(draw, echo_run, tmp_path_factory):
     run = tmp_path_factory.mktemp("changed") / "run"
     shutil.copytree(echo_run, run)
@@ -143,7 +144,7 @@ def test_any_change_of_a_record_is_shown_or_named(draw, echo_run, tmp_path_facto
         lambda: write_cards(run),
         lambda: print_summary(RunRecord(run, read_record(run)), Terminal(file=(run / "out").open("w"))),
         lambda: export_preferences(run, run / "preferences.jsonl"),
-        lambda: list_files(run, Push("org/x", ("corpus",), publish_restricted=True)),
+        lambda: lay_out_run(run, run / "work"),
     ):
         with suppress(DavidgenError):
             show()

@@ -61,7 +61,7 @@ def told(record: dict, folder: str) -> dict[str, Any]:
         "name": record["name"],
         "settings": settings_of(record),
         "versions": versions_of(record),
-        "seconds": sum(step["seconds"] for step in record["steps"].values()),
+        "seconds": sum(step.get("seconds", 0.0) for step in record["steps"].values()),
         "command": shlex.join(["davidgen", command, folder, "--output", f"runs/{Path(folder).name}"]),
         "folder": folder,
         "recipe": recipe_files(record["recipe"]),
@@ -70,7 +70,7 @@ def told(record: dict, folder: str) -> dict[str, Any]:
 
 def versions_of(record: dict) -> str:
     """Return the versions of a record in one line."""
-    return ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())
 
 
 def model_name(name: str) -> str:

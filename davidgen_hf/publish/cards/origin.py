@@ -54,7 +54,7 @@ def origin_of(records: Sequence[dict], rows: RowFacts) -> Origin:
     The licence of one corpus is what its run recorded; that of several follows from all their rows.
     """
     found = [Provenance.from_record(one["provenance"]) for one in records if "provenance" in one]
-    demo = any(record["demo"] for record in records)
+    demo = any(record.get("demo", False) for record in records)
     if len(found) < len(records):
         return Origin(Provenance((), license_reason=NOT_RECORDED), demo, rows.restricted)
     if len(found) == 1:
