@@ -168,5 +168,5 @@ def test_two_sources_of_one_name_are_refused(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "texts.jsonl").touch()
     sources = f"[{{source: {tmp_path}/a/texts.jsonl}}, {{source: {tmp_path}/b/texts.jsonl}}]"
-    with pytest.raises(SettingError, match=r"sources of different names, got \['texts.jsonl', 'texts.jsonl'\]"):
+    with pytest.raises(SettingError, match=r"passages has the sources \['texts.jsonl', 'texts.jsonl'\]"):
         load_recipe("demo", [f"corpus.passages={sources}"])

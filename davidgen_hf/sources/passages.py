@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from davidgen_hf.errors import InputError
 from davidgen_hf.schema import Row
@@ -49,7 +48,7 @@ def read_passages(wanted: PassageSource | Iterable[PassageSource], skipped: Skip
         InputError: The source cannot be read, has no such column, or has no row with text.
     """
     for one in [wanted] if isinstance(wanted, PassageSource) else wanted:
-        yield from islice(_read(one.resolved(), skipped), one.max_rows)
+        yield from one.draw(_read(one.resolved(), skipped))
 
 
 def _read(wanted: PassageSource, skipped: Skipped) -> Iterator[Row]:

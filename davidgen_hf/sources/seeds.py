@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from datasets import Dataset
 
@@ -77,7 +76,7 @@ def iterate_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -
     """
     for one in [wanted] if isinstance(wanted, SeedSource) else wanted:
         is_empty = True
-        for seed in islice(_read(one.resolved(), skipped), one.max_rows):
+        for seed in one.draw(_read(one.resolved(), skipped)):
             is_empty = False
             yield seed
         if is_empty:

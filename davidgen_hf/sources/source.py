@@ -1,12 +1,15 @@
 """Sources of rows: their names, their origin, and which of their rows are used."""
 
+import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Self
 
 from davidgen_hf.errors import InputError, SettingError
@@ -20,6 +23,7 @@ from davidgen_hf.sources.rows import PlacedRow, on_hub, read_rows
 from davidgen_hf.storage.settings import check_settings
 
 COMMIT = re.compile("[0-9a-f]{40}")
+_FOLD = re.compile("[0-9]{1,4}/[0-9]{1,4}")
 ORIGIN_COLUMNS = ("license", "url", "source", "language", "lang")
 # The columns of SuperNI's copy on the Hub. A column called `task_name` alone does not make rows SuperNI's.
 SUPERNI_COLUMNS = frozenset(("task_name", "id", "definition", "inputs", "targets"))
@@ -41,13 +45,16 @@ class Source:
             (``permissive``, ``share-alike``); other rows are counted as skipped. None allows all.
         rows_per_task: Number of rows to take from each ``task_name`` (SuperNI); ``None`` takes all.
         max_rows: Number of rows to yield; ``None`` yields all.
-        shuffle_seed: Shuffle a Hub dataset with this seed, so that ``max_rows`` is a sample: its files, and its rows
-            within a buffer. ``None`` keeps the order.
+        shuffle_seed: Use this seed to draw ``max_rows`` rows at random. A Hub dataset is shuffled while it is
+            streamed: its files, and its rows within a buffer. Local files are read to their end, and each row has
+            the same chance; ``max_rows`` rows are held in memory. ``None`` keeps the order.
         shuffle_buffer: Size of that buffer in rows, which are held in memory.
+        fold: Use one of n disjoint parts of the rows: ``0/2`` and ``1/2`` are the two halves. A hash of a row's id, or
+            of its place if it has no id, decides; so seeds and passages from one dataset can be kept apart.
 
     Raises:
         SettingError: A setting has the wrong type; ``rows_per_task``, ``max_rows`` or ``shuffle_buffer`` is below 1;
-            or ``shuffle_seed`` is set for a source that is not a Hub dataset.
+            ``shuffle_seed`` is set for local files without ``max_rows``; or ``fold`` is not i/n with i below n.
     """
 
     source: str = embedded.EMBEDDED
@@ -61,6 +68,7 @@ class Source:
     max_rows: int | None = None
     shuffle_seed: int | None = None
     shuffle_buffer: int = 10_000
+    fold: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", os.fspath(self.source) if isinstance(self.source, Path) else self.source)
@@ -69,11 +77,17 @@ class Source:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise SettingError(f"{name} must be at least 1, got {number}.")
-        if self.shuffle_seed is not None and not on_hub(self.source):
+        if self.shuffle_seed is not None and self.max_rows is None and not on_hub(self.source):
             raise SettingError(
-                f"shuffle_seed is set, and {self.source!r} is not a Hub dataset. Only those can be shuffled while "
-                "they are read. Shuffle the file, or leave shuffle_seed out."
+                f"shuffle_seed is set without max_rows, and {self.source!r} is not a Hub dataset. Of local files, a "
+                "sample of max_rows rows is drawn. Set max_rows, or leave shuffle_seed out."
             )
+        if self.fold is not None and not _FOLD.fullmatch(self.fold):
+            raise SettingError(
+                f"fold is {self.fold!r}. It must be i/n, with n up to 9999. Use 0/2 and 1/2 for two halves."
+            )
+        if self._fold[0] >= self._fold[1]:
+            raise SettingError(f"fold is {self.fold}. Its first number counts from 0. Use one from 0 to n - 1.")
 
     def resolved(self) -> Self:
         """Return this source with its commit, and its card's license unless one is set, if it is a Hub dataset.
@@ -108,12 +122,16 @@ class Source:
             config=self.config,
             split=self.split,
             revision=self.revision,
-            shuffle=shuffle,
+            shuffle=shuffle if on_hub(self.source) else None,
             columns=self.columns_read(),
         )
+        index, count = self._fold
         for number, (place, row) in enumerate(rows):
             if number == 0:
                 self._check_license(row)
+            if count > 1 and _hash(identity_of(row, place)) % count != index:
+                skipped.add("other_fold", place)
+                continue
             task = row.get("task_name")
             if isinstance(task, str):
                 instance = row["id"] if row.keys() >= SUPERNI_COLUMNS and isinstance(row["id"], str) else None
@@ -126,6 +144,26 @@ class Source:
                     seen.add(instance)
                 taken[task] += 1
             yield place, row
+
+    def draw(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield up to ``max_rows`` of the rows: the first, or of local files with ``shuffle_seed`` a random sample."""
+        if self.shuffle_seed is None or self.max_rows is None or on_hub(self.source):
+            yield from islice(rows, self.max_rows)
+            return
+        numbers = Random(self.shuffle_seed)
+        held: list[Row] = []
+        for number, row in enumerate(rows):
+            if number < self.max_rows:
+                held.append(row)
+            elif (place := numbers.randrange(number + 1)) < self.max_rows:  # Vitter's algorithm R
+                held[place] = row
+        numbers.shuffle(held)
+        yield from held
+
+    @property
+    def _fold(self) -> tuple[int, int]:
+        index, _, count = (self.fold or "0/1").partition("/")
+        return int(index), int(count)
 
     def columns_read(self) -> frozenset[str] | None:
         """Return the names of the columns to read; None stands for every column that may hold text."""
@@ -158,6 +196,10 @@ class Source:
                 f"allowed_licenses requires one of {list(self.allowed_licenses)}. Declare it with the setting license"
                 "; for SuperNI, name the folder of the official repository, whose task files have licenses."
             )
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 @lru_cache  # it looks at the disk, and is called for every row

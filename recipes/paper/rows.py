@@ -10,6 +10,9 @@ python recipes/paper/rows.py generator seed_tasks.jsonl rows/seed.parquet
 # Table 7's prompts, from a dataset with other column names
 python recipes/paper/rows.py follower databricks/databricks-dolly-15k rows/dolly_follower.parquet \
     --columns instruction=instruction input=context output=response
+
+# The corpus of a run, or an exported one, as one file
+python recipes/paper/rows.py follower runs/unsupervised/corpus corpora/unsupervised.parquet
 """
 
 import argparse

@@ -27,14 +27,22 @@ TEXTS = st.text(st.characters(), max_size=30)  # lone surrogates too
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.just(BIG)
 VALUES = st.recursive(SCALARS, lambda one: st.lists(one, max_size=4) | st.dictionaries(TEXTS, one, max_size=4))
 NAMES = ("text", "id", "url", "license", "language", "lang", "source", "task_name", "definition", "inputs", "targets")
-ROWS = st.lists(st.dictionaries(st.sampled_from(NAMES) | TEXTS, VALUES | TEXTS, max_size=8), max_size=5)
+ROW = {"text": TEXTS | VALUES, "definition": TEXTS, "targets": TEXTS}
+OTHERS = st.dictionaries(st.sampled_from(NAMES) | TEXTS, VALUES | TEXTS, max_size=8)
+ROWS = st.lists(st.builds(dict.__or__, OTHERS, st.fixed_dictionaries(ROW)), max_size=5)
 SEED_NAMES = ("instruction", "input", "output", "instances", "context", "response", "id", "task_name", "license")
-SEEDS = st.lists(st.dictionaries(st.sampled_from(SEED_NAMES), VALUES | TEXTS, max_size=8), max_size=5)
+SEED = st.dictionaries(st.sampled_from(SEED_NAMES), VALUES | TEXTS, max_size=8)
+SEEDS = st.lists(
+    SEED | st.builds(dict.__or__, SEED, st.fixed_dictionaries({"instruction": TEXTS, "output": TEXTS})), max_size=5
+)
 TASK_KEYS = ("Definition", "URL", "Instance License", "Output_language", "Instances")
 INSTANCES = st.lists(
     st.fixed_dictionaries({"id": VALUES, "input": VALUES, "output": VALUES | st.lists(TEXTS, max_size=3)}), max_size=3
 )
-TASKS = st.dictionaries(st.sampled_from(TASK_KEYS), st.lists(TEXTS, min_size=1) | VALUES | INSTANCES, max_size=5)
+TASK_PARTS = dict.fromkeys(TASK_KEYS[:-1], st.lists(TEXTS, min_size=1)) | {"Instances": INSTANCES}
+TASKS = st.fixed_dictionaries(TASK_PARTS) | st.dictionaries(
+    st.sampled_from(TASK_KEYS), st.lists(TEXTS, min_size=1) | VALUES | INSTANCES, max_size=5
+)
 MARKS = (b'"', b",", b"\n", b"\r", b"\0", b"\xff", b"\xfe", b"\x1f\x8b", b"\xef\xbb\xbf", b"{", b"[", b"text")
 ENDINGS = (".jsonl", ".csv", ".txt", ".parquet", ".jsonl.gz", ".csv.zst", ".JSON.GZ", ".md")
 

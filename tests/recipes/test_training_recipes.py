@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,24 @@ def test_rows_of_restricted_data_are_refused_or_marked(kind, tmp_path):
     write_rows([kind, str(source), str(output), "--allow_restricted"])
     with pytest.raises(ProvenanceError, match="column 'restricted' marks a row"):
         judge_training({"dataset_name": str(output)})
+
+
+def test_a_corpus_is_written_to_the_file_that_a_follower_is_trained_on(tiny_run, tmp_path):
+    write_rows = runpy.run_path(str(PAPER / "rows.py"))["write_rows"]
+    write_rows(["follower", str(tiny_run / "corpus"), str(tmp_path / "corpora" / "a.parquet"), "--allow_restricted"])
+    written = load_dataset("parquet", data_files=str(tmp_path / "corpora" / "a.parquet"), split="train")
+    expected = load_dataset("parquet", data_dir=str(tiny_run / "corpus"), split="train")
+    pairs = {(row["prompt"], row["completion"]) for row in expected}
+    assert {(row["prompt"], row["completion"]) for row in written} == pairs
+
+
+@pytest.mark.slow
+def test_the_rows_of_a_large_source_are_not_held_in_memory(tmp_path):
+    row = json.dumps({"instruction": "Ask.", "output": "An answer of some length. " * 200}) + "\n"
+    (tmp_path / "seeds.jsonl").write_text(row * 8_000)
+    write_rows = runpy.run_path(str(PAPER / "rows.py"))["write_rows"]
+    tracemalloc.start()
+    write_rows(["follower", str(tmp_path / "seeds.jsonl"), str(tmp_path / "rows.parquet")])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30_000_000 < (tmp_path / "seeds.jsonl").stat().st_size
