@@ -11,7 +11,7 @@ MODEL = "tiny"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Hands GETs and POSTs to the functions of its server, and notes what was asked for, when and how many at once."""
+    """Hands GETs and POSTs to the functions of its server, and records them, their times and how many ran at once."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # an answer in one packet: in two, the second waits for an acknowledgement

@@ -62,12 +62,12 @@ def attention_forward(  # noqa: PLR0913, PLR0917 - the signature is transformers
         ``(rows, queries, heads, value size)``, and no weights.
 
     Raises:
-        NotImplementedError: The layer wants more than a softmax over scores.
+        NotImplementedError: The layer needs more than a softmax over scores.
     """
     is_shared = shared_prefix is not None or opening is not None
     beyond = [name for name in _BEYOND_SOFTMAX if kwargs.get(name) is not None]
     if beyond and is_shared:
-        raise NotImplementedError(f"{type(module).__name__} wants {beyond}")
+        raise NotImplementedError(f"{type(module).__name__} needs {beyond}")
     whole = attention_mask is None and query.shape[2] == key.shape[2] > 1
     if not is_shared and (beyond or not whole or query.device.type != "cpu"):
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)

@@ -28,7 +28,7 @@ class Sampling:
         top_p: Probability mass of the tokens that may be drawn, in (0, 1]; 1.0 keeps all.
         top_k: Number of tokens that may be drawn; 0 keeps all.
         seed: Seed of the sampler. What is drawn for a prompt depends on this, the prompt and the candidate's number,
-            not on the prompts beside it.
+            not on the other prompts of a call.
         stop: Texts at which a candidate ends; they are not part of it. A single text may be given as it is.
 
     Raises:
@@ -174,7 +174,7 @@ class Engine(Protocol):
         ...
 
     def tokens_left(self, contexts: list[str]) -> list[int]:
-        """Count the tokens that fit beside each context (zero or less: none), special tokens taken off."""
+        """Count the tokens that still fit after each context and its special tokens; zero or less means none."""
         ...
 
     def count_tokens(self, texts: list[str]) -> list[int]:
@@ -185,6 +185,6 @@ class Engine(Protocol):
         """Return where each token of each text ends, in characters, without special tokens.
 
         Raises:
-            ModelError: The tokenizer does not tell.
+            ModelError: The tokenizer does not report it.
         """
         ...

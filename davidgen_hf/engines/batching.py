@@ -21,7 +21,7 @@ Item = TypeVar("Item", bound=Hashable)
 def split_by_budget(sizes: Mapping[Item, int], budget: int) -> Iterator[list[Item]]:
     """Yield the items in groups whose padded size, longest times count, stays within ``budget``.
 
-    The longest come first, so that memory runs out early or never. An item that is above the budget stands alone.
+    The longest come first, so that memory runs out early or never. An item above the budget gets a group of its own.
     """
     batch: list[Item] = []
     for item in sorted(sizes, key=sizes.__getitem__, reverse=True):
@@ -52,7 +52,7 @@ class TokenBudget:
         Args:
             sizes: Tokens that each item takes in a forward pass.
             work: Handles the items it is given, and may be called again for them after running out of memory.
-            description: Word beside the progress bar, which appears after two seconds.
+            description: Word next to the progress bar, which appears after two seconds.
             name: What to call an item in a message.
 
         Raises:
@@ -89,5 +89,5 @@ class TokenBudget:
             torch.cuda.empty_cache()
         self.tokens = min(self.tokens, longest * len(batch)) // 2
         if not self._warned:
-            logger.warning("Out of memory; going on with at most %d tokens a batch.", self.tokens)
+            logger.warning("Out of memory; continuing with at most %d tokens per batch.", self.tokens)
             self._warned = True

@@ -19,7 +19,7 @@ class EchoEngine:
         self.settings = settings
 
     def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str] | None]:
-        """Return ``n`` texts a prompt: four of its words, chosen by seed, prompt and candidate number."""
+        """Return ``n`` texts per prompt: four of its words, chosen by seed, prompt and candidate number."""
         return [[self._words(prompt, number, sampling.seed) for number in range(n)] for prompt in prompts]
 
     def score(

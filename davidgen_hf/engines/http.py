@@ -2,9 +2,8 @@
 
 import logging
 import random
-import ssl
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from threading import Event
@@ -14,6 +13,7 @@ import httpx2
 from openai import APIConnectionError, APIStatusError, OpenAI
 from pydantic_core import from_json
 
+from davidgen_hf.engines.transport import Transport
 from davidgen_hf.engines.unanswered import count_reasons, report_unanswered
 from davidgen_hf.errors import ModelError
 from davidgen_hf.secrecy import KEY_VARIABLE, api_key
@@ -25,18 +25,15 @@ Value = TypeVar("Value")
 CONNECT_SECONDS = 10.0
 # A server that is loading, full or restarting says one of these; 529 is "overloaded".
 RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504, 529)
-# What a server says to one request: too long, or malformed. Asking again gives the same.
+# What a server says to one request that is too long or malformed; another try gets the same.
 REFUSED_STATUSES = (400, 413, 414, 422)
 RETRIES = 5
 # Time-outs and broken answers cost more time than refusals.
 READ_RETRIES = 2
 BACKOFF_SECONDS = 0.5
 MAX_WAIT_SECONDS = 600
-MAX_ANSWER_BYTES = 64 * 2**20
 # A server that has failed on so many requests of a call, and answered none, is not sent the others.
 MAX_FIRST_FAILURES = 8
-# Others would come from variables of the environment that are meant for OpenAI's own server.
-_SENT_HEADERS = ("host", "accept", "connection", "content-type", "content-length", "user-agent")
 
 
 class RequestFailedError(Exception):
@@ -45,7 +42,7 @@ class RequestFailedError(Exception):
     Args:
         reason: What happened, in a few words.
         unreachable: No server answered at all.
-        refused: The server refused this one request, or answered it with something else: asking again is no use.
+        refused: The server refused this one request, or sent nonsense. Another try would get the same.
     """
 
     def __init__(self, reason: str, unreachable: bool = False, refused: bool = False) -> None:
@@ -87,7 +84,7 @@ class JsonServer:
                 timeout=httpx2.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds), pool=None),
                 max_retries=0,
                 http_client=httpx2.Client(
-                    transport=_Transport(self.base_url, self._key, concurrency, timeout_seconds),
+                    transport=Transport(self.base_url, self._key, concurrency, timeout_seconds),
                     follow_redirects=False,  # a redirect could take the key to another host
                 ),
             )
@@ -254,54 +251,6 @@ class JsonServer:
         """Return the start of what the server said, on one line and without the key."""
         text = " ".join(response.content.decode("utf-8", "replace").split())
         return (text.replace(self._key, "[key]") if self._key else text)[:200] or "(nothing)"
-
-
-class _Transport(httpx2.HTTPTransport):
-    """Sends our key and no other, and bounds the size of each answer and the seconds until its end."""
-
-    def __init__(self, base_url: str, key: str, connections: int, timeout_seconds: float) -> None:
-        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-        # Without TLS, there is nothing to verify, and reading the system's certificates takes time.
-        verify = ssl.create_default_context() if base_url.startswith("https:") else False
-        super().__init__(verify=verify, limits=limits, trust_env=False)
-        self._own = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        self._timeout_seconds = timeout_seconds
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        headers = {name: request.headers[name] for name in _SENT_HEADERS if name in request.headers} | self._own
-        sent = httpx2.Request(
-            request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
-        )
-        end = time.monotonic() + self._timeout_seconds
-        try:
-            response = super().handle_request(sent)
-        except UnicodeError as error:
-            raise httpx2.ConnectError(f"not a name that a host can have ({error})", request=request) from None
-        if response.headers.get("content-encoding", "identity") != "identity":
-            response.close()
-            raise httpx2.DecodingError("a compressed answer, which was not requested", request=request)
-        response.stream = _Bounded(response.stream, end)
-        return response
-
-
-class _Bounded(httpx2.SyncByteStream):
-    """The body of an answer, up to a time and a size."""
-
-    def __init__(self, body: Any, end: float) -> None:
-        self._body, self._end = body, end
-
-    def __iter__(self) -> Iterator[bytes]:
-        size = 0
-        for part in self._body:
-            size += len(part)
-            if size > MAX_ANSWER_BYTES:
-                raise httpx2.ReadError(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
-            if time.monotonic() > self._end:
-                raise httpx2.ReadTimeout("the answer did not end in time")
-            yield part
-
-    def close(self) -> None:
-        self._body.close()
 
 
 def _retry_after(response: httpx2.Response) -> float | None:

@@ -66,7 +66,7 @@ class LocalEngine(CountsTokens):
 
     @torch.inference_mode()
     def token_nll(self, pairs: list[TokenPair]) -> list[torch.Tensor]:
-        """Return the negative log-likelihood of each target's tokens, in nats, one tensor a pair."""
+        """Return the negative log-likelihood of each target's tokens, in nats, one tensor per pair."""
         nll: dict[TokenPair, torch.Tensor] = {}
         opening = share_opening(self.model, pairs)
 

@@ -1,4 +1,4 @@
-"""Drawing tokens so that a candidate depends on its seed, its prompt and its number, not on its neighbours."""
+"""Drawing tokens so that a candidate depends on its seed, its prompt and its number, not on the rest of the batch."""
 
 import hashlib
 
@@ -28,7 +28,7 @@ def choose_tokens(logits: torch.Tensor, uniforms: torch.Tensor, sampling: Sampli
 
     Args:
         logits: ``(rows, vocabulary)``.
-        uniforms: One random number a row, ``(rows,)``; not used where the temperature is 0.
+        uniforms: One random number per row, ``(rows,)``; not used where the temperature is 0.
         sampling: Temperature, top_k and top_p.
 
     Returns:

@@ -89,7 +89,7 @@ class ServerEngine(CountsTokens):
 
     Raises:
         ProvenanceError: The host is known to serve closed models, and the settings do not allow it.
-        ModelError: No server answers there, it wants a key, or it does not serve the model.
+        ModelError: No server answers there, it needs a key, or it does not serve the model.
     """
 
     commit: str | None = None
@@ -101,13 +101,13 @@ class ServerEngine(CountsTokens):
         if reason and not settings.allow_closed_source:
             raise ProvenanceError(
                 f"{settings.base_url} serves {reason}. This method is for open models: serve one yourself, e.g. with "
-                "`vllm serve MODEL`, or set allow_closed_source to true, which marks every row that comes of it."
+                "`vllm serve MODEL`, or set allow_closed_source to true, which marks every row that it writes."
             )
         self.settings, self.closed_source = settings, reason is not None
         self._server = JsonServer(settings.base_url, settings.concurrency, settings.timeout_seconds)
         card = self._served_model()
         self._model, window = card.id, card.max_model_len
-        # Servers insist on room for a token of their own behind what they score.
+        # Servers need room for one more token after what they score.
         self.max_length = min(filter(None, (settings.max_length, window and window - 1)), default=None)
 
     def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str] | None]:
@@ -249,5 +249,5 @@ def _read_score(answer: dict[str, Any], pair: TokenPair) -> Score:
     if len(of_target) != len(pair.target):
         raise RequestFailedError(missing, refused=True)
     if not all(-math.inf < one < _ROUNDING for one in of_target):
-        raise RequestFailedError("log-probabilities that are no numbers, or above 0", refused=True)
+        raise RequestFailedError("log-probabilities that are not numbers, or above 0", refused=True)
     return Score(-math.fsum(of_target), len(of_target), tuple(-one for one in of_target))

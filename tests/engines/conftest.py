@@ -1,4 +1,4 @@
-"""Servers on loopback, real ones of the standard library: one that answers as told, one that runs a tiny model."""
+"""Real servers on loopback: one that answers as a test says, and one that runs a tiny model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

@@ -28,7 +28,7 @@ def test_running_out_of_memory_halves_the_budget_and_says_so_once(caplog):
     assert sorted(done) == list(range(20))
     assert budget.tokens == 8
     assert [record.getMessage() for record in caplog.records] == [
-        "Out of memory; going on with at most 32 tokens a batch."
+        "Out of memory; continuing with at most 32 tokens per batch."
     ]
 
 

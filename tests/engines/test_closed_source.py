@@ -46,7 +46,7 @@ def test_a_closed_host_is_refused_before_anything_is_sent_to_it():
     assert str(error.value) == (
         "https://api.openai.com/v1 serves the GPT models of OpenAI, whose weights are not published. This method is "
         "for open models: serve one yourself, e.g. with `vllm serve MODEL`, or set allow_closed_source to true, which "
-        "marks every row that comes of it."
+        "marks every row that it writes."
     )
 
 

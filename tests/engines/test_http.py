@@ -55,9 +55,9 @@ def test_a_lasting_fault_leaves_its_row_without_an_answer_and_the_run_goes_on(se
     server = serve(lambda handler, body, number: (fault if body["prompt"] == "b" else texts)(handler, body, number))
     answers = engine(server, timeout_seconds=0.4, concurrency=2).generate(["a", "b", "c"], 1, GREEDY)
     assert answers == [["a!0"], None, ["c!0"]]
-    [told] = [record.getMessage() for record in caplog.records if record.name.startswith("davidgen_hf")]
-    assert told.startswith(f"1 of 3 requests to {server.url} failed, their rows are left without an answer: ")
-    assert reason in told
+    [message] = [record.getMessage() for record in caplog.records if record.name.startswith("davidgen_hf")]
+    assert message.startswith(f"1 of 3 requests to {server.url} failed, their rows are left without an answer: ")
+    assert reason in message
 
 
 @pytest.mark.usefixtures("quick_retries")
@@ -161,7 +161,7 @@ def test_the_key_goes_into_the_header_and_nowhere_else(serve, engine, monkeypatc
 
 
 @pytest.mark.parametrize("status", [200, 400, 404])
-def test_a_key_that_the_server_repeats_is_left_out_of_what_is_told(serve, engine, monkeypatch, caplog, status):
+def test_a_key_that_the_server_repeats_is_left_out_of_messages(serve, engine, monkeypatch, caplog, status):
     monkeypatch.setenv("DAVIDGEN_API_KEY", KEY)
     server = serve(lambda handler, *_: handler.send(f"your key is {KEY}".encode(), status))
     with nullcontext() if status != 404 else pytest.raises(ModelError, match=r"your key is \[key\]"):

@@ -85,7 +85,7 @@ def test_what_a_server_never_answered_is_reported_even_if_it_was_a_single_reques
 
 def test_an_answer_that_trickles_or_never_ends_is_given_up(serve, engine, monkeypatch, caplog):
     monkeypatch.setattr("davidgen_hf.engines.http.READ_RETRIES", 0)
-    monkeypatch.setattr("davidgen_hf.engines.http.MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr("davidgen_hf.engines.transport.MAX_ANSWER_BYTES", 10_000)
 
     def pour(handler, body, number):
         handler.send(b"", length=100_000)

@@ -1,4 +1,4 @@
-"""A server that fails for a while: no row is lost, no figure lacks an answer, and the next call asks for the rest."""
+"""A server that fails for a while: no row is lost, no figure lacks an answer, and the next call requests the rest."""
 
 import json
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Runs engine calls in an environment that has vLLM: ``PYTHON vllm_worker.py REQUEST.json ANSWER.json``.
 
 REQUEST.json: ``settings`` of the engine and ``calls``, a list of method names with their arguments. With
-``interpret``, vLLM's second model runner, which wants a GPU's Triton, runs in Triton's own interpreter on the CPU.
+``interpret``, vLLM's second model runner, which needs a GPU's Triton, runs in Triton's own interpreter on the CPU.
 ANSWER.json: what each call returned, or ``error`` of loading; an error of ours is its class and text.
 """
 
