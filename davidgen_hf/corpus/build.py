@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, Features
 from tqdm.auto import tqdm
@@ -40,7 +41,7 @@ LOCAL, WHOLE = LocalExecutor(), Part()
 
 
 def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
-    passages: Iterable[dict],
+    passages: Iterable[dict[str, Any]],
     skipped: Skipped,
     settings: Method,
     folder: Path,
@@ -90,13 +91,14 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
     return {source.name: missing} if missing else {}
 
 
-def run_stage(rows: Dataset, stage: Stage) -> tuple[Dataset, Counter]:
+def run_stage(rows: Dataset, stage: Stage) -> tuple[Dataset, Counter[str]]:
     """Run the steps of a stage over a shard at once, so that an engine sees all of it when it sorts by length.
 
     Returns:
         The rows, and what the steps counted; a later step's count replaces an earlier one's of the same name.
     """
-    columns, features, counts = rows[:], rows.features, Counter()
+    columns, features = rows[:], rows.features
+    counts: Counter[str] = Counter()
     for step in stage.steps:
         result = step(columns)
         if not step.changes_row_count:
@@ -153,7 +155,7 @@ class StageFolder:
                 path.unlink()
 
 
-def read_counts(folder: Path, stages: Iterable[Stage]) -> tuple[dict[str, Counter], dict[str, float]]:
+def read_counts(folder: Path, stages: Iterable[Stage]) -> tuple[dict[str, Counter[str]], dict[str, float]]:
     """Return the counts and the seconds of each stage, summed over its finished shards."""
     counts, seconds = {}, {}
     for stage in stages:
@@ -163,7 +165,7 @@ def read_counts(folder: Path, stages: Iterable[Stage]) -> tuple[dict[str, Counte
     return counts, seconds
 
 
-def take_tokens(counts: dict[str, Counter]) -> dict[str, dict[str, int]]:
+def take_tokens(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:
     """Move the counts of tokens out of the counts of each stage, and return them for the stages that ran a model.
 
     They are the tokens of the generator's prompts, of the candidates it wrote, and of the outputs that were scored,
@@ -176,7 +178,7 @@ def take_tokens(counts: dict[str, Counter]) -> dict[str, dict[str, int]]:
     return {stage: tokens for stage, tokens in found.items() if tokens}
 
 
-def read_skipped(folder: Path, stages: tuple[Stage, ...]) -> dict:
+def read_skipped(folder: Path, stages: tuple[Stage, ...]) -> dict[str, Any]:
     """Return which rows of the source held no text, as ``Skipped`` counted them."""
     return read_mark(folder / stages[0].name).skipped
 
@@ -193,7 +195,7 @@ def _remove_other_stages(folder: Path, names: set[str]) -> None:
 
 
 def _build_first(  # noqa: PLR0913, PLR0917 - as build_corpus
-    passages: Iterable[dict],
+    passages: Iterable[dict[str, Any]],
     skipped: Skipped,
     stage: Stage,
     shard_rows: int,
@@ -322,6 +324,6 @@ class _Columns:
     paths: list[Path]
     names: list[str]
 
-    def __iter__(self) -> Iterator[dict[str, list]]:
+    def __iter__(self) -> Iterator[dict[str, list[Any]]]:
         for path in self.paths:
             yield read_table(path, self.names).to_pydict()

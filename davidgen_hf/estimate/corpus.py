@@ -2,9 +2,11 @@
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
@@ -140,7 +142,7 @@ class CorpusSample:
         return spent
 
     def _write(self, stage: Stage) -> None:
-        write_shard(self.rows, self._folder / f"{stage.name}.parquet", {}, 0.0)
+        write_shard(self.rows, self._folder / f"{stage.name}.parquet", Counter(), 0.0)
 
     def _part(self, stage: Stage, spent: Measured, load: Measured, tokens: float = 0.0) -> Part:
         return Part(
@@ -153,7 +155,7 @@ class CorpusSample:
             shared=not stage.whole_corpus,
         )
 
-    def _all(self) -> list[dict]:
+    def _all(self) -> list[dict[str, Any]]:
         return [one for many in self.rows["candidates"] for one in many]
 
     @staticmethod

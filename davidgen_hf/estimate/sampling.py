@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from datasets import Dataset
 
@@ -15,11 +16,11 @@ class Population:
     """All rows of an input, and some that stand for them."""
 
     count: int
-    sample: list[dict]
+    sample: list[dict[str, Any]]
 
 
 def survey(
-    rows: Iterable[dict], size: int, length: Callable[[dict], int], stop_after: int | None = None
+    rows: Iterable[dict[str, Any]], size: int, length: Callable[[dict[str, Any]], int], stop_after: int | None = None
 ) -> Population:
     """Read rows through, count them, and draw a sample of all lengths from all over them, the same in every call.
 
@@ -30,7 +31,7 @@ def survey(
         stop_after: Read no further than so many rows.
     """
     draw = random.Random(0)
-    held: list[dict] = []
+    held: list[dict[str, Any]] = []
     count = 0
     for count, row in enumerate(rows, start=1):
         if len(held) < HELD:
@@ -42,7 +43,7 @@ def survey(
     return Population(count, spread(held, size, length))
 
 
-def spread(rows: list[dict], size: int, length: Callable[[dict], int]) -> list[dict]:
+def spread(rows: list[dict[str, Any]], size: int, length: Callable[[dict[str, Any]], int]) -> list[dict[str, Any]]:
     """Return ``size`` rows at even distances in the order of their lengths, so that their mean is that of all."""
     if len(rows) <= size:
         return list(rows)

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Tag
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.engines.roles import engines_in, with_engines
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.base import CorpusProcessor, Processor
 from davidgen_hf.sources.passages import PassageSource
 from davidgen_hf.sources.source import check_names
 
@@ -29,13 +28,13 @@ class Stage:
 
     Args:
         name: Name of the stage and of its folder.
-        steps: What runs on a shard, in this order.
-        whole_corpus: Whether the stage needs every shard of the stage before it. Its one step is then a
-            ``CorpusProcessor``.
+        steps: The ``Processor``s that run on a shard, in this order; or, with ``whole_corpus``, one
+        ``CorpusProcessor``.
+        whole_corpus: Whether the stage needs every shard of the stage before it.
     """
 
     name: str
-    steps: tuple[Processor, ...] | tuple[CorpusProcessor]
+    steps: tuple[Any, ...]
     whole_corpus: bool = False
 
 

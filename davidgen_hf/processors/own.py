@@ -4,7 +4,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, Discriminator, Tag, TypeAdapter, ValidationError
 
@@ -79,12 +79,16 @@ def _one_step(named: Mapping[str, Mapping[str, Any]]) -> Processor:
     return steps[0]
 
 
-# ``own: {package.module:Class: {settings}}`` next to shipped steps: it adds steps to them.
-OwnSteps = Annotated[dict[str, Any], AfterValidator(_steps)]
-# ``{own: {package.module:Class: {settings}}}`` instead of the settings of one shipped step: it takes its place.
-_Own = Annotated[dict[Literal["own"], dict[str, Any]], AfterValidator(_one_step), Tag("Own")]
 Shipped = TypeVar("Shipped")
-ShippedOrOwn = Annotated[
-    _Own | Annotated[Shipped, Tag("Shipped")],
-    Discriminator(lambda given: "Own" if isinstance(given, dict) and "own" in given else "Shipped"),
-]
+if TYPE_CHECKING:
+    OwnSteps = tuple[Processor, ...]
+    ShippedOrOwn = Annotated[Shipped, "or a step of a user's own"]
+else:
+    # ``own: {package.module:Class: {settings}}`` next to shipped steps: it adds steps to them.
+    OwnSteps = Annotated[dict[str, Any], AfterValidator(_steps)]
+    # ``{own: {package.module:Class: {settings}}}`` instead of the settings of one shipped step: it takes its place.
+    _Own = Annotated[dict[Literal["own"], dict[str, Any]], AfterValidator(_one_step), Tag("Own")]
+    ShippedOrOwn = Annotated[
+        _Own | Annotated[Shipped, Tag("Shipped")],
+        Discriminator(lambda given: "Own" if isinstance(given, dict) and "own" in given else "Shipped"),
+    ]

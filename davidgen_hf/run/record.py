@@ -10,6 +10,7 @@ from pathlib import Path
 
 from davidgen_hf.engines.settings import SILENT_SETTINGS
 from davidgen_hf.errors import InputError, RunFolderError
+from davidgen_hf.processors import GenerateInstructions
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
 from davidgen_hf.sources.paths import local_path
@@ -131,7 +132,10 @@ def _new_record(recipe: Recipe, folder: Path, wanted: dict, steps: dict[str, dic
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
     demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])
-    seeds = {"reverse": recipe.seeds.reverse.seed, "sampling": recipe.corpus.generate.sampling.seed}
+    seeds = {"reverse": recipe.seeds.reverse.seed}
+    for step in (step for stage in recipe.corpus.stages() for step in stage.steps):
+        if isinstance(step, GenerateInstructions):
+            seeds["sampling"] = step.sampling.seed
     trainings = {"generator": recipe.generator, "follower": recipe.follower}
     seeds |= {name: training["seed"] for name, training in trainings.items() if "seed" in training}  # else trl's own
     used = {"random_seeds": seeds, "versions": versions, "steps": steps}
