@@ -100,7 +100,7 @@ def merge(adapter: Adapter, base: PreTrainedModel, tokenizer: PreTrainedTokenize
 
 def _embedding_rows(adapter: Adapter, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Return how many tokens the adapter was trained with: those of embeddings that it brings, or its tokenizer's."""
-    embeddings = base.get_input_embeddings()
+    embeddings: Any = base.get_input_embeddings()
     name = next(name for name, module in base.named_modules() if module is embeddings)
     brought = [
         shape[0]

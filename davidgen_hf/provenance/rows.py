@@ -1,11 +1,12 @@
 """Rows that say what they are made with, from the first stage of a run to its corpus."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from davidgen_hf.provenance.record import Part, Provenance
 
 
-def mark_rows(passages: Iterable[dict], provenance: Provenance) -> Iterator[dict]:
+def mark_rows(passages: Iterable[dict[str, Any]], provenance: Provenance) -> Iterator[dict[str, Any]]:
     """Yield passages with the columns of ``schema.MADE_WITH``.
 
     A row is restricted if the passage's own source is, or anything else that the run is made with: the seeds that

@@ -204,8 +204,8 @@ def licenses() -> LicenseTable:
 @cache
 def closed_hosts() -> dict[str, str]:
     """Return the hosts that answer with models whose weights are not published: pattern of the name, and what."""
-    entries = [KnownHost(**entry) for entry in _read("hosts")["entries"]]
-    return {entry.host: entry.answers_with for entry in entries}
+    hosts = [KnownHost(**entry) for entry in _read("hosts")["entries"]]
+    return {one.host: one.answers_with for one in hosts}
 
 
 def _filled(entry: dict[str, Any], terms: dict[str, str]) -> dict[str, Any]:

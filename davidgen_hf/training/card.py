@@ -1,6 +1,7 @@
 """The card of a training by itself; a run writes its models' cards, which know more."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
@@ -23,11 +24,11 @@ def write_card(summary: TrainingSummary) -> Path:
     """
     folder, base = Path(summary.output_dir), summary.base_model
     is_adapter = (folder / "adapter_config.json").is_file()
-    on_hub = {"base_model": base, "base_model_relation": "adapter" if is_adapter else "finetune"}
+    known: dict[str, Any] = {"base_model": base, "base_model_relation": "adapter" if is_adapter else "finetune"}
     data = ModelCardData(
         library_name="peft" if is_adapter else "transformers",
         tags=["davidgen", "trl", "sft"],
-        **(on_hub if "/" in base else {}),
+        **(known if on_hub(base) else {}),
     )
     rows = summary.rows
     held_out = f"; held out: {summary.eval_history[-1][1]:.3f}" if summary.eval_history else ""
@@ -67,12 +68,8 @@ def mark_card(folder: Path, provenance: Provenance) -> None:
 def write_merged_card(folder: Path, title: str, base: str, provenance: Provenance) -> None:
     """Write the card of a base model with an adapter merged into it."""
     (part,) = provenance.parts
-    data = ModelCardData(
-        library_name="transformers",
-        license=part.license,
-        tags=["davidgen"],
-        **({"base_model": base, "base_model_relation": "finetune"} if on_hub(base) else {}),
-    )
+    known: dict[str, Any] = {"base_model": base, "base_model_relation": "finetune"} if on_hub(base) else {}
+    data = ModelCardData(library_name="transformers", license=part.license, tags=["davidgen"], **known)
     text = f"# {title}\n\n`{name_of(base)}` with the adapter `{part.name}` merged into it by davidgen_hf.\n"
     write_whole(folder / FILE_NAME, f"---\n{data.to_yaml()}\n---\n\n{text}")
     mark_card(folder, provenance)
