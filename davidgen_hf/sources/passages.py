@@ -52,7 +52,8 @@ def read_passages(wanted: PassageSource | Iterable[PassageSource], skipped: Skip
 
 
 def _read(wanted: PassageSource, skipped: Skipped) -> Iterator[Row]:
-    documents = _embedded() if wanted.source == embedded.EMBEDDED else _documents(wanted, skipped)
+    is_embedded = wanted.source == embedded.EMBEDDED
+    documents = ((row["id"], row) for row in embedded.passages()) if is_embedded else _documents(wanted, skipped)
     found = False
     for place, document in documents:
         reason = wanted.refuses(document)
@@ -67,10 +68,6 @@ def _read(wanted: PassageSource, skipped: Skipped) -> Iterator[Row]:
             f"{wanted.source} has no row with text in column {wanted.text_column!r}: {skipped.counts}. Passages need "
             "text. Name another file or column."
         )
-
-
-def _embedded() -> Iterator[tuple[str, Row]]:
-    return ((row["id"], row) for row in embedded.passages())
 
 
 def _documents(wanted: PassageSource, skipped: Skipped) -> Iterator[tuple[str, Row]]:

@@ -87,16 +87,13 @@ def iterate_seeds(wanted: SeedSource | Iterable[SeedSource], skipped: Skipped) -
 
 
 def _read(wanted: SeedSource, skipped: Skipped) -> Iterator[Row]:
-    seeds = _embedded() if wanted.source == embedded.EMBEDDED else _seeds(wanted, skipped)
+    is_embedded = wanted.source == embedded.EMBEDDED
+    seeds = ((row["id"], row) for row in embedded.seeds()) if is_embedded else _seeds(wanted, skipped)
     for place, seed in seeds:
         if reason := no_text(seed["instruction"]) or no_text(seed["output"]) or wanted.refuses(seed):
             skipped.add(reason, place)
         else:
             yield seed
-
-
-def _embedded() -> Iterator[tuple[str, Row]]:
-    return ((row["id"], row) for row in embedded.seeds())
 
 
 def _seeds(wanted: SeedSource, skipped: Skipped) -> Iterator[tuple[str, Row]]:

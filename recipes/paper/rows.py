@@ -26,6 +26,7 @@ from datasets.arrow_writer import ArrowWriter
 
 from davidgen_hf.commandline import run_command_line
 from davidgen_hf.processors import ReverseSeeds, apply
+from davidgen_hf.processors.base import Batch
 from davidgen_hf.prompts import render_follower
 from davidgen_hf.schema import SEED
 from davidgen_hf.sources.origins import source_part
@@ -57,7 +58,7 @@ def read_pairs(source: str, columns: dict[str, str], max_rows: int | None, seed:
         yield pairs.select(range(min(max_rows or len(pairs), len(pairs))))
 
 
-def render_pairs(batch: dict[str, list]) -> dict[str, list]:
+def render_pairs(batch: Batch) -> Batch:
     """Return the follower's prompt and completion of each pair."""
     pairs = zip(batch["instruction"], batch["input"], strict=True)
     return {"prompt": [render_follower(*pair) for pair in pairs], "completion": batch["output"]}
