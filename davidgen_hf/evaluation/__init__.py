@@ -1,4 +1,4 @@
-"""Benchmarks, metrics and other lenses on a follower and a corpus; nothing heavy is imported before it is asked for.
+"""Benchmarks and metrics of a follower and a corpus; heavy imports wait until something is used.
 
 ``superni_scores`` and ``meteor_scores`` are the metrics as functions. ``evaluate.load(metric_path("superni"))`` gives
 them as ``evaluate`` modules, without the Hub.

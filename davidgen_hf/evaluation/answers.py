@@ -159,14 +159,14 @@ def _read(name: str, manager: TaskManager, results: Mapping[str, Any]) -> Answer
         first = samples[0]["filter"] if samples else None
         first_filters.add(first)
         for sample in samples:
-            key = (task, sample["doc_id"])
+            place = (task, sample["doc_id"])
             if sample["filter"] == first:
                 document = (sample["doc_id"], sample["doc"])
-                rows[key] = row_of(manager, task, document, sample["target"], _answer(sample["filtered_resps"]))
-                rows[key]["prompt"] = str(sample["arguments"][0][0])
+                rows[place] = row_of(manager, task, document, sample["target"], _answer(sample["filtered_resps"]))
+                rows[place]["prompt"] = str(sample["arguments"][0][0])
             suffix = "" if sample["filter"] == first else f",{sample['filter']}"
             scores = numbers_of({metric: sample[metric] for metric in sample["metrics"]})
-            rows[key] |= {f"{metric}{suffix}": value for metric, value in scores.items()}
+            rows[place] |= {f"{metric}{suffix}": value for metric, value in scores.items()}
     if is_ours(name):
         return Answers(list(rows.values()))
     figures = {}

@@ -1,4 +1,4 @@
-"""What ``davidgen eval`` does: find the models, run their benchmarks, write down the figures."""
+"""What ``davidgen eval`` does: find the models, run the benchmarks, write the figures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,17 +26,17 @@ from davidgen_hf.storage.validation import Text, validate
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Which benchmarks, on which data, and what to call the method.
+    """Which benchmarks to run, on which data, and what to call the method.
 
     Args:
         tasks: Names of tasks and groups, ours, lm-eval's or the user's; ``None`` takes the default ones of ours.
         data: Folder or file by benchmark; others read the Hub.
         include: Folder of the user's own lm-eval tasks.
-        partial: Go on without task files, and without predictions, that are absent or broken.
+        partial: Continue without task files and predictions that are absent or broken.
         output: Folder for the results; ``None`` takes the run's own.
         method: Name in the table; ``None`` takes the recipe's name, or the model's.
         size: Number of pairs that the follower was trained on; ``None`` takes the run's.
-        potential_risks: Whether a closed model had a part in the data; ``None`` takes it from the run.
+        potential_risks: Whether a closed model contributed to the data; ``None`` takes it from the run.
     """
 
     tasks: Sequence[str] | None = None
@@ -78,7 +78,7 @@ def evaluate_all(
 
     Raises:
         SettingError: Neither or both are named, or several targets share one output folder.
-        DavidgenError: Of the kind of what is wrong with a model, the data or a folder.
+        DavidgenError: A model, the data or a folder cannot be used.
     """
     if bool(targets) == bool(predictions):
         raise SettingError("Name what to evaluate: run folders or models, or else a file with --predictions.")
@@ -94,21 +94,21 @@ def evaluate_model(target: str, evaluation: Evaluation, settings: HarnessSetting
     """Run a run folder's follower, or any model, on the benchmarks; return the path of ``results.json``.
 
     Raises:
-        DavidgenError: Of the kind of what is wrong with model, data or folder.
+        DavidgenError: The model, the data or the folder cannot be used.
     """
     folder = _output(target, evaluation)
     run = Path(target) if is_run(Path(target)) else None
     managers, left_out = evaluation.managers()
     lm, model = open_model(str(run / "follower") if run else target, settings)
     kept = ("backend", "dtype", "limit", "max_gen_toks", "chat_template")  # what changes the figures
-    asked = {name: getattr(settings, name) for name in kept}
+    used = {name: getattr(settings, name) for name in kept}
     facts = _facts(evaluation, run, Path(target).name if Path(target).exists() else target)
     facts["model"] |= model
     results, rows = {}, {}
     for name in evaluation.names:
         answers, key = answer_task(lm, name, managers[name], settings), _key(name)
         rows[key] = answers.rows
-        results[key] = _summary(name, answers, evaluation, left_out) | {"settings": asked}
+        results[key] = _summary(name, answers, evaluation, left_out) | {"settings": used}
     return write_results(folder, facts, results, rows)
 
 
@@ -116,7 +116,7 @@ def evaluate_predictions(path: Path, evaluation: Evaluation) -> Path:
     """Score a file of predictions on one benchmark; return the path of ``results.json``.
 
     Raises:
-        DavidgenError: Of the kind of what is wrong with predictions, data or folder.
+        DavidgenError: The predictions, the data or the folder cannot be used.
     """
     if len(evaluation.names) != 1 or evaluation.output is None:
         raise SettingError("Predictions are scored on one task or group, into a folder: give --tasks and --output.")
@@ -142,7 +142,7 @@ def _output(target: str, evaluation: Evaluation) -> Path:
             raise RunFolderError(f"{folder} has no follower yet. Finish it with `davidgen run`, then evaluate it.")
         return make_folder(evaluation.output or folder)
     if evaluation.output is None:
-        raise RunFolderError(f"{target} is not a run folder. Say with --output where {FOLDER}/{FILE_NAME} is to go.")
+        raise RunFolderError(f"{target} is not a run folder. Say with --output where to write {FOLDER}/{FILE_NAME}.")
     return make_folder(evaluation.output)
 
 
@@ -182,11 +182,11 @@ def _facts(evaluation: Evaluation, run: Path | None, name: str) -> dict[str, Any
         )
     found = find_provenance(run) if run else None
     known = {"restricted": True, "clean": False}.get(found.answer) if found else None
-    asked = evaluation.potential_risks
+    declared = evaluation.potential_risks
     return {
         "model": {"name": name},
         "method": evaluation.method or record.name or name,
-        "potential_risks": known if asked is None else asked,
+        "potential_risks": known if declared is None else declared,
         "size": evaluation.size if evaluation.size is not None else record.steps.corpus.counts.corpus.pairs,
     }
 

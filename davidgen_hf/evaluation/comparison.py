@@ -1,9 +1,11 @@
-"""A whole comparison of two models: their answers, a judge's reviews of them, and what the reviews say."""
+"""A comparison of two models: their answers, a judge's reviews, and a summary of the reviews."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -12,7 +14,7 @@ from davidgen_hf.engines.base import Sampling
 from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import EvaluationError, SettingError
 from davidgen_hf.evaluation.judge import ANSWER_SAMPLING, REVIEW_SAMPLING, Judge, answer_questions, chat_renderer
-from davidgen_hf.evaluation.reviews import ORDERS, read_reviews, summarize_reviews, write_reviews
+from davidgen_hf.evaluation.reviews import ORDERS, Review, read_reviews, summarize_reviews, write_reviews
 from davidgen_hf.evaluation.vicuna import (
     CODE_AND_MATH_IDS,
     describe_questions,
@@ -30,20 +32,20 @@ class Comparison:
 
     Args:
         model: The model in question: a JSON Lines file of its answers; a run's folder, whose evaluated answers are
-            taken or whose follower is asked; or a model that ``follower`` can load.
+            used or whose follower answers; or a model that ``follower`` can load.
         reference: The model it is compared with, likewise.
         judge: The engine that reviews.
         follower: The engine that answers; its ``model`` is put in from ``model`` and ``reference``.
         questions: JSON Lines of the questions; ``None`` reads them from the Hub.
         keep_code_and_math: Keep the ten questions that the paper leaves out.
         limit: Take the first so many questions.
-        chat_tokenizer: The tokenizer whose chat format the judge is asked in; ``None`` takes that of the judge's own
-            model, and for ``kind: server`` none.
+        chat_tokenizer: Tokenizer whose chat template formats the judge's prompts; ``None`` takes that of the judge's
+            own model, and none for ``kind: server``.
         answer_sampling: How answers are written.
         review_sampling: How reviews are written.
 
     Raises:
-        SettingError: A model, a reference or a judge is wanting.
+        SettingError: A model, a reference or a judge is missing.
     """
 
     model: str | None
@@ -59,33 +61,33 @@ class Comparison:
 
     def __post_init__(self) -> None:
         named = {"model": self.model, "reference": self.reference, "judge": self.judge.model}
-        wanting = [name for name, value in named.items() if not value]
-        if wanting:
+        missing = [name for name, value in named.items() if not value]
+        if missing:
             raise SettingError(
-                f"A comparison needs a model, a reference and a judge; {' and '.join(wanting)} is not named. Or name "
-                "reviews that were judged elsewhere as outputs."
+                f"A comparison needs a model, a reference and a judge; {' and '.join(missing)} is not named. Name "
+                "them, or pass reviews that were written elsewhere as --outputs."
             )
 
-    def run(self, output: Path) -> dict:
-        """Answer where answers are wanting, review, and write all of it to the folder ``output``.
+    def run(self, output: Path) -> dict[str, Any]:
+        """Write answers that are missing, reviews and a summary to the folder ``output``.
 
         Returns:
             The summary of the reviews, with the settings: what ``judge.json`` holds.
         """
         make_folder(output)
         questions = load_questions(self.questions, self.keep_code_and_math)
-        model, model_commit = self._answers(self.model, questions, output / "answers_model.jsonl")
-        reference, reference_commit = self._answers(self.reference, questions, output / "answers_reference.jsonl")
+        model, model_commit = self._answers(str(self.model), questions, output / "answers_model.jsonl")
+        reference, reference_commit = self._answers(str(self.reference), questions, output / "answers_reference.jsonl")
         judge = Judge(load_engine(self.judge), self.review_sampling, self._chat_renderer())
-        asked = dict(islice(questions.items(), self.limit))
+        first = dict(islice(questions.items(), self.limit))
         with explain_refusals(output):
-            reviews = write_reviews(output / "reviews.jsonl", judge.review(asked, model, reference))
+            reviews = write_reviews(output / "reviews.jsonl", judge.review(first, model, reference))
         commits = {"model": model_commit, "reference": reference_commit, "judge": judge.engine.commit}
         used = {"questions": describe_questions(self.questions), "commits": commits}
         return _write_summary(output, asdict(self) | used, reviews)
 
     def _answers(self, source: str, questions: dict[int, str], path: Path) -> tuple[dict[int, str], str | None]:
-        """Return the answers by question number, and the commit of the model if it was asked and is the Hub's."""
+        """Return the answers by question number, and the commit of the model if a model of the Hub answered."""
         folder = Path(source)
         evaluated = folder / "evaluation" / "vicuna.jsonl"
         if evaluated.is_file():
@@ -99,14 +101,14 @@ class Comparison:
         write_answers(path, answers)
         return answers, engine.commit
 
-    def _chat_renderer(self):
+    def _chat_renderer(self) -> Callable[[str], str] | None:
         if self.chat_tokenizer is None and self.judge.kind not in ("transformers", "vllm"):
             return None
         return chat_renderer(self.chat_tokenizer or self.judge.model, self.judge.revision)
 
 
-def summarize_files(paths: list[Path], output: Path, keep_code_and_math: bool = False) -> dict:
-    """Write ``judge.json`` from reviews that were judged elsewhere, and return what it holds.
+def summarize_files(paths: list[Path], output: Path, keep_code_and_math: bool = False) -> dict[str, Any]:
+    """Write ``judge.json`` from reviews that were written elsewhere, and return its content.
 
     Args:
         paths: One or two files; see ``read_reviews``.
@@ -129,14 +131,14 @@ def summarize_files(paths: list[Path], output: Path, keep_code_and_math: bool = 
     return _write_summary(output, {"outputs": [path.name for path in paths]}, reviews)
 
 
-def _write_summary(output: Path, settings: dict, reviews: list) -> dict:
+def _write_summary(output: Path, settings: dict[str, Any], reviews: list[Review]) -> dict[str, Any]:
     summary = {"settings": settings} | summarize_reviews(reviews)
     (output / "judge.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return summary
 
 
-def review_table(summary: dict) -> Table:
-    """Return what the reviews say as a table, failures included; numbers that there are none for show as a dash."""
+def review_table(summary: dict[str, Any]) -> Table:
+    """Return the summary of reviews as a table, failures included; a dash means that there is no number."""
     table = Table("", "all", *(order.replace("_", " ") for order in ORDERS), title="Judged answers")
     columns = [summary, *(summary["orders"][order] for order in ORDERS)]
     for name, label in (("n_reviews", "reviews"), ("n_failures", "of them without scores")):

@@ -1,4 +1,4 @@
-"""The test data of the benchmarks, from the Hub or from local files, as one kind of row each."""
+"""The test data of the benchmarks, from the Hub or from local files, as rows of one form each."""
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -86,7 +86,7 @@ def task_file(task: str, folder: str | Path) -> Path:
     return (folder / "tasks" if (folder / "tasks").is_dir() else folder) / f"{task}.json"
 
 
-def superni_file(path: Path) -> list[dict]:
+def superni_file(path: Path) -> list[dict[str, Any]]:
     """Return the test instances of an official task file, as rows of ``SUPERNI_DOC``.
 
     Raises:
@@ -138,8 +138,8 @@ def hub_commit(dataset: str) -> str:
         card = hf_hub_download(dataset, "README.md", repo_type="dataset")
     except OSError as error:
         raise InputError(
-            f"The test data could not be read from {dataset} on the Hub ({type(error).__name__}). Name local data, or "
-            "download it where there is a network."
+            f"The test data could not be read from {dataset} on the Hub ({type(error).__name__}). Pass local data, "
+            "or download it where there is a network."
         ) from error
     return Path(card).parent.name  # .../snapshots/COMMIT/README.md
 
@@ -149,7 +149,7 @@ def describe_source(dataset: str, source: str | Path | None) -> str:
     return f"{dataset}@{hub_commit(dataset)}" if source is None else Path(source).name
 
 
-def _hub_superni(task: str) -> Iterator[dict]:
+def _hub_superni(task: str) -> Iterator[dict[str, Any]]:
     """Yield the first instances of a task; the Hub's copy has one row an output, so outputs are gathered by id."""
     try:
         rows = load_dataset(
@@ -160,7 +160,7 @@ def _hub_superni(task: str) -> Iterator[dict]:
             f"{HUB_SUPERNI} has no test task {task}; it holds the default track only. Name a folder of the official "
             "task files (superni_data)."
         ) from error
-    instances: dict[str, dict] = {}
+    instances: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row["id"] not in instances:
             if len(instances) == N_INSTANCES:

@@ -1,10 +1,11 @@
-"""How various instructions are: verbs and nouns, n-grams, nearness to each other, and lengths (Figures 5 and 6)."""
+"""How diverse instructions are: verbs and nouns, n-grams, similarity to each other, and lengths (Figures 5 and 6)."""
 
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -27,14 +28,14 @@ class Instructions:
 
     def unique(self) -> "Instructions":
         """Return each different instruction once, with its first input and output."""
-        rows: dict[str, tuple] = {}
+        rows: dict[str, tuple[str, str, str]] = {}
         for row in zip(self.instructions, self.inputs, self.outputs, strict=True):
             rows.setdefault(row[0], row)
         return Instructions(*(list(column) for column in zip(*rows.values(), strict=True)))
 
 
-def count_verb_nouns(pairs: Sequence[Pair], top_verbs: int = TOP_VERBS, top_nouns: int = TOP_NOUNS) -> dict:
-    """Count root verbs and the nouns they act upon.
+def count_verb_nouns(pairs: Sequence[Pair], top_verbs: int = TOP_VERBS, top_nouns: int = TOP_NOUNS) -> dict[str, Any]:
+    """Count root verbs and their objects.
 
     As in Self-Instruct, only instructions with both are counted into ``top``; equal counts go by the alphabet.
 
@@ -112,8 +113,8 @@ def measure_diversity(
     count_lengths: Callable[[list[str]], list[int]] | None = None,
     sample_size: int = 500,
     seed: int = 0,
-) -> dict:
-    """Return all that is measured, ready for JSON.
+) -> dict[str, Any]:
+    """Return all measurements, ready for JSON.
 
     Args:
         rows: The instructions.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -40,7 +41,7 @@ class DiversitySettings:
     unique: bool = False
 
 
-def report_diversity(sources: list[str], output: Path, settings: DiversitySettings) -> dict[str, dict]:
+def report_diversity(sources: list[str], output: Path, settings: DiversitySettings) -> dict[str, dict[str, Any]]:
     """Write ``NAME.json``, ``NAME.png`` and ``NAME.svg`` of each source to ``output``, and return what was measured.
 
     Args:
@@ -96,25 +97,30 @@ def read_instructions(source: str) -> Instructions:
     return Instructions(list(docs["instruction"]), list(docs["input"]), list(docs["reference"]))
 
 
-def diversity_table(reports: dict[str, dict]) -> Table:
+def diversity_table(reports: dict[str, dict[str, Any]]) -> Table:
     """Return the statistics of several sources side by side (the paper's Table 1, and more)."""
-    unit = next(iter(reports.values()))["lengths"]["unit"]
     table = Table("", *reports, title="Diversity of instructions")
-    for label, read in (
-        ("instructions", lambda report: f"{report['n_instructions']:,}"),
-        ("different ones", lambda report: f"{report['n_unique_instructions']:,}"),
-        (f"mean length with input ({unit})", lambda report: _mean(report, "instruction_and_input")),
-        (f"mean length of outputs ({unit})", lambda report: _mean(report, "output")),
-        ("with a root verb", lambda report: f"{report['verb_nouns']['n_with_verb']:,}"),
-        ("with a verb and its noun", lambda report: f"{report['verb_nouns']['n_with_verb_and_noun']:,}"),
-        ("different verbs / pairs", lambda report: _two(report["verb_nouns"], "n_verbs", "n_pairs")),
-        ("distinct-1 / 2 / 3", lambda report: _shares(report["distinct"])),
-        ("distinct-1 / 2 / 3 of a sample", lambda report: _shares(report["sample"]["distinct"])),
-        ("self-ROUGE-L of the sample", lambda report: _share(report["sample"]["self_rougeL"])),
-        ("size of the sample", lambda report: f"{report['sample']['n']:,}"),
-    ):
-        table.add_row(label, *(read(report) for report in reports.values()))
+    columns = [_figures(report) for report in reports.values()]
+    for label in columns[0]:
+        table.add_row(label, *(column[label] for column in columns))
     return table
+
+
+def _figures(report: dict[str, Any]) -> dict[str, str]:
+    lengths, verbs, sample = report["lengths"], report["verb_nouns"], report["sample"]
+    return {
+        "instructions": f"{report['n_instructions']:,}",
+        "different ones": f"{report['n_unique_instructions']:,}",
+        f"mean length with input ({lengths['unit']})": f"{lengths['instruction_and_input']['mean']:.2f}",
+        f"mean length of outputs ({lengths['unit']})": f"{lengths['output']['mean']:.2f}",
+        "with a root verb": f"{verbs['n_with_verb']:,}",
+        "with a verb and its noun": f"{verbs['n_with_verb_and_noun']:,}",
+        "different verbs / pairs": f"{verbs['n_verbs']:,} / {verbs['n_pairs']:,}",
+        "distinct-1 / 2 / 3": " / ".join(map(_share, report["distinct"].values())),
+        "distinct-1 / 2 / 3 of a sample": " / ".join(map(_share, sample["distinct"].values())),
+        "self-ROUGE-L of the sample": _share(sample["self_rougeL"]),
+        "size of the sample": f"{sample['n']:,}",
+    }
 
 
 def _report(
@@ -123,14 +129,14 @@ def _report(
     output: Path,
     settings: DiversitySettings,
     count_lengths: Callable[[list[str]], list[int]] | None,
-) -> dict:
+) -> dict[str, Any]:
     rows = read_instructions(source)
     rows = rows.unique() if settings.unique else rows
     pairs = root_verbs(rows.instructions, settings.parser, settings.parser_model, settings.n_process)
     measured = measure_diversity(rows, pairs, count_lengths, settings.sample_size, settings.seed)
     benchmark = _hub_benchmark(source)
     described = describe_source(benchmark.dataset, None) if benchmark else Path(source).name
-    report = {"source": described, "parser": settings.parser, "unique": settings.unique} | measured
+    report: dict[str, Any] = {"source": described, "parser": settings.parser, "unique": settings.unique} | measured
     with explain_refusals(output):
         (output / f"{name}.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
         if report["verb_nouns"]["top"]:
@@ -159,18 +165,6 @@ def _token_counter(name: str) -> Callable[[list[str]], list[int]]:
     except ModelError as error:
         raise ModelError(f"{error} Leave the tokenizer out to count words.") from error
     return lambda texts: [len(ids) for ids in tokenizer(texts, add_special_tokens=False, verbose=False).input_ids]
-
-
-def _mean(report: dict, part: str) -> str:
-    return f"{report['lengths'][part]['mean']:.2f}"
-
-
-def _two(counts: dict, first: str, second: str) -> str:
-    return f"{counts[first]:,} / {counts[second]:,}"
-
-
-def _shares(shares: dict) -> str:
-    return " / ".join(map(_share, shares.values()))
 
 
 def _share(value: float | None) -> str:

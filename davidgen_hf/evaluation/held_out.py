@@ -54,30 +54,30 @@ def compare_on_held_out(
         TooLongError: A seed fits into the models' context, but not into memory.
     """
     engines = {name: load_engine(replace(engine, model=model)) for name, model in models.items()}
-    asked = [prompts.render_follower(row["instruction"], row["input"]) for row in seeds]
+    contexts = [prompts.render_follower(row["instruction"], row["input"]) for row in seeds]
     references = seeds["output"][:]
     sampling = Sampling(max_new_tokens=max_new_tokens, temperature=0.0)
-    rows = list(range(len(asked)))
+    rows = list(range(len(contexts)))
     try:
         with require_answers("held-out seeds"):
-            return {name: _score(one, rows, asked, references, sampling) for name, one in engines.items()}
+            return {name: _score(one, rows, contexts, references, sampling) for name, one in engines.items()}
     except TooLongError:
         for one in engines.values():
-            rooms, lengths = one.tokens_left(asked), one.count_tokens(references)
+            rooms, lengths = one.tokens_left(contexts), one.count_tokens(references)
             rows = [row for row in rows if rooms[row] >= max(lengths[row], max_new_tokens)]
-        if len(rows) == len(asked):
+        if len(rows) == len(contexts):
             raise  # memory is short, not the context
     with require_answers("held-out seeds"):
-        return {name: _score(one, rows, asked, references, sampling) for name, one in engines.items()}
+        return {name: _score(one, rows, contexts, references, sampling) for name, one in engines.items()}
 
 
 def _score(
-    engine: Engine, rows: list[int], asked: list[str], references: list[str], sampling: Sampling
+    engine: Engine, rows: list[int], contexts: list[str], references: list[str], sampling: Sampling
 ) -> HeldOutScores:
-    answers: list[str | None] = [None] * len(asked)
+    answers: list[str | None] = [None] * len(contexts)
     if not rows:
         return HeldOutScores(None, None, answers)
-    kept, targets = [asked[row] for row in rows], [references[row] for row in rows]
+    kept, targets = [contexts[row] for row in rows], [references[row] for row in rows]
     written = [(texts or [""])[0].strip() for texts in engine.generate(kept, n=1, sampling=sampling)]
     rouge = [text_rouge_l(answer, reference) for answer, reference in zip(written, targets, strict=True)]
     likely = [score for score in engine.score(kept, targets) if score]

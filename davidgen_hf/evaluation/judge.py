@@ -13,14 +13,14 @@ from davidgen_hf.evaluation.reviews import ORDERS, Review, thoughts_are_open
 from davidgen_hf.prompts import render_follower
 
 ANSWER_SAMPLING = Sampling(max_new_tokens=1024)
-# Greedy, so that a review is the same whenever it is asked for.
+# Greedy, so that the same prompt always gives the same review.
 REVIEW_SAMPLING = Sampling(max_new_tokens=256, temperature=0.0)
-# Prompts of one call of the engine: what an interruption loses.
+# Prompts per call of the engine: at most so many answers are lost if the process is stopped.
 _BATCH = 8
 
 
 def render_review(question: str, first: str, second: str) -> str:
-    """Return the prompt that asks for a score of each of two answers; ``parse_scores`` reads what comes back.
+    """Return a prompt for scores of two answers; ``parse_scores`` reads the review.
 
     Our own words; aspects, scale and output format are those of the Vicuna evaluation's prompt for general questions.
     """
@@ -41,20 +41,21 @@ def render_review(question: str, first: str, second: str) -> str:
 def answer_questions(
     engine: Engine, questions: dict[int, str], sampling: Sampling = ANSWER_SAMPLING
 ) -> dict[int, str]:
-    """Return a follower's answers by question number, asked with the prompt it was trained on (Table 7).
+    """Return a follower's answers by question number, to the prompt it was trained on (Table 7).
 
     Raises:
-        EvaluationError: The engine gave a question up.
+        EvaluationError: The engine returned no answer to a question.
     """
     prompts = [render_follower(text) for text in questions.values()]
     answers = dict(zip(questions, _generate(engine, prompts, sampling, "answers"), strict=True))
-    failed = [number for number, answer in answers.items() if answer is None]
+    written = {number: answer.strip() for number, answer in answers.items() if answer is not None}
+    failed = [number for number in questions if number not in written]
     if failed:
         raise EvaluationError(
             f"No answer to {len(failed)} of {len(questions)} questions: {failed}. See to the engine and ask again; a "
             "comparison needs all of them."
         )
-    return {number: answer.strip() for number, answer in answers.items()}
+    return written
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Judge:
     Args:
         engine: Writes the reviews.
         sampling: How they are written.
-        render_chat: Puts a prompt into the engine's chat format; ``None`` leaves it as it is.
+        render_chat: Puts a prompt into the engine's chat format; ``None`` leaves it unchanged.
     """
 
     engine: Engine
@@ -72,10 +73,10 @@ class Judge:
     render_chat: Callable[[str], str] | None = None
 
     def review(self, questions: dict[int, str], model: dict[int, str], reference: dict[int, str]) -> Iterator[Review]:
-        """Yield two reviews a question, one in each order, as they are written.
+        """Yield two reviews per question, one in each order, as they are written.
 
-        A prompt that leaves no room for ``sampling.max_new_tokens`` is not asked, and counts as a failure like an
-        answer that never came.
+        A prompt that leaves no room for ``sampling.max_new_tokens`` is skipped, and counts as a failure, as does a
+        review that the engine did not return.
 
         Args:
             questions: Texts by number.

@@ -1,7 +1,7 @@
 """METEOR of long answers, as LongForm reports it: NLTK's, on ``word_tokenize`` of both sides, mean over examples.
 
-NLTK's figures move with its version (its tokenizer changed between 3.9 and 3.10), so ``versions`` belongs beside every
-score. Stems and synonyms are remembered between examples, which changes the time and not the figures.
+NLTK's figures move with its version (its tokenizer changed between 3.9 and 3.10), so record
+``versions`` with every score. Stems and synonyms are cached, which changes the time and not the figures.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ def meteor_scores(predictions: Sequence[str], references: Sequence[str]) -> dict
     """Score predictions against one reference each.
 
     Args:
-        predictions: One answer an example, ``(n,)``.
-        references: One right answer an example, ``(n,)``.
+        predictions: One answer per example, ``(n,)``.
+        references: One right answer per example, ``(n,)``.
 
     Returns:
         ``{"meteor": mean over the examples}``, from 0 to 1.
@@ -39,7 +39,7 @@ def meteor_scores(predictions: Sequence[str], references: Sequence[str]) -> dict
 def example_scores(predictions: Sequence[str], references: Sequence[str]) -> list[float]:
     """Score each example by itself, from 0 to 1, ``(n,)``; arguments and errors as for ``meteor_scores``."""
     if not len(predictions):
-        raise EvaluationError("There are no predictions to score; METEOR needs one an example.")
+        raise EvaluationError("There are no predictions to score; METEOR needs one per example.")
     if len(predictions) != len(references):
         raise EvaluationError(
             f"There are {len(predictions)} predictions and {len(references)} references; each needs one."
@@ -54,7 +54,7 @@ def example_scores(predictions: Sequence[str], references: Sequence[str]) -> lis
 
 
 def check_data() -> None:
-    """Make sure that WordNet and the sentence splitter are there, for without them the figure would be another.
+    """Make sure that WordNet and the sentence splitter are installed; without them the figure would differ.
 
     Raises:
         EvaluationError: One of them is absent; the text says how to get it.

@@ -1,4 +1,4 @@
-"""A file of predictions to scored answers: what the tasks ask is matched by id, and no model runs."""
+"""A file of predictions to scored answers: predictions are matched to instances by id, and no model runs."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def score_predictions(
             the official script does.
 
     Returns:
-        Rows as ``answer_task`` does but for the prompt, and how many ids were missing, doubled and foreign.
+        Rows as of ``answer_task`` without the prompt, and how many ids were missing, doubled and foreign.
 
     Raises:
         EvaluationError: Ids are missing, doubled or foreign, and ``partial`` is not set.
@@ -50,17 +50,18 @@ def score_predictions(
             )
     predictions, doubled = _read_predictions(path)
     docs = [(task, number, doc) for task, one in tasks.items() for number, doc in enumerate(one.eval_docs)]
-    asked = {id_of(task, (number, doc)) for task, number, doc in docs}
+    expected = {id_of(task, (number, doc)) for task, number, doc in docs}
     wrong = {
-        "missing": sorted(asked - predictions.keys()),
+        "missing": sorted(expected - predictions.keys()),
         "doubled": sorted(doubled),
-        "foreign": sorted(predictions.keys() - asked),
+        "foreign": sorted(predictions.keys() - expected),
     }
     if any(wrong.values()) and not partial:
         found = "; ".join(f"{len(ids)} {what}: {_shortened(ids)}" for what, ids in wrong.items() if ids)
         raise EvaluationError(
-            f"{path.name} does not answer the {len(asked)} instances of {name} once each. Ids {found}. Fix the file, "
-            "or go on with --partial: a missing answer counts as empty, of doubled ones the last, a foreign one not."
+            f"{path.name} does not answer the {len(expected)} instances of {name} once each. Ids {found}. Fix the "
+            "file, or continue with --partial: a missing answer counts as empty, the last of doubled ones counts, and "
+            "foreign ones do not."
         )
     rows = []
     for task, number, doc in docs:

@@ -131,7 +131,7 @@ def summarize(
     return summary
 
 
-def bootstrap(values: Iterable[float], resamples: int = N_RESAMPLES, seed: int = 0) -> dict:
+def bootstrap(values: Iterable[float], resamples: int = N_RESAMPLES, seed: int = 0) -> dict[str, Any]:
     """Return the mean of ``values``, its bootstrapped standard error, and the interval that holds 95 % of the means.
 
     Instances are drawn with replacement, all tasks together; the same values give the same figures.
@@ -147,7 +147,10 @@ def bootstrap(values: Iterable[float], resamples: int = N_RESAMPLES, seed: int =
 
 
 def write_results(
-    folder: Path, facts: Mapping, benchmarks: Mapping[str, dict], rows: Mapping[str, list[dict]]
+    folder: Path,
+    facts: Mapping[str, Any],
+    benchmarks: Mapping[str, dict[str, Any]],
+    rows: Mapping[str, list[dict[str, Any]]],
 ) -> Path:
     """Write answers and figures; benchmarks of an earlier call on the same model stay.
 
@@ -167,7 +170,7 @@ def write_results(
     earlier = read_results(folder) if path.is_file() else {"model": facts["model"], "benchmarks": {}}
     if any(earlier["model"].get(key) != facts["model"].get(key) for key in ("name", "commit")):
         raise RunFolderError(
-            f"{path} holds the results of another model: {earlier['model']}, not {facts['model']}. Name another "
+            f"{path} holds the results of another model: {earlier['model']}, not {facts['model']}. Pass another "
             "folder with --output."
         )
     content = {**facts, "benchmarks": earlier["benchmarks"] | dict(benchmarks)}
@@ -203,8 +206,8 @@ def _mean(values: Iterable[float]) -> float:
     return round(sum(values) / len(values), _DECIMALS)
 
 
-def _grouped(rows: list[dict], key: str) -> dict[str, list[dict]]:
-    groups: dict[str, list[dict]] = {}
+def _grouped(rows: list[dict[str, Any]], key: str) -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row[key], []).append(row)
     return groups

@@ -1,6 +1,6 @@
-"""What a judge wrote about pairs of answers, and what follows from it: relative quality, failures, agreement.
+"""What a judge wrote about pairs of answers, and the figures from it: relative quality, failures, agreement.
 
-A review that gives no two scores is a failure. It is counted and shown, and no number is put in its place.
+A review without two scores is a failure. It is counted and shown, and no number replaces it.
 """
 
 import json
@@ -85,8 +85,10 @@ def parse_scores(review: str) -> tuple[float, float] | None:
     after_thoughts = _THOUGHTS_END.split(review)[-1]
     first_line = after_thoughts.strip().split("\n", 1)[0]
     match = _SCORES.fullmatch(first_line.replace(",", " ").strip())
-    scores = tuple(float(number) for number in match.groups()) if match else ()
-    return scores if scores and all(score <= 10 for score in scores) else None
+    if not match:
+        return None
+    first, second = map(float, match.groups())
+    return (first, second) if first <= 10 and second <= 10 else None
 
 
 def thoughts_are_open(text: str) -> bool:

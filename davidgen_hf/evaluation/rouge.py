@@ -1,7 +1,7 @@
 """ROUGE on the tokens of SuperNI's two tracks, equal to rouge-score's and faster; and on words of any script.
 
 The default track takes the tokenizer of rouge-score with stemming, which knows ASCII letters and digits only; the
-cross-lingual track takes GPT-2's byte-level BPE of the raw string, without the spaces that begin its tokens. Words of
+cross-lingual track takes GPT-2's byte-level BPE of the raw string, without the leading spaces of its tokens. Words of
 any script are our own rule: equal to rouge-score's in English text. Tokens and stems are cached and the common
 subsequence is found with bit operations, which changes the time and not the figures.
 """
@@ -18,7 +18,7 @@ from rouge_score import scoring, tokenize
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.sources.words import fold, words
 
-# Where GPT-2's tokenizer is taken from: a Hub id, a folder, or a file of BPE ranks in tiktoken's format.
+# Where GPT-2's tokenizer comes from: a Hub id, a folder, or a file of BPE ranks in tiktoken's format.
 GPT2_BPE_VARIABLE = "DAVIDGEN_GPT2_BPE"
 GPT2_BPE = "openai-community/gpt2"
 _GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -64,22 +64,22 @@ class _CachedStemmer:
     stem = staticmethod(lru_cache(maxsize=262144)(PorterStemmer().stem))
 
 
-def rouge_l(prediction: tuple, reference: tuple) -> float:
+def rouge_l(prediction: tuple[Hashable, ...], reference: tuple[Hashable, ...]) -> float:
     """Return the F1 of the longest common subsequence, from 0 to 1, in the arithmetic of rouge-score."""
     if not prediction or not reference:
         return 0.0
     common = _lcs_length(reference, prediction)
-    return scoring.fmeasure(common / len(prediction), common / len(reference))
+    return float(scoring.fmeasure(common / len(prediction), common / len(reference)))
 
 
-def rouge_1(prediction: tuple, reference: tuple) -> float:
+def rouge_1(prediction: tuple[Hashable, ...], reference: tuple[Hashable, ...]) -> float:
     """Return the F1 of the tokens in common, from 0 to 1."""
     common = (Counter(prediction) & Counter(reference)).total()
-    return scoring.fmeasure(common / max(len(prediction), 1), common / max(len(reference), 1))
+    return float(scoring.fmeasure(common / max(len(prediction), 1), common / max(len(reference), 1)))
 
 
-def _lcs_length(first: tuple, second: tuple) -> int:
-    """Length of the longest common subsequence by Hyyrö's bit-parallel rows (2004): one row an integer."""
+def _lcs_length(first: tuple[Hashable, ...], second: tuple[Hashable, ...]) -> int:
+    """Return the length of the longest common subsequence by Hyyrö's bit-parallel rows (2004): one integer per row."""
     places: dict[Hashable, int] = {}
     for place, token in enumerate(first):
         places[token] = places.get(token, 0) | 1 << place
@@ -91,8 +91,8 @@ def _lcs_length(first: tuple, second: tuple) -> int:
 
 
 @lru_cache(maxsize=2)
-def _gpt2(source: str) -> Callable[[str], list]:
-    """Return the function that cuts a text into GPT-2's pieces, each without the spaces that begin it."""
+def _gpt2(source: str) -> Callable[[str], list[Hashable]]:
+    """Return a function that cuts a text into GPT-2's pieces, each without its leading spaces."""
     if source.endswith(".tiktoken"):
         return _tiktoken_pieces(source)
     from davidgen_hf.engines.loading import load_tokenizer
@@ -104,7 +104,7 @@ def _gpt2(source: str) -> Callable[[str], list]:
     return lambda text: [piece.lstrip("Ġ") for piece in tokenizer.tokenize(text)]
 
 
-def _tiktoken_pieces(path: str) -> Callable[[str], list]:
+def _tiktoken_pieces(path: str) -> Callable[[str], list[Hashable]]:
     if not Path(path).is_file():
         raise SettingError(_no_gpt2(path))
     try:
@@ -120,7 +120,7 @@ def _tiktoken_pieces(path: str) -> Callable[[str], list]:
 
 def _no_gpt2(source: str) -> str:
     return (
-        f"The cross-lingual track is scored on GPT-2's tokens, and {source!r} holds no GPT-2 tokenizer that can be "
+        f"The cross-lingual track is scored on GPT-2's tokens, and {source!r} has no GPT-2 tokenizer that can be "
         f"read here. Set {GPT2_BPE_VARIABLE} to a folder with it, or to a .tiktoken file of its ranks; the default is "
         f"{GPT2_BPE} on the Hub."
     )

@@ -7,13 +7,14 @@ The rules are those of allenai/natural-instructions ``eval/automatic`` and yizho
 import string
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from davidgen_hf.errors import EvaluationError, SettingError
 from davidgen_hf.evaluation.rouge import rouge_1, rouge_l, tokens
 
 TRACKS = ("default", "xlingual")
 METRICS = ("exact_match", "rougeL")
-# rouge1 is what the official script computes as well, and nobody reports.
+# The official script also computes rouge1, which nobody reports.
 ALL_METRICS = (*METRICS, "rouge1")
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -29,7 +30,7 @@ def superni_scores(
     """Score predictions as the official script does.
 
     Args:
-        predictions: One answer an instance, ``(n,)``; an answer that is missing is ``""``.
+        predictions: One answer per instance, ``(n,)``; a missing answer is ``""``.
         references: The right answers of each instance, ``(n, at least 1)``; each metric takes its own best.
         track: One of ``TRACKS``; the two tokenize differently and are never averaged.
         metrics: Some of ``ALL_METRICS``.
@@ -39,7 +40,7 @@ def superni_scores(
 
     Raises:
         EvaluationError: The two lists differ in length or are empty, or an instance has no reference.
-        SettingError: A track or metric is not known, or GPT-2's tokenizer cannot be had.
+        SettingError: A track or metric is not known, or GPT-2's tokenizer is not available.
     """
     return _mean(instance_scores(predictions, references, track, metrics), metrics)
 
@@ -51,7 +52,7 @@ def grouped_superni_scores(
     track: str = "default",
     metrics: Sequence[str] = METRICS,
 ) -> dict[Hashable, dict[str, float]]:
-    """Score each group of instances apart: by task name, or by category.
+    """Score each group of instances separately: by task name, or by category.
 
     Args:
         predictions: As for ``superni_scores``.
@@ -64,12 +65,12 @@ def grouped_superni_scores(
         The scores of each group, in the order in which the groups first occur.
 
     Raises:
-        EvaluationError: As ``superni_scores``, or there is not one group an instance.
+        EvaluationError: As ``superni_scores``, or there is not one group per instance.
         SettingError: As ``superni_scores``.
     """
     if len(groups) != len(predictions):
         raise EvaluationError(f"There are {len(predictions)} predictions and {len(groups)} groups; each needs one.")
-    members: dict[Hashable, list[dict]] = {}
+    members: dict[Hashable, list[dict[str, Any]]] = {}
     for group, scores in zip(groups, instance_scores(predictions, references, track, metrics), strict=True):
         members.setdefault(group, []).append(scores)
     return {group: _mean(rows, metrics) for group, rows in members.items()}
@@ -108,7 +109,7 @@ def normalize(text: str) -> str:
 
 def _check(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
     if not len(predictions):
-        raise EvaluationError("There are no predictions to score; SuperNI needs one an instance.")
+        raise EvaluationError("There are no predictions to score; SuperNI needs one per instance.")
     if len(predictions) != len(references):
         raise EvaluationError(
             f"There are {len(predictions)} predictions and {len(references)} lists of references; each needs one."

@@ -1,4 +1,4 @@
-"""Several runs side by side, as the paper's Table 2 puts them: Markdown for people, JSON for programs."""
+"""Several runs side by side, as in the paper's Table 2: Markdown for people, JSON for programs."""
 
 import html
 import json
@@ -34,12 +34,12 @@ def write_comparison(folders: Sequence[Path], output: Path | None = None) -> str
     return markdown
 
 
-def compare(folders: Sequence[Path]) -> dict:
+def compare(folders: Sequence[Path]) -> dict[str, Any]:
     """Return the comparison of the runs in ``folders``.
 
     Returns:
         ``columns`` (benchmarks in order), ``rows`` (method, potential_risks, size, and by benchmark the score in
-        percent with its interval and ``place``, 1 for the best), and ``notes`` on what is not alike.
+        percent with its interval and ``place``, 1 for the best), and ``notes`` on what differs.
 
     Raises:
         RunFolderError: A folder holds no results.
@@ -52,7 +52,7 @@ def compare(folders: Sequence[Path]) -> dict:
     return {"columns": columns, "rows": rows, "notes": [note for name in columns if (note := _unlike(name, runs))]}
 
 
-def to_markdown(comparison: dict) -> str:
+def to_markdown(comparison: dict[str, Any]) -> str:
     """Return the comparison as a Markdown table: best bold, second underlined, 95 % intervals in brackets."""
     titles = ["Method", "Potential risks", "Size", *(_plain(title_of(name)) for name in comparison["columns"])]
     lines = [titles, ["---", "---", *["---:"] * (len(titles) - 2)]]
@@ -81,7 +81,7 @@ def _plain(text: str) -> str:
     return html.escape(" ".join(text.split()), quote=False).replace("\\", "&#92;").replace("|", "\\|")
 
 
-def _row(run: dict, folder: Path, columns: list[str]) -> dict:
+def _row(run: dict[str, Any], folder: Path, columns: list[str]) -> dict[str, Any]:
     return {
         "method": run.get("method") or folder.resolve().name,
         "potential_risks": run.get("potential_risks"),
@@ -102,7 +102,7 @@ def _score(name: str, result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _rank(scores: list[dict]) -> None:
+def _rank(scores: list[dict[str, Any]]) -> None:
     """Write each score's place into it; equal values, as shown, share one."""
     higher_is_better = all(score["higher_is_better"] for score in scores)
     shown = sorted({round(score["value"], 2) for score in scores}, reverse=higher_is_better)
@@ -110,15 +110,15 @@ def _rank(scores: list[dict]) -> None:
         score["place"] = 1 + shown.index(round(score["value"], 2))
 
 
-def _unlike(name: str, runs: list[dict]) -> str | None:
-    """Return a note where a benchmark was not run on the same data in the same way."""
+def _unlike(name: str, runs: list[dict[str, Any]]) -> str | None:
+    """Return a note if a benchmark was not run on the same data in the same way."""
     compared = [run["benchmarks"][name] for run in runs if name in run["benchmarks"]]
     keys = ("n", "data", "settings", "versions")
     unlike = [key for key in keys if any(one.get(key) != compared[0].get(key) for one in compared)]
     return f"{title_of(name)}: the runs differ in {', '.join(unlike)}; see their results." if unlike else None
 
 
-def _cell(score: dict | None) -> str:
+def _cell(score: dict[str, Any] | None) -> str:
     if score is None:
         return _NOTHING
     value = f"{score['value']:.2f}"

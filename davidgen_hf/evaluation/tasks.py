@@ -32,7 +32,7 @@ def task_folder(data: Mapping[str, str | Path], names: Sequence[str], partial: b
 
 
 def parse_data(named: Sequence[str], tasks: Sequence[str]) -> dict[str, Path]:
-    """Return folder or file by benchmark from ``superni=PATH``, or ``PATH`` where all tasks are of one benchmark.
+    """Return folder or file by benchmark from ``superni=PATH``, or ``PATH`` if all tasks are of one benchmark.
 
     Raises:
         SettingError: A bare path could belong to several benchmarks.
@@ -81,7 +81,7 @@ def local_tasks(
         )
     empty = [name for name in names if name not in writer.files]
     if empty:
-        folders = ", ".join(str(data[own]) for name in empty if (own := family(name)) in data)
+        folders = ", ".join(str(path) for own, path in data.items() if own in map(family, empty))
         raise EvaluationError(f"{folders} holds no task of {', '.join(empty)}. Pass another folder.")
     return _save(writer.files), writer.problems
 
@@ -157,7 +157,8 @@ def other_tasks(names: Sequence[str], include: Path | None = None) -> "TaskManag
 def _index() -> Mapping[str, Any]:
     from lm_eval.tasks import TaskManager
 
-    return TaskManager(include_path=str(tasks_path()), include_defaults=False).task_index
+    index: Mapping[str, Any] = TaskManager(include_path=str(tasks_path()), include_defaults=False).task_index
+    return index
 
 
 def _check_names(data: Mapping[str, str | Path], names: Sequence[str]) -> None:

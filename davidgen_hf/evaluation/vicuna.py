@@ -127,7 +127,7 @@ def load_answers(path: str | Path, questions: dict[int, str], limit: int | None 
 
     Each line holds ``question_id`` and ``text`` (FastChat 2023), ``question_id`` and ``choices`` (FastChat since),
     ``id`` and ``answer`` (`davidgen eval`), or is a logged sample of lm-eval whose ``doc`` has the ``question_id``.
-    Answers to the questions on code and mathematics are passed over where those are left out.
+    Answers to the questions on code and mathematics are ignored if those are left out.
 
     Raises:
         InputError: A line has none of these forms.
@@ -140,15 +140,15 @@ def load_answers(path: str | Path, questions: dict[int, str], limit: int | None 
         if question_id in answers:
             doubled.add(question_id)
         answers[question_id] = text
-    asked = list(questions)[:limit]
-    missing = sorted(set(asked) - set(answers))
+    expected = list(questions)[:limit]
+    missing = sorted(set(expected) - set(answers))
     foreign = sorted(set(answers) - set(questions) - CODE_AND_MATH_IDS)
     if missing or doubled or foreign:
         raise EvaluationError(
-            f"{path} does not answer the {len(asked)} questions once each. Missing: {missing}; more than once: "
+            f"{path} does not answer the {len(expected)} questions once each. Missing: {missing}; more than once: "
             f"{sorted(doubled)}; of no question: {foreign}. Fix the file, or pass the questions it belongs to."
         )
-    return {number: answers[number] for number in asked}
+    return {number: answers[number] for number in expected}
 
 
 def write_answers(path: str | Path, answers: dict[int, str]) -> None:

@@ -23,7 +23,7 @@ Returns:
 """
 
 
-class Meteor(evaluate.Metric):
+class Meteor(evaluate.Metric):  # type: ignore[misc] # evaluate ships no types
     """METEOR from 0 to 1; NLTK's WordNet and punkt_tab have to be there."""
 
     def _info(self) -> evaluate.MetricInfo:

@@ -24,7 +24,7 @@ Returns:
 """
 
 
-class SuperNI(evaluate.Metric):
+class SuperNI(evaluate.Metric):  # type: ignore[misc] # evaluate ships no types
     """Exact match and ROUGE-L in percent, on the default or the cross-lingual track."""
 
     def _info(self) -> evaluate.MetricInfo:

@@ -2,6 +2,7 @@
 
 import string
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
@@ -14,19 +15,19 @@ N_EXAMPLES = 2
 
 
 def load_docs(task: str, superni_data: str | Path | None = None, **_metadata: object) -> dict[str, Dataset]:
-    """Return the test split; lm-eval hands over the model's arguments and ``--metadata`` as well."""
+    """Return the test split; lm-eval also passes the model's arguments and ``--metadata``."""
     return {"test": superni_docs(task, superni_data)}
 
 
-def table_7_prompt(doc: dict) -> str:
+def table_7_prompt(doc: dict[str, Any]) -> str:
     """Return the follower's prompt (the paper's Table 7), with the task's definition as instruction."""
     return render_follower(doc["definition"], doc["input"])
 
 
-def tk_instruct_prompt(doc: dict) -> str:
+def tk_instruct_prompt(doc: dict[str, Any]) -> str:
     """Return the official prompt: definition, two positive examples, input, each ended by a punctuation mark.
 
-    Unlike Tk-Instruct, no example is left out where the whole is longer than 1,024 tokens.
+    Unlike Tk-Instruct, no example is left out of prompts of more than 1,024 tokens.
 
     Raises:
         InputError: The task has no positive examples, as in the Hub's copy.
@@ -44,17 +45,17 @@ def tk_instruct_prompt(doc: dict) -> str:
     return f"{definition}{examples}Now complete the following example -\nInput: {_ended(doc['input'])}\nOutput: "
 
 
-def score_default(doc: dict, results: list[str]) -> dict[str, float]:
+def score_default(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Return the scores of one answer in percent, by the rules of the default track."""
     return _score(doc, results[0], "default")
 
 
-def score_xlingual(doc: dict, results: list[str]) -> dict[str, float]:
+def score_xlingual(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Return the scores of one answer in percent, by the rules of the cross-lingual track."""
     return _score(doc, results[0], "xlingual")
 
 
-def _score(doc: dict, answer: str, track: str) -> dict[str, float]:
+def _score(doc: dict[str, Any], answer: str, track: str) -> dict[str, float]:
     (scores,) = instance_scores([answer], [doc["references"]], track)
     return {metric: 100 * score for metric, score in scores.items()}
 
