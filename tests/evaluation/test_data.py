@@ -116,7 +116,7 @@ def test_a_hub_out_of_reach_says_what_to_do(monkeypatch, tmp_path):
     absent = partial(hf_hub_download, endpoint="http://127.0.0.1:9", cache_dir=tmp_path)
     monkeypatch.setattr(data, "hf_hub_download", absent)
     data.hub_commit.cache_clear()
-    with pytest.raises(InputError, match=r"from akoksal/LongForm on the Hub \(LocalEntryNotFoundError\)\. Name local"):
+    with pytest.raises(InputError, match=r"from akoksal/LongForm on the Hub \(LocalEntryNotFoundError\)\. Pass local"):
         longform_docs()
 
 
