@@ -17,7 +17,7 @@ from davidgen_hf.provenance.verdict import Verdict
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME, MODEL_PACKAGE, SEED_PACKAGE
 from davidgen_hf.sources.hub import adapter_base, describe_dataset, model_cards
 from davidgen_hf.sources.models import ADAPTER_FILE, read_adapter, read_card
-from davidgen_hf.sources.paths import explain_unreadable, local_path
+from davidgen_hf.sources.paths import explain_unreadable, local_path, name_of
 from davidgen_hf.sources.rows import on_hub, read_rows
 from davidgen_hf.sources.source import Source
 
@@ -44,7 +44,9 @@ def source_part(role: str, source: Source) -> Part:
         card = describe_dataset(source.source, source.revision).card
         verdict = judge_dataset(source.source, config=source.config, card=card)
     else:
-        verdict = judge_local(Path(os.path.expanduser(source.source)), source.config, source.split)
+        path = Path(os.path.expanduser(source.source))
+        path = path if path.name not in ("", "..") else path.resolve()
+        verdict = replace(judge_local(path, source.config, source.split), name=name_of(source.source))
     license = source.license or verdict.license
     verdict = replace(verdict, license=normalise_license(license) if license else None)
     return Part(role, verdict, config=source.config or None, revision=source.revision or None)

@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 
 from davidgen_hf.errors import InputError
+from davidgen_hf.sources.origins import source_part
 from davidgen_hf.sources.passages import PassageSource, Skipped, read_passages
 from davidgen_hf.sources.rows import read_rows
 
@@ -278,3 +279,16 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.jsonl")
     with pytest.raises(InputError, match=r"a\.jsonl is neither a file nor a folder"):
         texts(str(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize("source", [".", "..", "./", "../texts", "~"])
+def test_rows_and_record_know_a_folder_by_the_same_name(write, tmp_path, monkeypatch, source):
+    write("texts/a.txt", "one")
+    (tmp_path / "texts" / "part").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "texts"))
+    monkeypatch.chdir(tmp_path / "texts" / ("part" if source == ".." else ""))
+    asked = PassageSource(source)
+    (passage,) = read_passages(asked, Skipped())
+    part = source_part("passages", asked)
+    assert (passage["source"], part.name) == ("texts", "texts")
+    assert part.reason.startswith("texts ")
