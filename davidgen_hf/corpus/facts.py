@@ -54,7 +54,7 @@ class Choices:
     Rows with a score that is not a finite number, which old runs may hold, are left out.
     """
 
-    values: dict[str, array] = field(
+    values: "dict[str, array[float]]" = field(
         default_factory=lambda: {name: array("d") for name in ("winner", "random", "loser")}
     )
 

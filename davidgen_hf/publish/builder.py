@@ -100,12 +100,12 @@ KINDS = {
 
 
 @dataclass
-class DavidGenConfig(BuilderConfig):
+class DavidGenConfig(BuilderConfig):  # type: ignore[misc]  # datasets is not typed
     """A kind of corpus and the run folders that it is taken from."""
 
     runs: Sequence[str | Path] = ()
 
-    def create_config_id(self, config_kwargs: dict, custom_features: Features | None = None) -> str:
+    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Features | None = None) -> str:
         """Name the cache after the shards, so that a run that went on is not taken for what it was before."""
         paths = [
             path
@@ -114,10 +114,10 @@ class DavidGenConfig(BuilderConfig):
             for path in Path(run).glob(pattern)
         ]
         state = sorted((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
-        return super().create_config_id(config_kwargs | {"runs": Hasher.hash(state)}, custom_features)
+        return str(super().create_config_id(config_kwargs | {"runs": Hasher.hash(state)}, custom_features))
 
 
-class DavidGen(ArrowBasedBuilder):
+class DavidGen(ArrowBasedBuilder):  # type: ignore[misc]  # datasets is not typed
     """The rows of one kind in one or more run folders, shard by shard, so that memory holds a shard at a time.
 
     Args:
@@ -127,7 +127,7 @@ class DavidGen(ArrowBasedBuilder):
     The other arguments are those of ``datasets.DatasetBuilder``.
 
     Raises:
-        RunFolderError: A folder is no run's, or none holds rows of this kind; raised when rows are asked for.
+        RunFolderError: A folder is not a run folder, or none holds rows of this kind; raised when rows are read.
     """
 
     BUILDER_CONFIG_CLASS = DavidGenConfig
@@ -168,7 +168,7 @@ def kinds_of(runs: Sequence[str | Path]) -> list[str]:
     """Return the kinds that run folders hold rows of, in the order of ``KINDS``.
 
     Raises:
-        RunFolderError: A folder is no run's.
+        RunFolderError: A folder is not a run folder.
     """
     return [name for name in KINDS if shards_by_split(runs, name)]
 
@@ -177,7 +177,7 @@ def shards_by_split(runs: Sequence[str | Path], name: str) -> dict[str, list[Pat
     """Return the shards that hold rows of a kind, by split; a split without any is left out.
 
     Raises:
-        RunFolderError: A folder is no run's, or a shard is damaged.
+        RunFolderError: A folder is not a run folder, or a shard is damaged.
     """
     kind = KINDS[name]
     for run in runs:
@@ -191,8 +191,8 @@ def shards_by_split(runs: Sequence[str | Path], name: str) -> dict[str, list[Pat
 
 def _count(path: Path, kind: Kind) -> int:
     if kind.keeps is None:
-        return read_table(path, []).num_rows
-    return pyarrow.compute.sum(kind.keeps(read_columns(path, kind.reads))).as_py() or 0
+        return int(read_table(path, []).num_rows)
+    return int(pyarrow.compute.sum(kind.keeps(read_columns(path, kind.reads))).as_py() or 0)
 
 
 def _read(path: Path, kind: Kind) -> pyarrow.Table:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from huggingface_hub import get_token
 from huggingface_hub.constants import ENDPOINT
-from huggingface_hub.errors import (
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx's
     DisabledRepoError,
     GatedRepoError,
     HfHubHTTPError,
@@ -77,7 +77,7 @@ def _cause(error: Exception) -> Exception:
 
 
 def _passes(error: Exception) -> bool:
-    """Tell whether the same call may succeed a moment later."""
+    """Return whether the same call may succeed a moment later."""
     if isinstance(error, LocalEntryNotFoundError):  # how snapshot_download reports that the network failed
         return True
     if isinstance(error, HfHubHTTPError):

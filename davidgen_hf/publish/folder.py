@@ -38,14 +38,14 @@ def build_folder(
     Args:
         runs: Run folders; their rows follow one another.
         output: New folder; it appears whole or not at all.
-        repo: Id, ``org/name``, that the card tells people to load.
+        repo: Id, ``org/name``, that the card loads.
         num_proc: Processes that read and write shards.
         max_shard_size: Largest Parquet file, before compression.
 
     Raises:
         RunFolderError: A folder is not a run folder or has no rows yet, or ``output`` exists or
             cannot be loaded.
-        ProvenanceError: No licence is known that the whole may carry.
+        ProvenanceError: No license is known for the corpus as a whole.
     """
     if as_pattern(output) != str(output):
         raise RunFolderError(
@@ -79,7 +79,7 @@ def lay_out_dataset(
     shutil.rmtree(draft, ignore_errors=True)
     configs = {kind: _build(runs, kind, draft, num_proc, max_shard_size) for kind in kinds if kind != "combined"}
     configs |= _combine(configs)
-    pictures = _lay_beside(runs, draft)
+    pictures = _copy_recipes_and_pictures(runs, draft)
     notes = "\n\n".join(filter(None, (read_notes(run / "README.md") for run in runs)))
     context = CardContext(output.resolve().name, recipes=True, pictures=pictures, notes=notes)
     card = corpus_card(runs, {kind: configs[kind] for kind in kinds}, context, repo=repo)
@@ -142,7 +142,7 @@ def _build(runs: list[Path], kind: str, folder: Path, num_proc: int | None, max_
     return Config(KINDS[kind].about, files_of, rows, builder.info)
 
 
-def _lay_beside(runs: list[Path], folder: Path) -> list[tuple[str, str]]:
+def _copy_recipes_and_pictures(runs: list[Path], folder: Path) -> list[tuple[str, str]]:
     """Write the recipes of runs, copy their pictures, and return what these show and their paths."""
     pictures = []
     for run, name in zip(runs, folder_names(runs), strict=True):
@@ -160,7 +160,7 @@ def _combine(configs: dict[str, Config]) -> dict[str, Config]:
     parts = [configs[kind] for kind in PARTS if kind in configs]
     if not parts:
         return {}
-    infos = [part.info for part in parts]
+    infos = [part.info for part in parts if part.info]
     size = sum(info.dataset_size for info in infos)
     rows = sum(part.rows["train"] for part in parts)
     splits = SplitDict()

@@ -6,10 +6,11 @@ The dataset's repository also holds the run itself, under ``run/``, from which `
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from huggingface_hub import CommitInfo, HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, RevisionNotFoundError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils._validators import validate_repo_id
 
 from davidgen_hf.errors import ProvenanceError, RunFolderError, SettingError
 from davidgen_hf.provenance.record import read_provenance, require_publishable
@@ -25,7 +26,8 @@ from davidgen_hf.storage.record import RunRecord, read_record
 
 __all__ = ["PARTS", "Published", "Push", "check_publishable", "list_files", "pull", "push", "push_while_it_runs"]
 
-PARTS = ("corpus", "generator", "follower")
+Part = Literal["corpus", "generator", "follower"]
+PARTS: tuple[Part, ...] = ("corpus", "generator", "follower")
 # Files of an earlier push that no longer exist are deleted from the repository too; what people added stays.
 REPLACED = {
     "corpus": ["data/*", "recipes/*", "pictures/*", f"{RUN}/*"],
@@ -51,7 +53,7 @@ class Push:
     """
 
     repo: str
-    parts: tuple[str, ...] = PARTS
+    parts: tuple[Part, ...] = PARTS
     private: bool = False
     create_pr: bool = False
     publish_restricted: bool = False
@@ -167,8 +169,8 @@ def check_publishable(run: Path, request: Push, *, finished: bool = True) -> Non
 
     Raises:
         ProvenanceError: A part of the run is restricted and the recipe does not allow that, is unknown and not
-            declared, no licence is known, or the run is restricted or a demo and ``publish_restricted`` is not set.
-        RunFolderError: It is no run's folder, or is not finished.
+            declared, no license is known, or the run is restricted or a demo and ``publish_restricted`` is not set.
+        RunFolderError: It is not a run folder, or is not finished.
     """
     record = read_record(run)
     if finished and "corpus" not in record["steps"]:
@@ -187,7 +189,7 @@ def check_publishable(run: Path, request: Push, *, finished: bool = True) -> Non
         )
 
 
-def _folders(run: Path, request: Push, work: Path) -> Iterator[tuple[str, Path]]:
+def _folders(run: Path, request: Push, work: Path) -> Iterator[tuple[Part, Path]]:
     for part in request.parts:
         if part == "corpus":
             folder = lay_out_dataset([run], work / part, repo=request.repo)

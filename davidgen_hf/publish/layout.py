@@ -45,12 +45,12 @@ _LONGEST_PATH = 1024
 
 
 def is_run_file(path: str) -> bool:
-    """Tell whether a path within ``run/`` is one of a run's own files."""
+    """Return whether a path within ``run/`` is one of a run's own files."""
     return _RUN_FILE.fullmatch(path) is not None
 
 
 def is_model_file(path: str) -> bool:
-    """Tell whether a path in a model's repository is one that a model needs."""
+    """Return whether a path in a model's repository is one that a model needs."""
     return _MODEL_FILE.fullmatch(path) is not None
 
 

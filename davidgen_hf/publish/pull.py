@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from glob import escape
 from pathlib import Path
 
@@ -85,14 +86,15 @@ def _snapshots(repo: str, revision: str | None) -> list[_Snapshot]:
     found = [_Snapshot(repo, "dataset", commit, files)]
     for model in MODELS:
         name = f"{repo}-{model}"
-        if listing := call_hub(name, lambda name=name: _listing_of_model(name)):
+        if listing := call_hub(name, partial(_listing_of_model, name)):
             files = tuple(one for one in listing[1] if is_model_file(one))
             found += [_Snapshot(name, "model", listing[0], files, f"{RUN}/{model}")] if files else []
     return found
 
 
 def _listing(repo: str, repo_type: str, revision: str | None) -> tuple[str, list[str]]:
-    about = HfApi().repo_info(repo, repo_type=repo_type, revision=revision)
+    api = HfApi()
+    about = (api.dataset_info if repo_type == "dataset" else api.model_info)(repo, revision=revision)
     return str(about.sha), sorted(one.rfilename for one in about.siblings or ())
 
 

@@ -9,16 +9,16 @@ TICKS = 5
 
 
 def histogram(
-    series: Mapping[str, Counter], label: Callable[[int], str], title: str, unit: str, *, longest: int = 60
+    series: Mapping[str, Counter[int]], label: Callable[[int], str], title: str, unit: str, *, longest: int = 60
 ) -> str:
     """Return counts by step as outlines, one for each series.
 
     Args:
         series: Counts by number of the step, by name.
-        label: What stands below a step.
+        label: Text below a step.
         title: What the picture shows, for those who do not see it.
         unit: What the axis below counts.
-        longest: Most steps; what lies beyond is counted in the last.
+        longest: Maximum number of steps; the rest is counted in the last one.
     """
     steps = sorted({step for counts in series.values() for step in counts})
     if not steps:
@@ -60,7 +60,7 @@ def curve(series: Mapping[str, Sequence[tuple[int, float]]], title: str, unit: s
     return _frame((title, unit), shapes, ticks, highest, list(series))
 
 
-def _at(counts: Counter, place: int, last: int) -> int:
+def _at(counts: Counter[int], place: int, last: int) -> int:
     return counts[place] if place < last else sum(number for step, number in counts.items() if step >= last)
 
 

@@ -1,4 +1,4 @@
-"""``report.html``: one file that holds everything, asks nothing of the network, and runs no text it shows."""
+"""``report.html``: one file with everything, which makes no request and runs none of the text it shows."""
 
 import base64
 import gzip
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -47,7 +48,7 @@ def write_report(
     Args:
         run: The run's folder.
         output: The page's file; ``report.html`` in the run's folder if not given.
-        follow: Let the page load itself anew every ten seconds, as long as the run is not finished.
+        follow: Let the page reload every ten seconds until the run is finished.
         max_rows: Rows that the page holds; of more, as many are drawn, always the same.
         facts: What ``read_facts`` returned for it; None reads them.
 
@@ -55,7 +56,7 @@ def write_report(
         The file.
 
     Raises:
-        RunFolderError: It is no run's folder, or a file of it is damaged.
+        RunFolderError: It is not a run folder, or a file of it is damaged.
     """
     facts = facts or read_facts(run)
     output = output or run / FILE_NAME
@@ -84,7 +85,7 @@ def follow_report(run: Path, output: Path | None, sleep: Callable[[float], None]
 
 
 def render(run: Path, facts: Facts, *, rows: str = "", shown: int | None = None, follow: bool = False) -> str:
-    """Return the page as HTML; without ``rows`` it asks the server that it comes from for them."""
+    """Return the page as HTML; without ``rows`` it requests them from its server."""
     folder = files("davidgen_hf.report") / "assets"
     style, script = ((folder / name).read_text("utf-8") for name in ("page.css", "page.js"))
     environment = jinja2.Environment(
@@ -124,10 +125,10 @@ def render(run: Path, facts: Facts, *, rows: str = "", shown: int | None = None,
     )
 
 
-def _held_rows(run: Path, facts: Facts, max_rows: int) -> list[dict]:
+def _held_rows(run: Path, facts: Facts, max_rows: int) -> list[dict[str, Any]]:
     """Return the rows that the page holds, drawn by number where there are too many."""
     share = max_rows / max(facts.rows, 1)
-    held = []
+    held: list[dict[str, Any]] = []
     for number, (kept, ranked, row) in enumerate(ranked_rows(run, facts.record)):
         if share >= 1 or (len(held) < max_rows and draw(1_000_000, number) < share * 1_000_000):
             held.append(row_of(number, kept, ranked, row))
@@ -156,7 +157,7 @@ def _charts(facts: Facts) -> dict[str, str]:
             {"rows": facts.margins},
             lambda step: f"{step * MARGIN_STEP:.2f}",
             "Distance of the winner from the next best",
-            "nats a token",
+            "nats per token",
         ),
         "instruction": charts.histogram(
             {"instructions": facts.lengths["instruction"]}, str, "Length of the winning instructions", "words"
@@ -172,7 +173,7 @@ def _charts(facts: Facts) -> dict[str, str]:
     return made | losses if facts.rows else dict.fromkeys(made, "") | losses
 
 
-def _provenance(run: Path) -> dict | None:
+def _provenance(run: Path) -> dict[str, Any] | None:
     found = find_provenance(run)
     return found.record() if found else None
 

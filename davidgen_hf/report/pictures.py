@@ -23,7 +23,7 @@ def write_pictures(run: Path, facts: Facts | None = None) -> list[Path]:
         facts: What ``read_facts`` returned for it; None reads them.
 
     Raises:
-        RunFolderError: It is no run's folder, or a file of it is damaged.
+        RunFolderError: It is not a run folder, or a file of it is damaged.
     """
     facts = facts or read_facts(run)
     folder = run / FOLDER
@@ -52,11 +52,11 @@ def _perplexity(facts: Facts) -> Figure | None:
 
 def _margin(facts: Facts) -> Figure | None:
     lead = {"rows": facts.margins} if facts.margins else {}
-    return _steps(lead, lambda step: step * MARGIN_STEP, "lead of the winner (nats a token)")
+    return _steps(lead, lambda step: step * MARGIN_STEP, "lead of the winner (nats per token)")
 
 
 def _steps(
-    series: dict[str, Counter], value: Callable[[int], float], label: str, *, logarithmic: bool = False
+    series: dict[str, Counter[int]], value: Callable[[int], float], label: str, *, logarithmic: bool = False
 ) -> Figure | None:
     if not series:
         return None

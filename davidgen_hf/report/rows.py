@@ -1,11 +1,12 @@
 """Scored rows as the page shows them: what is shown in the list, and what when one is opened."""
 
 import math
+from typing import Any
 
 from davidgen_hf.processors.select import Ranked, margin, perplexity
 
 
-def row_of(number: int, kept: bool, ranked: Ranked, row: dict) -> dict:
+def row_of(number: int, kept: bool, ranked: Ranked, row: dict[str, Any]) -> dict[str, Any]:
     """Return a row as plain values for JSON.
 
     ``start`` and ``end`` count UTF-16 units of the passage, as browsers count; both are None where the output is no
@@ -45,7 +46,7 @@ def row_of(number: int, kept: bool, ranked: Ranked, row: dict) -> dict:
     }
 
 
-def search_text(row: dict) -> str:
+def search_text(row: dict[str, Any]) -> str:
     """Return the text of a row that a search looks through."""
     return "\n".join([row["text"], row["output"] or "", *(one["instruction"] for one in row["candidates"])])
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datasets import DatasetInfo
 from datasets.info import DatasetInfosDict
@@ -15,7 +16,7 @@ from davidgen_hf.evaluation.results import FILE_NAME, FOLDER
 from davidgen_hf.evaluation.table import compare, to_markdown
 from davidgen_hf.publish.builder import KINDS
 from davidgen_hf.publish.cards.columns import columns_of
-from davidgen_hf.publish.cards.facts import CITATION, folder_names, told
+from davidgen_hf.publish.cards.facts import CITATION, describe_run, folder_names
 from davidgen_hf.publish.cards.license import license_metadata
 from davidgen_hf.publish.cards.notes import NOTES
 from davidgen_hf.publish.cards.origin import Origin, origin_of
@@ -77,7 +78,7 @@ def corpus_card(
         runs: Run folders, with finished corpora.
         configs: What can be loaded, by name.
         context: What else is in the folder.
-        repo: Id, ``org/name``, that the card tells people to load; without it, they load the folder.
+        repo: Id, ``org/name``, that the card loads; without it, the card loads the folder.
 
     Raises:
         RunFolderError: A run is not finished, or a file of it is damaged.
@@ -105,7 +106,7 @@ def corpus_card(
         "rows": rows,
         "samples": rows.samples,
         "origin": origin,
-        "recipes_beside": context.recipes,
+        "recipes_are_files": context.recipes,
         "pictures": context.pictures,
         "seeds_left_out": _seeds(runs) - sum(configs["seeds"].rows.values() if "seeds" in configs else ()),
         "citation": CITATION,
@@ -141,12 +142,12 @@ def _metadata(title: str, rows: RowFacts, origin: Origin, configs: Mapping[str, 
     return data
 
 
-def _facts(runs: Sequence[Path], records: Sequence[dict]) -> dict:
-    """Return what ``run.json`` and the shards tell of how the corpus came about, and what came of it."""
+def _facts(runs: Sequence[Path], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what ``run.json`` and the shards say about how the corpus was created, and about its results."""
     evaluations = [record["steps"].get("evaluation", {}) for record in records]
     evaluated = [run for run in runs if (run / FOLDER / FILE_NAME).is_file()]
     return {
-        "runs": [told(one, f"recipes/{name}") for one, name in zip(records, folder_names(runs), strict=True)],
+        "runs": [describe_run(one, f"recipes/{name}") for one, name in zip(records, folder_names(runs), strict=True)],
         "attrition": attrition(records),
         "held_out": [one for one in evaluations if one.get("held_out") or one.get("too_long")],
         "benchmarks": Markup(to_markdown(compare(evaluated))) if evaluated else None,

@@ -24,7 +24,7 @@ CITATION = """
 SILENT = SILENT_SETTINGS | {"version", "shard_rows", "method"}
 
 
-def settings_of(record: dict) -> list[tuple[str, str]]:
+def settings_of(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the settings of each step that a run has done, with those that the recipe left at their defaults.
 
     Raises:
@@ -54,8 +54,8 @@ def folder_names(runs: Sequence[Path]) -> list[str]:
     return names
 
 
-def told(record: dict, folder: str) -> dict[str, Any]:
-    """Return what a card tells of one run; ``folder`` is where its recipe lies, or is to be put."""
+def describe_run(record: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return what a card shows about one run; ``folder`` is the folder of its recipe."""
     command = "run" if "generator" in record["steps"] else "corpus"
     return {
         "name": record["name"],
@@ -68,7 +68,7 @@ def told(record: dict, folder: str) -> dict[str, Any]:
     }
 
 
-def versions_of(record: dict) -> str:
+def versions_of(record: dict[str, Any]) -> str:
     """Return the versions of a record in one line."""
     return ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())
 
@@ -82,7 +82,7 @@ def _plain(settings: Any) -> Any:
     """Return settings as nested mappings; several sources are numbered."""
     if isinstance(settings, list | tuple):
         return [_plain(one) for one in settings]
-    return asdict(settings) if is_dataclass(settings) else settings
+    return asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else settings
 
 
 def flatten(settings: Any, key: str = "") -> Iterator[str]:
@@ -90,10 +90,10 @@ def flatten(settings: Any, key: str = "") -> Iterator[str]:
     if isinstance(settings, list | tuple) and any(isinstance(one, Mapping) for one in settings):
         settings = dict(enumerate(settings, start=1))
     if isinstance(settings, Mapping):
-        told = {name: value for name, value in settings.items() if value not in (None, (), []) and name not in SILENT}
-        if key and not told:
+        shown = {name: value for name, value in settings.items() if value not in (None, (), []) and name not in SILENT}
+        if key and not shown:
             yield key
-        for name, value in told.items():
+        for name, value in shown.items():
             yield from flatten(value, f"{key}.{name}" if key else str(name))
     else:
         value = " ".join(map(str, settings)) if isinstance(settings, list | tuple) else settings

@@ -1,4 +1,6 @@
-"""A licence as a card's metadata names it: the Hub knows some by their ids, and calls all others ``other``."""
+"""A license as a card's metadata names it: the Hub knows some by their ids, and calls all others ``other``."""
+
+from typing import Any
 
 # https://huggingface.co/docs/hub/repositories-licenses
 HUB_LICENSES = frozenset(
@@ -16,8 +18,8 @@ HUB_LICENSES = frozenset(
 )
 
 
-def license_metadata(license: str | None) -> dict[str, str]:
-    """Return the fields of a card's metadata for a licence; ``None`` where none is known."""
+def license_metadata(license: str | None) -> dict[str, Any]:
+    """Return the fields of a card's metadata for a license; ``None`` if none is known."""
     if license in HUB_LICENSES:
         return {"license": license}
     return {"license": "other", "license_name": license or "not-determined"}

@@ -1,11 +1,11 @@
 """The cards of the two models of a run, the instruction generator and the instruction follower."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from huggingface_hub import ModelCard, ModelCardData
 from markupsafe import Markup
+from pydantic import BaseModel
 
 from davidgen_hf import prompts
 from davidgen_hf.errors import RunFolderError
@@ -15,7 +15,7 @@ from davidgen_hf.evaluation.results import FOLDER as EVALUATION
 from davidgen_hf.evaluation.results import read_results
 from davidgen_hf.evaluation.table import compare, to_markdown
 from davidgen_hf.provenance import judge_model
-from davidgen_hf.publish.cards.facts import CITATION, flatten, model_name, told, versions_of
+from davidgen_hf.publish.cards.facts import CITATION, describe_run, flatten, model_name, versions_of
 from davidgen_hf.publish.cards.license import license_metadata
 from davidgen_hf.publish.cards.notes import NOTES
 from davidgen_hf.publish.cards.origin import Origin, origin_of
@@ -24,8 +24,33 @@ from davidgen_hf.publish.cards.text import literal, plain, render
 from davidgen_hf.recipe import parse_recipe
 from davidgen_hf.sources.rows import on_hub
 from davidgen_hf.storage.record import read_record
+from davidgen_hf.storage.validation import read_json
 from davidgen_hf.training.curve import FILE_NAME as CURVE
 from davidgen_hf.training.summary import FILE_NAME
+
+
+class _Rows(BaseModel):
+    given: int = 0
+    used: int = 0
+    cut: int = 0
+    cut_away: int = 0
+    empty: int = 0
+
+
+class _Training(BaseModel):
+    """What a card shows of a model's own ``run.json``."""
+
+    base_revision: str | None
+    recipe: dict[str, Any]
+    rows: _Rows
+    batch: str
+    steps: int
+    loss_start: float | None
+    loss_end: float | None
+    tokens_seen: int
+    seconds: float
+    versions: dict[str, str]
+
 
 Role = Literal["generator", "follower"]
 ABOUT = {"generator": "instruction-generation", "follower": "instruction-tuning"}
@@ -38,7 +63,7 @@ def model_card(run: Path, role: Role, *, repo: str | None = None, notes: str = "
         run: The run's folder.
         role: Which of its models.
         repo: Id of the corpus, ``org/name``; the models are ``org/name-generator`` and ``org/name-follower``. Without
-            it, the card speaks of the folder that it lies in.
+            it, the card refers to the folder that it is in.
         notes: What someone wrote below an earlier card.
 
     Raises:
@@ -72,8 +97,8 @@ def model_card(run: Path, role: Role, *, repo: str | None = None, notes: str = "
         "settings": ", ".join(flatten(training["recipe"])),
         "versions": versions_of(training),
         "curve": CURVE if (run / role / CURVE).is_file() else None,
-        "runs": [told(record, "recipe")],
-        "recipes_beside": False,
+        "runs": [describe_run(record, "recipe")],
+        "recipes_are_files": False,
         "citation": CITATION,
         "notes": Markup(f"{NOTES}\n{notes}"),
     }
@@ -81,8 +106,8 @@ def model_card(run: Path, role: Role, *, repo: str | None = None, notes: str = "
     return ModelCard(f"---\n{ModelCardData(**data).to_yaml()}\n---\n\n{render(role, facts)}")
 
 
-def _metadata(record: dict, role: Role, base: str, origin: Origin, repo: str | None) -> dict[str, Any]:
-    """Return what both kinds of model have in common; what is no id of the Hub is left to the text."""
+def _metadata(record: dict[str, Any], role: Role, base: str, origin: Origin, repo: str | None) -> dict[str, Any]:
+    """Return what both kinds of model have in common; ids that are not on the Hub are left to the text."""
     seeds = parse_recipe(record["name"], record["recipe"]).seeds.sources if role == "generator" else ()
     data = [repo] if role == "follower" else [one.source for one in seeds if on_hub(one.source)]
     return {
@@ -100,18 +125,18 @@ def _pipeline_arguments(address: str, is_adapter: bool) -> Markup:
 
 
 def _license(role: Role, base: str, origin: Origin) -> str | None:
-    """Return the licence of the base model, as the run recorded it, or as the tables have it."""
+    """Return the license of the base model, as the run recorded it, or from the tables."""
     part = "base_model" if role == "generator" else "follower_base"
     recorded = [one.license for one in origin.provenance.of_role(part)]
     return recorded[0] if recorded else judge_model(base).license
 
 
-def _of_generator(record: dict) -> dict[str, Any]:
+def _of_generator(record: dict[str, Any]) -> dict[str, Any]:
     styles = record["recipe"]["seeds"].get("reverse", {}).get("styles") or list(prompts.STYLES)
     return {"styles": styles, "style": prompts.STYLES[styles[0]]}
 
 
-def _of_follower(run: Path, record: dict, results: dict | None) -> dict[str, Any]:
+def _of_follower(run: Path, record: dict[str, Any], results: dict[str, Any] | None) -> dict[str, Any]:
     held_out = record["steps"].get("evaluation", {})
     return {
         "held_out": held_out if held_out.get("held_out") or held_out.get("too_long") else None,
@@ -121,12 +146,7 @@ def _of_follower(run: Path, record: dict, results: dict | None) -> dict[str, Any
 
 def _read_training(folder: Path) -> dict[str, Any]:
     path = folder / FILE_NAME
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        if content["finished"]:
-            return content
-    except FileNotFoundError:
-        pass
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{path} is damaged ({error!r}). Put back a copy of it.") from error
-    raise RunFolderError(f"{folder} holds no finished training. Finish the run with `davidgen run`.")
+    advice = "The record of a training is expected, and this one is damaged. Put back a copy of it."
+    if not path.exists() or not read_json(path, dict[str, Any], advice, error=RunFolderError).get("finished"):
+        raise RunFolderError(f"{folder} holds no finished training. Finish the run with `davidgen run`.")
+    return read_json(path, _Training, advice, error=RunFolderError).model_dump()

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from davidgen_hf.provenance import Part, Provenance, with_license
 from davidgen_hf.publish.cards.rows import RowFacts
 
-NOT_RECORDED = "What the run was made with was not recorded."
+NOT_RECORDED = "The sources and models of the run were not recorded."
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Origin:
 
     @property
     def parts(self) -> Sequence[Part]:
-        """What it was made with."""
+        """The sources and models."""
         return self.provenance.parts
 
     @property
@@ -29,29 +30,29 @@ class Origin:
 
     @property
     def restricted(self) -> bool:
-        """Whether a closed model wrote a part of it, or a term forbids to train on one."""
+        """Whether a closed model wrote a part of it, or terms forbid training on one."""
         return self.provenance.restricted or self.restricted_rows > 0
 
     @property
     def license(self) -> str | None:
-        """Licence that it may carry; ``None`` where none is known."""
+        """License under which it may be published; ``None`` if none is known."""
         return self.provenance.license
 
     @property
     def reason(self) -> str:
-        """Why that licence, or why none."""
+        """Why that license, or why none."""
         return self.provenance.license_reason.partition(". ")[0].removesuffix(".")
 
     @property
     def marks(self) -> list[str]:
-        """Tags that tell of it."""
+        """Tags that mark it."""
         return [name for name, true in (("demo", self.demo), ("restricted", self.restricted)) if true]
 
 
-def origin_of(records: Sequence[dict], rows: RowFacts) -> Origin:
+def origin_of(records: Sequence[dict[str, Any]], rows: RowFacts) -> Origin:
     """Return where the corpora of runs come from, all together.
 
-    The licence of one corpus is what its run recorded; that of several follows from all their rows.
+    The license of one corpus is what its run recorded; that of several follows from all their rows.
     """
     found = [Provenance.from_record(one["provenance"]) for one in records if "provenance" in one]
     demo = any(record.get("demo", False) for record in records)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute
 
@@ -22,17 +23,17 @@ class RowFacts:
     """What is known of the pairs of runs.
 
     Args:
-        origins: Rows by source, configuration, revision and licence.
+        origins: Rows by source, configuration, revision and license.
         languages: Rows by language.
         strategies: Rows by strategy of extraction.
         samples: Rows drawn by their ids, the same in every call.
         restricted: Rows that are marked as restricted.
     """
 
-    origins: Counter = field(default_factory=Counter)
-    languages: Counter = field(default_factory=Counter)
-    strategies: Counter = field(default_factory=Counter)
-    samples: list[dict] = field(default_factory=list)
+    origins: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    strategies: Counter[str] = field(default_factory=Counter)
+    samples: list[dict[str, Any]] = field(default_factory=list)
     restricted: int = 0
 
     @property

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from huggingface_hub import RepoCard
+
 from davidgen_hf.corpus.facts import Facts
 from davidgen_hf.publish.builder import KINDS, shards_by_split
 from davidgen_hf.publish.cards.corpus import CardContext, Config, corpus_card
@@ -35,9 +37,9 @@ def write_cards(run: Path, *, repo: str | None = None, facts: Facts | None = Non
         The paths of the cards.
 
     Raises:
-        RunFolderError: It is no run's folder, or a file of it is damaged.
+        RunFolderError: It is not a run folder, or a file of it is damaged.
     """
-    cards = {}
+    cards: dict[Path, RepoCard] = {}
     configs = folder_configs(run) if "corpus" in read_record(run)["steps"] else {}
     if configs:
         path = run / README
@@ -55,7 +57,7 @@ def write_cards(run: Path, *, repo: str | None = None, facts: Facts | None = Non
 
 
 def refresh_cards(folder: Path) -> None:
-    """Write the cards of a run anew, so that they tell of an evaluation; another folder is left alone.
+    """Write the cards of a run again, so that they show an evaluation; any other folder is left alone.
 
     Raises:
         RunFolderError: A file of the run is damaged.

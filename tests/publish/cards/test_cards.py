@@ -229,7 +229,7 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
 
 def test_a_damaged_record_of_a_training(run):
     (run / "follower" / "run.json").write_text("{")
-    with pytest.raises(RunFolderError, match=r"follower/run\.json is damaged"):
+    with pytest.raises(RunFolderError, match=r"follower/run\.json: .*damaged"):
         write_cards(run)
 
 
@@ -250,7 +250,7 @@ def test_a_corpus_made_alone_tells_of_no_training(run):
     assert "| train the " not in text
     assert "| seeds | " not in text
     assert "davidgen corpus recipes/run --output runs/run" in text
-    assert "None was evaluated." in text
+    assert "No follower was evaluated." in text
 
 
 def test_pictures_of_a_run_are_shown(run):

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from davidgen_hf.publish.cards.facts import settings_of, told
+from davidgen_hf.publish.cards.facts import describe_run, settings_of
 from davidgen_hf.publish.cards.rows import RowFacts
 from davidgen_hf.recipe import load_recipe
 
@@ -29,7 +29,7 @@ def test_defaults_are_told_and_how_fast_is_not():
 
 
 def test_the_command_is_quoted_for_a_shell():
-    command = told(record_of(), "recipes/my run; rm x")["command"]
+    command = describe_run(record_of(), "recipes/my run; rm x")["command"]
     assert command == "davidgen corpus 'recipes/my run; rm x' --output 'runs/my run; rm x'"
 
 

@@ -39,8 +39,8 @@ def told(tiny_run, tmp_path):
 def test_a_clean_run_says_so_and_names_its_licence(told):
     run = told(*CLEAN, license="cc-by-sa-4.0", license_reason="adaptations must carry it")
     text = (run / README).read_text("utf-8")
-    assert "No closed model had a part in it" in text
-    assert "The whole may carry **cc-by-sa-4.0**: adaptations must carry it." in text
+    assert "No closed model was involved" in text
+    assert "The corpus as a whole may be published under **cc-by-sa-4.0**: adaptations must carry it." in text
     assert (
         "| passages | wikimedia/wikipedia (20231101.en) | b04c8d1 | by row, or not known | clean | People wrote it. |"
         in text
@@ -54,16 +54,16 @@ def test_restricted_parts_mark_every_card(told):
     run = told(*CLEAN, RESTRICTED, allow_restricted=True)
     for card in (run / README, run / "generator" / README, run / "follower" / README):
         text = card.read_text("utf-8")
-        assert "> Restricted: some of what this was made with was written by closed models" in text
+        assert "> Restricted: some of its sources or models were written by closed models" in text
         assert "| seeds | alpaca | - | cc-by-nc-4.0 | restricted | GPT-3 wrote it \\| in part. |" in text
-        assert "No closed model had a part in it" not in text
+        assert "No closed model was involved" not in text
         assert "restricted" in metadata_load(card)["tags"]
 
 
 def test_unknown_parts_are_no_claim(told):
     text = (told(*CLEAN, UNKNOWN) / README).read_text("utf-8")
-    assert "is not known of all of its sources" in text
-    assert "No closed model had a part in it" not in text
+    assert "it is not known whether a closed model was involved" in text
+    assert "No closed model was involved" not in text
 
 
 def test_a_run_without_a_record_of_it_claims_nothing(told):
@@ -73,8 +73,8 @@ def test_a_run_without_a_record_of_it_claims_nothing(told):
     (run / "run.json").write_text(json.dumps(record))
     write_cards(run)
     text = (run / README).read_text("utf-8")
-    assert text.count("What it was made with was not recorded.") == 1
-    assert "No closed model had a part in it" not in text
+    assert text.count("Its sources and models were not recorded.") == 1
+    assert "No closed model was involved" not in text
     assert metadata_load(run / README)["license_name"] == "not-determined"
 
 
