@@ -134,6 +134,9 @@ def _own(name: str, entry: KnownModel | None, has_data: bool) -> Iterator[Verdic
             if words:
                 reason = f"{entry.name}: {words}."
                 yield Verdict(entry.name, answer, reason, entry.license_concluded, entry.source)  # type: ignore[arg-type]
+        if entry.verified_on is None:
+            reason = f"{entry.name}: nobody has verified yet what it was trained on."
+            yield Verdict(entry.name, "unknown", reason, entry.license_concluded, entry.source)
     elif not has_data:
         yield Verdict(name, "unknown", f"{name} is in no table, and no card says what data it was trained on.")
 

@@ -68,6 +68,8 @@ class KnownDataset(Entry):
     def _has_reason(self) -> Self:
         if (self.use == "restricted") != (self.because is not None):
             raise ValueError("because is for restricted data sets, and required of them")
+        if self.use == "clean" and self.verified_on is None:
+            raise ValueError("nothing is clean before someone has read its source")
         return self
 
 

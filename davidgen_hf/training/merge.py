@@ -34,7 +34,7 @@ def merge_adapter(
         ModelError: ``adapter`` is not an adapter, or its base model cannot be loaded.
         RunFolderError: ``output_dir`` holds something already.
     """
-    found = find_model(EngineSettings(model=str(adapter), dtype=dtype))
+    found = find_model(EngineSettings(model=str(adapter)))
     if not found.adapter:
         raise ModelError(
             f"{adapter} holds no adapter: there is no adapter_config.json. Name the folder of a training with "

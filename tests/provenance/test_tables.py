@@ -8,7 +8,8 @@ from datetime import date
 import pytest
 from pydantic import ValidationError
 
-from davidgen_hf.provenance import judge_file
+from davidgen_hf.errors import ProvenanceError
+from davidgen_hf.provenance import compose_licenses, judge_dataset, judge_file, judge_model
 from davidgen_hf.provenance.closed_models import closed_model
 from davidgen_hf.provenance.tables import (
     KnownDataset,
@@ -61,6 +62,7 @@ def test_names_of_closed_models_are_in_no_table_of_models():
         ({"use": "restricted"}, "because is for restricted data sets, and required of them"),
         ({"ids": []}, "ids"),
         ({"source": "example.org"}, "source"),
+        ({"verified_by": None, "verified_on": None}, "nothing is clean before someone has read its source"),
         ({"verified_by": None}, "verified_by and verified_on belong together"),
         ({"written_by": ""}, "written_by"),
     ],
@@ -120,3 +122,75 @@ def test_the_tables_are_read_when_they_are_first_needed():
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("allenai/WildChat-1M", "restricted"),
+        ("lmsys/lmsys-chat-1m", "restricted"),
+        ("berkeley-nest/Nectar", "restricted"),
+        ("allenai/tulu-3-sft-mixture", "restricted"),
+        ("allenai/tulu-v2-sft-mixture", "restricted"),
+        ("nvidia/HelpSteer2", "unknown"),
+        ("nvidia/HelpSteer3", "unknown"),
+        ("GAIR/lima", "unknown"),
+        ("HuggingFaceFW/finetranslations", "unknown"),
+        ("common-pile/comma_v0.1_training_dataset", "clean"),
+        ("common-pile/wikimedia", "clean"),
+        ("allenai/dolma", "clean"),
+        ("google-research-datasets/natural_questions", "clean"),
+    ],
+)
+def test_data_sets_of_today(name, answer):
+    assert judge_dataset(name).answer == answer
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "license"),
+    [
+        ("common-pile/comma-v0.1-2t", "clean", "apache-2.0"),
+        ("HuggingFaceTB/SmolLM3-3B", "unknown", "apache-2.0"),
+        ("HuggingFaceTB/SmolLM-135M-Instruct", "restricted", "apache-2.0"),
+        ("allenai/OLMo-2-1124-7B-Instruct", "restricted", "apache-2.0"),
+        ("allenai/Llama-3.1-Tulu-3-8B", "restricted", "llama3.1"),
+        ("swiss-ai/Apertus-8B-2509", "unknown", "apache-2.0"),
+        ("Qwen/Qwen3-8B", "unknown", "apache-2.0"),
+        ("google/gemma-3-4b-it", "unknown", "gemma"),
+        ("meta-llama/Llama-4-Scout-17B-16E", "unknown", "llama4"),
+        ("microsoft/phi-1", "restricted", "mit"),
+        ("microsoft/Phi-4-reasoning-plus", "restricted", "mit"),
+        ("microsoft/phi-4", "unknown", "mit"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Llama-8B", "unknown", "llama3.1"),
+        ("tiiuae/falcon-7b", "unknown", "apache-2.0"),
+        ("ibm-granite/granite-7b-base", "clean", "apache-2.0"),
+        ("EleutherAI/gpt-neox-20b", "unknown", "apache-2.0"),
+    ],
+)
+def test_models_of_today(name, answer, license):
+    verdict = judge_model(name)
+    assert (verdict.answer, verdict.license) == (answer, license)
+
+
+@pytest.mark.parametrize(
+    ("texts", "models", "whole"),
+    [
+        (["odbl", "mit"], [], "odbl"),
+        (["cc-by-4.0"], ["openrail"], "openrail"),
+        (["mit"], ["openmdw-1.1"], "mit"),
+        (["pddl"], ["llama4"], "llama4"),
+        (["odc-by"], ["apache-2.0"], "odc-by"),
+    ],
+)
+def test_licences_of_today_are_composed(texts, models, whole):
+    assert compose_licenses(texts, models).license == whole
+
+
+@pytest.mark.parametrize(("texts", "models"), [(["odbl", "cc-by-sa-4.0"], []), (["cc-by-sa-4.0"], ["gemma"])])
+def test_licences_that_exclude_each_other(texts, models):
+    with pytest.raises(ProvenanceError, match=r"No licen[cs]e fits"):
+        compose_licenses(texts, models)
+
+
+def test_the_tables_are_long_enough_to_be_of_use():
+    assert len(datasets().entries) + len(models().entries) >= 120
