@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test style quality bench docs
+.PHONY: setup demo test style quality bench docs fields perf-import
 
 setup: $(READY)
 
@@ -30,6 +30,14 @@ style: $(READY)
 quality: $(READY)
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
+
+# The keys of training recipes, for the versions of TRL and transformers that are installed.
+fields: $(READY)
+	$(RUN)/python -m davidgen_hf.training.write_fields
+
+# What takes long to import: the package, the command line and a recipe.
+perf-import: $(READY)
+	$(RUN)/python -m benchmarks.imports
 
 # The command reference, and the site in docs/_build.
 docs: $(READY)

@@ -23,7 +23,7 @@ from davidgen_hf.sources.seeds import SeedSource
 from davidgen_hf.sources.source import check_names
 from davidgen_hf.storage.validation import brief
 from davidgen_hf.storage.yaml_files import MAX_DEPTH, parse_yaml, read_config
-from davidgen_hf.training import check_config
+from davidgen_hf.training.config import check_config
 
 Seeds = Annotated[
     Annotated[SeedSource, Tag("One")] | Annotated[tuple[SeedSource, ...], Tag("More")],
@@ -106,6 +106,9 @@ SETTINGS = {
     "evaluation": EvaluationSettings,
     "provenance": ProvenanceRules,
 }
+
+
+STEPS = ("seeds", "generator", "corpus", "follower", "evaluation")
 
 
 def load_recipe(folder: str | Path, overrides: list[str] | None = None) -> Recipe:
@@ -264,3 +267,16 @@ def _method(values: dict, name: str) -> type[Method]:
             "davidgen_hf.methods.Method of your own as package.module:Class."
         )
     return found
+
+
+def steps_until(last: str | None) -> tuple[str, ...] | None:
+    """Return the names of the steps up to one of them; None for all.
+
+    Raises:
+        SettingError: There is no such step.
+    """
+    if last is None:
+        return None
+    if last not in STEPS:
+        raise SettingError(f"--until is {brief(last)}. It must be one of {', '.join(STEPS)}. Name one of these.")
+    return STEPS[: STEPS.index(last) + 1]

@@ -40,7 +40,7 @@ def run(
 ) -> None:
     """Turn plain text into an instruction corpus, a generator and a follower; a second call resumes the run."""
     from davidgen_hf.corpus.executors import ExecutorSettings
-    from davidgen_hf.run.run import steps_until
+    from davidgen_hf.recipe import steps_until
 
     settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
     overrides = options.overrides_of(passages, text_column, seeds, base_model) + (overrides or [])
@@ -119,8 +119,6 @@ def _run(
     shard: str | None = None,
 ) -> None:
     from davidgen_hf.recipe import load_recipe
-    from davidgen_hf.run.run import describe_missing, run_part, run_recipe
-    from davidgen_hf.run.summary import print_summary
     from davidgen_hf.storage.shards import Part
 
     signal.signal(signal.SIGTERM, _stop)
@@ -131,7 +129,10 @@ def _run(
             "--update and --shard cannot be combined. Each part of an update would wait for the others. Run once with "
             "--update and without --shard."
         )
-    read = load_recipe(recipe, overrides)
+    read = load_recipe(recipe, overrides)  # before the imports below, which take seconds: a mistake shows at once
+    from davidgen_hf.run.run import describe_missing, run_part, run_recipe
+    from davidgen_hf.run.summary import print_summary
+
     try:
         if part:
             console.print(describe_missing(run_part(read, output, part, executor), part, output), markup=False)

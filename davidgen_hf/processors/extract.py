@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import takewhile
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import yake
 from datasets import Features
 
 from davidgen_hf import prompts
@@ -19,6 +18,9 @@ from davidgen_hf.schema import FRAGMENT, PASSAGE
 from davidgen_hf.sources.sentences import iterate_sentences, sentences, take_fallbacks, trim
 from davidgen_hf.sources.words import count_words, is_unspaced
 from davidgen_hf.storage.settings import check_settings
+
+if TYPE_CHECKING:
+    from yake import KeywordExtractor
 
 OVERLONG = ("cut", "skip")
 Fragment = tuple[str, int | None, int | None]  # the text and its place in the passage, if it is one span of it
@@ -289,6 +291,8 @@ def fragments(batch: Batch, strategy: str, spans: Sequence[Fragment]) -> Batch:
 
 
 @lru_cache
-def _keyword_extractor(language: str, max_words: int, top: int) -> yake.KeywordExtractor:
+def _keyword_extractor(language: str, max_words: int, top: int) -> "KeywordExtractor":
+    from yake import KeywordExtractor  # takes long to import, and a recipe only names this step
+
     # Without stop words of its own, YAKE would look for the file of a language; it has none for "xx".
-    return yake.KeywordExtractor(lan="xx", n=max_words, top=top, stopwords=stop_words(language))
+    return KeywordExtractor(lan="xx", n=max_words, top=top, stopwords=stop_words(language))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy
-from datasketch import MinHash
 from tqdm.auto import tqdm
 
 from davidgen_hf.errors import RunFolderError, SettingError
@@ -127,6 +126,8 @@ class NearDuplicates:
 
     def _fill(self, store: sqlite3.Connection, texts: Iterable[tuple[str, str]]) -> int:
         """Store texts and their keys; return how many there are."""
+        from datasketch import MinHash  # takes long to import, and a recipe only names this step
+
         columns = ("passage", "text", *KEY_COLUMNS)
         store.execute("PRAGMA journal_mode = OFF")
         store.execute(f"CREATE TABLE texts (place INTEGER PRIMARY KEY, {', '.join(columns)})")

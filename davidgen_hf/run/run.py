@@ -11,7 +11,7 @@ from datasets import Dataset, Features, Value, concatenate_datasets
 from davidgen_hf.corpus.build import WHOLE, build_corpus, read_counts, read_skipped, take_tokens
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.engines import load_engine
-from davidgen_hf.errors import InputError, RunFolderError, SettingError
+from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.methods import Stage
 from davidgen_hf.processors import apply
 from davidgen_hf.processors.base import draw
@@ -152,20 +152,6 @@ def describe_missing(missing: dict[str, int], part: Part, folder: Path) -> str:
         f"Part {part} is done up to {stage}, where {count} shard(s) of other parts are missing. When the others have "
         "come as far, give the same command again for every part, or once without --shard."
     )
-
-
-def steps_until(last: str | None) -> tuple[str, ...] | None:
-    """Return the names of the steps up to one of them; None for all.
-
-    Raises:
-        SettingError: There is no such step.
-    """
-    if last is None:
-        return None
-    if last not in STEPS:
-        raise SettingError(f"--until must name one of {list(STEPS)}, got {last!r}.")
-    names = list(STEPS)
-    return tuple(names[: names.index(last) + 1])
 
 
 def _seeds(recipe: Recipe, output: Path) -> dict:

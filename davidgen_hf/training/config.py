@@ -1,34 +1,28 @@
 """A training recipe is a plain TRL YAML; here it is read strictly, with everything that is wrong shown at once."""
 
-import dataclasses
 import difflib
-import typing
 from collections.abc import Iterable
-from enum import Enum
 from functools import lru_cache, partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Ge, Gt, Interval
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 from pydantic_core import PydanticCustomError
-from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.secrecy import refuse_secrets
+from davidgen_hf.storage.validation import brief
+from davidgen_hf.training.fields import FIELDS, VERSIONS
 
 
-@dataclasses.dataclass
-class StoppingArguments:
-    """What neither TRL nor transformers has a setting for, though both have the callback."""
+class Field(NamedTuple):
+    """A key of a training recipe: the type that its dataclass declares, and its default."""
 
-    early_stopping_patience: int | None = dataclasses.field(
-        default=None,
-        metadata={"help": "Evaluations without a better loss after which to stop; needs load_best_model_at_end."},
-    )
+    type: Any
+    default: Any
 
-
-SECTIONS = (SFTConfig, ModelConfig, ScriptArguments, DatasetMixtureConfig, StoppingArguments)
 
 # TRL and transformers check few ranges themselves, and one at a time.
 BOUNDS = {
@@ -67,35 +61,37 @@ RENAMED = {
 }
 
 
-def check_config(values: dict[str, Any], name: str, sections: Iterable[type] = SECTIONS) -> dict[str, Any]:
+def check_config(values: dict[str, Any], name: str, sections: Iterable[type] | None = None) -> dict[str, Any]:
     """Return ``values`` in the types that their fields declare, e.g. ``"2e-5"`` (a string to YAML) as a number.
 
     Args:
         values: What the recipe says, with the names of TRL's and transformers' own dataclasses.
         name: What to call the recipe in an error, e.g. its file.
-        sections: The dataclasses whose fields are the keys that exist.
+        sections: The dataclasses whose fields are the keys that exist; ``None`` for those of ``sections.SECTIONS``,
+            which are known without the seconds that an import of TRL takes.
 
     Raises:
         SettingError: A key is unknown, or its value is of the wrong type or out of range, and all of them are named;
             or one holds a token or password.
     """
     refuse_secrets(values, name)
+    checker = _checker(None if sections is None else tuple(sections))
     try:
-        return _checker(tuple(sections)).model_validate(values).model_dump(exclude_unset=True)
+        return checker.model_validate(values).model_dump(exclude_unset=True)
     except ValidationError as error:
-        problems = dict.fromkeys(_problem(problem, sections) for problem in error.errors())
+        problems = dict.fromkeys(_problem(problem, list(checker.model_fields)) for problem in error.errors())
         lines = [f"{key}: {text}" for key, text in sorted(problems)]
         raise SettingError(f"{name}: {len(lines)} problem(s).\n  " + "\n  ".join(lines)) from error
 
 
 @lru_cache
-def _checker(sections: tuple[type, ...]) -> type[BaseModel]:
+def _checker(sections: tuple[type, ...] | None) -> type[BaseModel]:
     """Make the checker of one flat mapping that may hold every field of ``sections`` and nothing else."""
-    fields = {}
-    for section in sections:
-        hints = typing.get_type_hints(section)
-        for field in dataclasses.fields(section):
-            fields[field.name] = (_strict(hints[field.name], field), None)
+    fields = known_fields() if sections is None else None
+    if fields is None:
+        from davidgen_hf.training.sections import SECTIONS, fields_of
+
+        fields = fields_of(SECTIONS if sections is None else sections)
     config = ConfigDict(
         extra="forbid",
         use_enum_values=True,
@@ -103,34 +99,35 @@ def _checker(sections: tuple[type, ...]) -> type[BaseModel]:
         protected_namespaces=(),
         allow_inf_nan=False,
     )
-    return create_model("TrainingRecipe", __config__=config, **fields)
+    checked: dict[str, Any] = {name: (_strict(name, field), None) for name, field in fields.items()}
+    return create_model("TrainingRecipe", __config__=config, **checked)
 
 
-def _strict(hint: Any, field: dataclasses.Field) -> Any:
-    """Narrow a field's type to the choices and the range that it accepts."""
-    if field.name == "resume_from_checkpoint":  # declared a string, yet `true` stands for the last checkpoint
+def known_fields() -> dict[str, Field] | None:
+    """Return the fields that ``fields.py`` lists, if it was written for the installed versions."""
+    if any(version(package) != known for package, known in VERSIONS.items()):
+        return None
+    return {name: Field(*declared) for name, declared in FIELDS.items()}
+
+
+def _strict(name: str, field: Field) -> Any:
+    """Narrow a field's type to the range that it accepts."""
+    if name == "resume_from_checkpoint":  # declared a string, yet `true` stands for the last checkpoint
         return bool | Path | None
-    if field.name in ("bf16", "fp16"):
+    if name in ("bf16", "fp16"):
         return Annotated[bool | None, BeforeValidator(lambda value: None if value == "auto" else value)]
-    parts = typing.get_args(hint) or (hint,)
-    enums = [part for part in parts if isinstance(part, type) and issubclass(part, Enum)]
-    if enums:
-        hint = enums[0]
-    elif field.metadata.get("choices"):
-        hint = Literal[tuple(field.metadata["choices"])]
-        hint = hint | None if type(None) in parts else hint
-    checks = [BOUNDS[field.name]] if field.name in BOUNDS else []
-    if field.name in OUTSIDE:
-        checks.append(AfterValidator(partial(_refuse_outside, field)))
-    if field.name in _BEST:
-        checks.append(AfterValidator(_BEST[field.name]))
-    return Annotated[hint, *checks] if checks else hint
+    checks = [BOUNDS[name]] if name in BOUNDS else []
+    if name in OUTSIDE:
+        checks.append(AfterValidator(partial(_refuse_outside, name, field.default)))
+    if name in _BEST:
+        checks.append(AfterValidator(_BEST[name]))
+    return Annotated[field.type, *checks] if checks else field.type
 
 
-def _refuse_outside(field: dataclasses.Field[Any], value: Any) -> Any:
+def _refuse_outside(name: str, default: Any, value: Any) -> Any:
     """Return a value that leaves a setting of ``OUTSIDE`` switched off."""
-    if value and value != field.default:
-        raise PydanticCustomError("refused", "{reason}", {"reason": OUTSIDE[field.name]})
+    if value and value != default:
+        raise PydanticCustomError("refused", "{reason}", {"reason": OUTSIDE[name]})
     return value
 
 
@@ -152,13 +149,12 @@ def _refuse_greater_loss(greater: bool | None) -> bool | None:
 _BEST = {"metric_for_best_model": _refuse_other_metrics, "greater_is_better": _refuse_greater_loss}
 
 
-def _problem(problem: dict[str, Any], sections: Iterable[type]) -> tuple[str, str]:
+def _problem(problem: dict[str, Any], known: list[str]) -> tuple[str, str]:
     """Return the key that is at fault and what is the matter with it."""
     key = str(problem["loc"][0])
     if problem["type"] == "refused":
         return key, problem["msg"]
     if problem["type"] != "extra_forbidden":
-        return key, f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"
-    known = [field.name for section in sections for field in dataclasses.fields(section)]
+        return key, f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {brief(problem['input'])}"
     meant = [RENAMED[key]] if key in RENAMED else difflib.get_close_matches(key, known, n=1)
     return key, "unknown key" + (f"; did you mean {meant[0]}?" if meant else "")

@@ -20,10 +20,11 @@ from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.schema import TRAINING
 from davidgen_hf.storage.files import as_pattern
 from davidgen_hf.storage.yaml_files import read_config
-from davidgen_hf.training.config import SECTIONS, check_config
+from davidgen_hf.training.config import check_config
 from davidgen_hf.training.failures import explain_settings
 from davidgen_hf.training.judging import data_sources, judge_training, marks_of, record_training
 from davidgen_hf.training.rows import check_columns
+from davidgen_hf.training.sections import SECTIONS
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
 from davidgen_hf.training.seq2seq import train_seq2seq
 from davidgen_hf.training.sft import train

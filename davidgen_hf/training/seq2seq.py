@@ -17,11 +17,11 @@ from transformers import (
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, get_peft_config
 
 from davidgen_hf.training.checkpoints import WholeCheckpoints
-from davidgen_hf.training.config import StoppingArguments
 from davidgen_hf.training.failures import StopOnNonFiniteLoss
 from davidgen_hf.training.job import Job, carry_out, open_job, open_model
 from davidgen_hf.training.rows import PairIds, encode_rows
 from davidgen_hf.training.sampling import ResumableOrder
+from davidgen_hf.training.sections import StoppingArguments
 from davidgen_hf.training.summary import TrainingSummary
 
 

@@ -8,10 +8,10 @@ from transformers import PreTrainedTokenizerBase
 from trl import get_peft_config
 
 from davidgen_hf.training.chat_template import are_follower_prompts, follower_template
-from davidgen_hf.training.config import SECTIONS
 from davidgen_hf.training.job import Job, carry_out, open_job, open_model
 from davidgen_hf.training.preflight import check_chat_template
 from davidgen_hf.training.rows import JoinIds, encode_rows
+from davidgen_hf.training.sections import SECTIONS
 from davidgen_hf.training.summary import TrainingSummary
 from davidgen_hf.training.trainer import CompletionTrainer
 

@@ -17,7 +17,7 @@ from davidgen_hf.errors import DavidgenError, SettingError
 from davidgen_hf.training import check_config, train
 from davidgen_hf.training.arguments import make_arguments
 from davidgen_hf.training.checkpoints import check_checkpoint, last_checkpoint
-from davidgen_hf.training.config import SECTIONS
+from davidgen_hf.training.sections import SECTIONS
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
 
 FIELDS = sorted({field.name for section in (*SECTIONS, *SEQ2SEQ_SECTIONS) for field in dataclasses.fields(section)})

@@ -21,9 +21,10 @@ from trl.scripts import sft as trl_sft
 from davidgen_hf.errors import InputError, ProvenanceError
 from davidgen_hf.prompts import parse_follower, parse_generator
 from davidgen_hf.storage.yaml_files import read_config
-from davidgen_hf.training.config import SECTIONS, check_config
+from davidgen_hf.training.config import check_config
 from davidgen_hf.training.judging import judge_training
 from davidgen_hf.training.script import parse_arguments, train_from_command_line
+from davidgen_hf.training.sections import SECTIONS
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
 
 ROOT = Path(__file__).parents[2]

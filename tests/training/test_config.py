@@ -1,12 +1,18 @@
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from trl import SFTConfig
 
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.storage.yaml_files import read_config
-from davidgen_hf.training.config import SECTIONS, check_config
+from davidgen_hf.training import fields
+from davidgen_hf.training.config import check_config, known_fields
+from davidgen_hf.training.sections import SECTIONS, fields_of
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
+from davidgen_hf.training.write_fields import field_lines
 
 
 def test_values_come_back_in_the_types_of_their_fields():
@@ -115,3 +121,42 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(SettingError, match=message):
         read_config(path)
+
+
+def test_the_known_fields_are_those_of_the_installed_versions():
+    # If this fails after an update of TRL or transformers: make fields
+    assert field_lines() == Path(fields.__file__).read_text("utf-8")
+    assert known_fields() is not None
+    assert known_fields().keys() == fields_of(SECTIONS).keys()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"learning_rate": "2e-5", "optim": "adafactor", "report_to": ["none"], "max_steps": 3},
+        {"learning_rate": "fast", "optim": "adam", "eval_strategy": "epoch", "push_to_hub": True},
+        {"lr_scheduler_kwargs": {"a": 1}, "num_train_epochs": 0, "use_peft": "maybe", "learning_rte": 1},
+    ],
+)
+def test_known_fields_and_those_of_trl_accept_and_refuse_the_same(values):
+    def outcome(sections):
+        try:
+            return check_config(values, "r.yaml", sections)
+        except SettingError as error:
+            return str(error)
+
+    assert outcome(None) == outcome(SECTIONS)
+
+
+def test_a_mistake_in_a_recipe_shows_without_an_import_of_torch():
+    code = (
+        "import sys\nfrom davidgen_hf.errors import SettingError\nfrom davidgen_hf.recipe import load_recipe\n"
+        "load_recipe('demo')\n"
+        "try:\n    load_recipe('demo', ['corpus.generate.m=1', 'generator.learning_rte=1', 'follower.seed=x'])\n"
+        "except SettingError as error:\n    print(error)\n"
+        "print({'torch', 'transformers', 'trl', 'peft', 'scipy'} & sys.modules.keys())"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    for message in ("generate.m: unknown key", "did you mean learning_rate?", "seed: input should be a valid integer"):
+        assert message in printed
+    assert printed.splitlines()[-1] == "set()"

@@ -12,8 +12,8 @@ from datasets import Dataset
 from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
 
 from davidgen_hf.errors import InputError, MissingColumnsError, RunFolderError, SettingError
-from davidgen_hf.training.config import SECTIONS
 from davidgen_hf.training.script import load_splits, parse_arguments, train_from_command_line
+from davidgen_hf.training.sections import SECTIONS
 
 ROOT = Path(__file__).parents[2]
 
