@@ -1,5 +1,6 @@
 """Whether a text is in another language than expected, by its script and by what py3langid finds. Our own rule."""
 
+from collections import Counter
 from functools import lru_cache
 from typing import Any
 
@@ -8,9 +9,11 @@ from langcodes import Language
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from davidgen_hf.sources.languages import language_code
+from davidgen_hf.sources.words import count_words
 
 # A text of fewer letters may be a name or a formula in any language.
 MIN_LETTERS = 8
+SHORT_WORDS = 8
 # What py3langid calls these languages.
 _LABELS = {"nb": "no", "fil": "tl"}
 _NO_LANGUAGE = "zxx"
@@ -28,6 +31,7 @@ _ALIKE = (
     {"lv", "ltg"},
     {"fa", "uzs"},
 )
+_GROUPS = {name: min(group) for group in _ALIKE for name in group}
 # Of these, many texts are in another script than the usual one.
 _SEVERAL_SCRIPTS = {
     *("az", "bs", "crh", "grc", "ha", "hbo", "jv", "kk", "ku", "ky", "mn", "ms", "pa", "ps"),
@@ -42,29 +46,39 @@ _TERM = regex.compile(r"[\p{Latin}\p{M}\d_.:/-]+")  # words in Latin letters, ve
 def is_other_language(text: str, language: str, min_confidence: float) -> bool:
     """Return whether a text is in another language; False for a language that py3langid does not know.
 
+    A text without a letter of the language's script is in another language, unless it is short and in Latin letters,
+    as names, formulas and code are everywhere. Otherwise py3langid decides, by the first of these conditions only if
+    the text has at most ``SHORT_WORDS`` words:
+
+    - One other language has at least the probability ``min_confidence``.
+    - The expected language has at most a twentieth of what that leaves: 0.01 with 0.8.
+
     Args:
         text: The text.
         language: The language it should be in, a code or a name.
-        min_confidence: Probability of one other language from which py3langid is believed. It is also believed if the
-            expected language and those it is mistaken for are very improbable, a twentieth of what that leaves.
-            From above 1.0 on, no text is in another language.
+        min_confidence: A probability; above 1.0, no text is in another language.
     """
     code = language_code(language) or ""
     label = _LABELS.get(code, code)
     if label not in _identifier().nb_classes or min_confidence > 1:
         return False
+    is_short = count_words(text) <= SHORT_WORDS
     if label not in _SEVERAL_SCRIPTS:
-        n_letters, n_own = len(_LETTER.findall(text)), len(_letter_of(label).findall(text))
-        if n_own == 0 and n_letters >= MIN_LETTERS:
+        letters, own = _LETTER.findall(text), _letter_of(label)
+        n_own = len(own.findall(text))
+        if n_own == 0 and len(letters) >= MIN_LETTERS and not (is_short and _LATIN.search(text)):
             return True
-        if n_own >= n_letters / 5 and not _letter_of(label).match("a"):
+        if n_own >= len(letters) / 5 and not own.match("a"):
             # Names and terms in Latin letters say nothing about the language around them.
             text = _TERM.sub(lambda term: " " if _LATIN.search(term.group()) else term.group(), text)
-    ranked = _identifier().rank(text)
-    alike = {label, _NO_LANGUAGE}.union(*(group for group in _ALIKE if label in group))
-    found, confidence = ranked[0]
-    expected = sum(probability for name, probability in ranked if name in alike)
-    return found not in alike and (confidence >= min_confidence or expected <= (1 - min_confidence) / 20)
+    probabilities: Counter[str] = Counter()
+    for name, probability in _identifier().rank(text):
+        probabilities[_GROUPS.get(name, name)] += probability
+    expected = probabilities[_GROUPS.get(label, label)]
+    found, confidence = probabilities.most_common(1)[0]
+    if found in (_GROUPS.get(label, label), _NO_LANGUAGE):
+        return False
+    return confidence >= min_confidence or (not is_short and expected <= (1 - min_confidence) / 20)
 
 
 @lru_cache

@@ -51,9 +51,15 @@ def test_names_and_unknown_cases_are_not_taken_for_a_language(language, text):
 
 
 def test_short_texts_in_another_script_are_known_by_it():
-    assert is_other_language("Please explain", "zh", 0.8)
     assert is_other_language("请解释这个词的意思", "en", 0.8)
-    assert not is_other_language("Please explain", "zh", 1.01)
+    assert is_other_language("Объясни это слово", "zh", 0.8)
+    assert not is_other_language("Объясни это слово", "zh", 1.01)
+
+
+def test_short_texts_in_latin_letters_may_be_names_or_code_in_any_language():
+    assert not is_other_language("Hello World", "zh", 0.8)
+    assert not is_other_language("print(data.mean())", "ja", 0.8)
+    assert is_other_language("Please explain how the word that is given below came into use.", "zh", 0.8)
 
 
 @pytest.mark.parametrize("unit", ["1.", "_", "é1", "\u0301", "a"])
