@@ -2,12 +2,16 @@
 
 import contextlib
 import lzma
+import struct
+import tarfile
+import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow
+from aiohttp import ClientError
 from datasets import ClassLabel, IterableDataset, load_dataset
 from datasets.exceptions import DatasetsError
 from huggingface_hub import CardData, HfApi, hf_hub_download
@@ -20,7 +24,8 @@ from davidgen_hf.sources.values import reads
 
 # What the readers of a dozen formats, decompression and the network raise in the middle of a stream.
 _STREAM_ERRORS = (
-    *(DatasetsError, pyarrow.ArrowException, HTTPError, OSError, EOFError, zlib.error, lzma.LZMAError),
+    *(DatasetsError, pyarrow.ArrowException, HTTPError, ClientError, OSError, EOFError, struct.error),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError),
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, MemoryError),
 )
 

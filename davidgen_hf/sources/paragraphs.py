@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from davidgen_hf.errors import SettingError
 from davidgen_hf.sources.sentences import iterate_sentences, trim
 from davidgen_hf.sources.words import count_words
+from davidgen_hf.storage.settings import check_settings
 
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _BLOCK = re.compile(r"\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*")  # lines up to a blank one
@@ -33,6 +34,7 @@ class Paragraphs:
     max_words: int = 120
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if not 1 <= self.min_words <= self.max_words:
             raise SettingError(
                 f"min_words must be at least 1 and at most max_words, got {self.min_words} and {self.max_words}."

@@ -9,6 +9,7 @@ from davidgen_hf.errors import InputError
 from davidgen_hf.schema import SEED, Row
 from davidgen_hf.sources import embedded
 from davidgen_hf.sources.source import ORIGIN_COLUMNS, Skipped, Source, identity_of, no_text
+from davidgen_hf.storage.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class SeedColumns:
     instruction: str = "instruction"
     output: str = "output"
     input: str | None = "input"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def fit(self, row: Row) -> bool:
         """Return whether a row has columns of these names for instruction and output."""

@@ -19,7 +19,9 @@ from davidgen_hf.processors import (
 )
 from davidgen_hf.processors.near_duplicates import NearDuplicates
 from davidgen_hf.schema import CANDIDATES, empty_candidate
+from davidgen_hf.sources.paragraphs import Paragraphs
 from davidgen_hf.sources.passages import PassageSource
+from davidgen_hf.sources.seeds import SeedColumns
 from davidgen_hf.sources.source import Source
 
 ECHO = EngineSettings(kind="echo")
@@ -151,6 +153,8 @@ def test_a_picture_in_another_column_is_not_decoded(step, stream):
         (lambda: LimitPassages(engine="gpt2"), r"LimitPassages has .*engine"),
         (lambda: NearDuplicates(threshold=None), r"threshold: Input should be a valid number"),
         (lambda: KeepWhole(version="x"), r"KeepWhole has .*version"),
+        (lambda: Paragraphs(min_words="x"), r"Paragraphs has .*min_words"),
+        (lambda: SeedColumns(output=3), r"SeedColumns has .*output"),
     ],
 )
 def test_settings_of_other_types_are_refused_when_they_are_given(make, message):
