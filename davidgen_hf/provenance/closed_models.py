@@ -4,8 +4,8 @@ import re
 
 # "gpt2", "gpt-j", "gpt4all" and "gpt-oss" are not among them: what follows the number must not be a letter.
 CLOSED_MODEL = re.compile(
-    r"(?<![a-z0-9])(chatgpt|gpt[-_ ]?(?:3(?:[.-]?5)?|4(?:o|[.-]\d)?|5)(?:[-_]?turbo)?|text-davinci-\d{3}|davinci"
-    r"|claude|gemini)(?![a-z0-9])"
+    r"(?<![a-z0-9])(chatgpt|gpt[-_ ]?(?:3(?:[.-]?5)?|4(?:o|[.-]\d)?|5(?:[.-]\d)?)(?:[-_]?turbo)?"
+    r"|text-davinci-\d{3}|davinci|o[134]-(?:mini|pro|preview)|claude|gemini)(?![a-z0-9])"
 )
 
 OPENAI_TERMS_URL = "https://openai.com/policies/terms-of-use"
