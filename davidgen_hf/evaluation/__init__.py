@@ -1,7 +1,7 @@
 """Benchmarks and metrics of a follower and a corpus; heavy imports wait until something is used.
 
-``superni_scores`` and ``meteor_scores`` are the metrics as functions. ``evaluate.load(metric_path("superni"))`` gives
-them as ``evaluate`` modules, without the Hub.
+``superni_scores``, ``meteor_scores`` and ``multilingual_scores`` are the metrics as functions.
+``evaluate.load(metric_path("superni"))`` gives the first two as ``evaluate`` modules, without the Hub.
 """
 
 from importlib import import_module
@@ -14,6 +14,7 @@ _HOMES = {
     "superni_scores": "davidgen_hf.evaluation.superni",
     "grouped_superni_scores": "davidgen_hf.evaluation.superni",
     "meteor_scores": "davidgen_hf.evaluation.meteor",
+    "multilingual_scores": "davidgen_hf.evaluation.multilingual",
 }
 __all__ = ["METRIC_MODULES", "metric_path", *sorted(_HOMES)]
 

@@ -1,6 +1,6 @@
 """What a benchmark says of itself, and the benchmarks that exist: one folder each under ``davidgen_hf/tasks``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -28,7 +28,8 @@ class Benchmark:
         percent_factor: What turns the headline into percent.
         dataset_title: What a model card calls the test data; ``None`` uses the id.
         category_metrics: Metric that stands for a category, where it is not the headline.
-        versions: Returns versions of packages and data that the figures depend on, besides lm-eval's.
+        versions: Given the metrics that were computed, returns versions of packages and data that they depend on,
+            besides lm-eval's.
         check_data: Called with the task of a group's member and the local data; raises ``InputError`` if that data
             is absent or broken. ``None`` if the local data is one file or folder for all tasks.
         instructions: Returns instructions, inputs and outputs of the test data on the Hub, ``(n,)`` each, for
@@ -46,7 +47,7 @@ class Benchmark:
     percent_factor: float = 1.0
     dataset_title: str | None = None
     category_metrics: Mapping[str, str] = field(default_factory=dict)
-    versions: Callable[[], Mapping[str, str]] | None = None
+    versions: Callable[[Collection[str]], Mapping[str, str]] | None = None
     check_data: Callable[[str, Path], object] | None = None
     instructions: Callable[[], tuple[list[str], list[str], list[str]]] | None = None
 

@@ -201,8 +201,9 @@ def _summary(name: str, answers: Answers, evaluation: Evaluation, left_out: Mapp
             summary["higher_is_better"] = False
         return summary | {"data": ", ".join(answers.datasets), "versions": versions, "left_out": []}
     benchmark = benchmarks()[own]
-    return summarize(answers.rows, benchmark) | {
+    summary = summarize(answers.rows, benchmark)
+    return summary | {
         "data": describe_source(benchmark.dataset, evaluation.data.get(own)),
-        "versions": versions | dict(benchmark.versions() if benchmark.versions else {}),
+        "versions": versions | dict(benchmark.versions(summary["scores"]) if benchmark.versions else {}),
         "left_out": sorted(left_out) if benchmark.check_data else [],
     }

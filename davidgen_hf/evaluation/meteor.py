@@ -4,6 +4,7 @@ NLTK's figures move with its version (its tokenizer changed between 3.9 and 3.10
 ``versions`` with every score. Stems and synonyms are cached, which changes the time and not the figures.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -14,24 +15,30 @@ from nltk.tokenize import word_tokenize
 from nltk.translate.meteor_score import single_meteor_score
 
 from davidgen_hf.errors import EvaluationError
+from davidgen_hf.sources.languages import language_code
 
 # What METEOR reads from NLTK's data, by the name under which it is downloaded.
 NLTK_DATA = {"wordnet": "corpora/wordnet", "punkt_tab": "tokenizers/punkt_tab/english"}
 
 
-def meteor_scores(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+def meteor_scores(
+    predictions: Sequence[str], references: Sequence[str], language: str | None = None
+) -> dict[str, float]:
     """Score predictions against one reference each.
 
     Args:
         predictions: One answer per example, ``(n,)``.
         references: One right answer per example, ``(n,)``.
+        language: Language of the references, as a code or a name; ``None`` looks at their script.
 
     Returns:
         ``{"meteor": mean over the examples}``, from 0 to 1.
 
     Raises:
-        EvaluationError: The two lists differ in length or are empty, or NLTK's data is absent.
+        EvaluationError: The two lists differ in length or are empty, NLTK's data is absent, or the language is not
+            English.
     """
+    check_language(references, language)
     scores = example_scores(predictions, references)
     return {"meteor": sum(scores) / len(scores)}
 
@@ -65,6 +72,29 @@ def check_data() -> None:
             f"METEOR needs NLTK's {' and '.join(NLTK_DATA)}, and {' and '.join(missing)} cannot be found. Run: "
             f"python -m nltk.downloader {' '.join(missing)} - or, without network, unpack them into corpora/ and "
             "tokenizers/ of a folder and set NLTK_DATA to it."
+        )
+
+
+def check_language(references: Sequence[str], language: str | None = None) -> None:
+    """Refuse references in a language that METEOR has no stems and synonyms for: all but English.
+
+    Args:
+        references: The right answers.
+        language: Their language, as a code or a name; ``None`` looks at their script, so that it finds Chinese or
+            Russian and not French.
+
+    Raises:
+        EvaluationError: They are not in English; the text names the alternative.
+    """
+    code = language_code(language) if language else None
+    letters = [character for text in references for character in text if character.isalpha()]
+    latin = sum("LATIN" in unicodedata.name(character, "") for character in letters)
+    if code not in (None, "en") or latin * 2 < len(letters):
+        found = f"in {language}" if code not in (None, "en") else "mostly not in Latin script"
+        raise EvaluationError(
+            f"METEOR has stems and synonyms for English only, and the references are {found}. Score them by chrF, "
+            "ROUGE-L over GPT-2's pieces and exact match: multilingual_scores in Python, or the task "
+            "davidgen_longform_multilingual."
         )
 
 

@@ -49,7 +49,7 @@ BENCHMARK = Benchmark(
     runs_by_default=True,
     dataset_title="Super-NaturalInstructions test tasks",
     category_metrics=dict.fromkeys(_EXACT_MATCH_CATEGORIES, "exact_match"),
-    versions=lambda: {"rouge-score": version("rouge-score")},
+    versions=lambda _: {"rouge-score": version("rouge-score")},
     check_data=_check_data,
     instructions=_instructions,
 )
