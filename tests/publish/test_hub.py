@@ -100,6 +100,17 @@ def test_an_upload_may_die_at_each_of_its_requests(run):
     assert (found["differences"], found["commits_of_a_second_push"]) == ([], 0)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_pushes_that_are_killed_end_with_the_same_repositories_and_leave_nothing(run):
+    ran = subprocess.run(
+        [sys.executable, HERE / "hub_killing.py", run, "20"], capture_output=True, text=True, env=TREE, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert (found["differences"], found["left"], max(found["commits"])) == (0, [], 2)
+
+
 def test_a_demo_or_restricted_run_is_refused_without_the_flag(run):
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"demo": True}))
