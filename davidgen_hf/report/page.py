@@ -25,8 +25,8 @@ from davidgen_hf.corpus.facts import (
 from davidgen_hf.processors.base import draw
 from davidgen_hf.provenance.record import find_provenance
 from davidgen_hf.report import charts
+from davidgen_hf.report.rings import opening_picture, verb_picture
 from davidgen_hf.report.rows import row_of
-from davidgen_hf.report.verbs import verb_picture
 from davidgen_hf.storage.files import write_whole
 
 FILE_NAME = "report.html"
@@ -116,6 +116,7 @@ def render(run: Path, facts: Facts, *, rows: str = "", shown: int | None = None,
         reasons=facts.reasons.most_common(),
         means=facts.choices.means(),
         charts=_charts(facts),
+        openings=opening_picture(facts.instructions),
         verbs=verb_picture(facts.instructions),
         provenance=_provenance(run),
         evaluation=facts.record["steps"].get("evaluation", {}),

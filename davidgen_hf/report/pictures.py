@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from davidgen_hf.corpus.facts import MARGIN_STEP, PERPLEXITY_STEPS, Facts, read_facts
 from davidgen_hf.publish.cards.pictures import FOLDER
-from davidgen_hf.report.verbs import verb_picture
+from davidgen_hf.report.rings import opening_picture, verb_picture
 
 COLOURS = ("#1f5fa8", "#a8780f", "#a3341f")
 STYLES = ("-", "--", ":")
@@ -35,9 +35,11 @@ def write_pictures(run: Path, facts: Facts | None = None) -> list[Path]:
         if figure is not None:
             paths.append(folder / f"{name}.png")
             figure.savefig(paths[-1], dpi=150, facecolor="white", metadata={"Software": None})
-    if verbs := verb_picture(facts.instructions):
-        paths.append(folder / "verbs_and_nouns.png")
-        paths[-1].write_bytes(base64.b64decode(verbs))
+    rings = {"opening_words": opening_picture, "verbs_and_nouns": verb_picture}
+    for name, draw_rings in rings.items():
+        if picture := draw_rings(facts.instructions):
+            paths.append(folder / f"{name}.png")
+            paths[-1].write_bytes(base64.b64decode(picture))
     return paths
 
 

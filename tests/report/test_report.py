@@ -1,5 +1,6 @@
 """What the page is made from: facts, rows, pictures, the index behind the server."""
 
+import base64
 import json
 import shutil
 import threading
@@ -12,6 +13,7 @@ from davidgen_hf.corpus.facts import ranked_rows, read_facts
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.report import follow_report, serve_report, write_pictures, write_report
 from davidgen_hf.report.index import RowQuery, Rows
+from davidgen_hf.report.rings import opening_picture
 from davidgen_hf.report.rows import row_of
 
 
@@ -64,10 +66,21 @@ def test_more_rows_than_the_page_holds_are_drawn_and_told(hostile_run, tmp_path)
     assert "rows, drawn evenly" in html
 
 
+def test_opening_words_are_drawn_where_there_are_enough(hostile_run, tmp_path):
+    questions = [f"What is the {word}?" for word in ("sea", "sky") for _ in range(15)]
+    assert base64.b64decode(opening_picture(questions)).startswith(b"\x89PNG")
+    assert opening_picture(questions[:19]) is None
+    assert opening_picture(["What?"] * 30) is None
+    html = write_report(hostile_run, tmp_path / "report.html").read_text("utf-8")
+    assert "<h3>Opening words</h3>" in html
+
+
 def test_pictures_for_cards(hostile_run, tmp_path):
     run = shutil.copytree(hostile_run, tmp_path / "run")
     names = [path.name for path in write_pictures(run)]
-    assert {"passages_to_pairs.png", "perplexity.png", "margin.png", "reject_reasons.png"} <= set(names)
+    assert {"passages_to_pairs.png", "perplexity.png", "margin.png", "reject_reasons.png", "opening_words.png"} <= set(
+        names
+    )
     assert all((run / "pictures" / name).read_bytes().startswith(b"\x89PNG") for name in names)
 
 
