@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from sacrebleu.metrics import CHRF
+from sacrebleu.metrics.chrf import CHRF
 
 from davidgen_hf.errors import EvaluationError
 from davidgen_hf.evaluation.rouge import rouge_l, tokens
