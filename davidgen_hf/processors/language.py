@@ -1,6 +1,5 @@
 """Whether a text is in another language than expected, by its script and by what py3langid finds. Our own rule."""
 
-from collections import Counter
 from functools import lru_cache
 from typing import Any
 
@@ -62,23 +61,25 @@ def is_other_language(text: str, language: str, min_confidence: float) -> bool:
     label = _LABELS.get(code, code)
     if label not in _identifier().nb_classes or min_confidence > 1:
         return False
-    is_short = count_words(text) <= SHORT_WORDS
-    if label not in _SEVERAL_SCRIPTS:
-        letters, own = _LETTER.findall(text), _letter_of(label)
-        n_own = len(own.findall(text))
-        if n_own == 0 and len(letters) >= MIN_LETTERS and not (is_short and _LATIN.search(text)):
+    own = _letter_of(label)
+    if label not in _SEVERAL_SCRIPTS and own.search(text) is None:
+        if len(_LETTER.findall(text)) >= MIN_LETTERS and not (_LATIN.search(text) and _is_short(text)):
             return True
-        if n_own >= len(letters) / 5 and not own.match("a"):
-            # Names and terms in Latin letters say nothing about the language around them.
-            text = _TERM.sub(lambda term: " " if _LATIN.search(term.group()) else term.group(), text)
-    probabilities: Counter[str] = Counter()
-    for name, probability in _identifier().rank(text):
-        probabilities[_GROUPS.get(name, name)] += probability
-    expected = probabilities[_GROUPS.get(label, label)]
-    found, confidence = probabilities.most_common(1)[0]
-    if found in (_GROUPS.get(label, label), _NO_LANGUAGE):
+    elif not own.match("a") and len(own.findall(text)) >= len(_LETTER.findall(text)) / 5:
+        # Names and terms in Latin letters say nothing about the language around them.
+        text = _TERM.sub(lambda term: " " if _LATIN.search(term.group()) else term.group(), text)
+    ranked = _identifier().rank(text)
+    expected, found = _GROUPS.get(label, label), _GROUPS.get(ranked[0][0], ranked[0][0])
+    if found in (expected, _NO_LANGUAGE):
         return False
-    return confidence >= min_confidence or (not is_short and expected <= (1 - min_confidence) / 20)
+    if sum(share for name, share in ranked if _GROUPS.get(name, name) == found) >= min_confidence:
+        return True
+    probability = sum(share for name, share in ranked if _GROUPS.get(name, name) == expected)
+    return probability <= (1 - min_confidence) / 20 and not _is_short(text)
+
+
+def _is_short(text: str) -> bool:
+    return count_words(text) <= SHORT_WORDS
 
 
 @lru_cache
