@@ -9,7 +9,7 @@ python dataset_scripts/davidgen_combined.py runs/unsupervised runs/supervised --
 ``--help`` lists the options.
 """
 
-from davidgen_hf.publish.folder import build_from_command_line
+from davidgen_hf.publish import build_from_command_line
 
 if __name__ == "__main__":
     build_from_command_line(__doc__)

@@ -10,7 +10,7 @@ python dataset_scripts/davidgen_unsupervised.py runs/unsupervised --output david
 ``--help`` lists the options.
 """
 
-from davidgen_hf.publish.folder import build_from_command_line
+from davidgen_hf.publish import build_from_command_line
 
 if __name__ == "__main__":
     build_from_command_line(__doc__, holds=("unsupervised",))
