@@ -22,7 +22,8 @@ from tqdm.auto import tqdm
 
 from davidgen_hf.corpus.executors import Executor, LocalExecutor, ShardResult
 from davidgen_hf.corpus.finished import FINISHED, read_mark
-from davidgen_hf.corpus.identity import rows_identity, shard_identity, stage_identity
+from davidgen_hf.corpus.identity import rows_identity, stage_identity
+from davidgen_hf.corpus.stage_folder import StageFolder
 from davidgen_hf.engines.unanswered import count_reasons
 from davidgen_hf.errors import FolderBusyError, ModelError, RunFolderError
 from davidgen_hf.methods import Method, Stage
@@ -106,53 +107,6 @@ def run_stage(rows: Dataset, stage: Stage) -> tuple[Dataset, Counter[str]]:
         counts = Counter(dict(counts) | dict(count(step, columns, result)))
         columns, features = result, Features(features | step.writes)
     return make_rows(columns, features), counts
-
-
-@dataclass(frozen=True)
-class StageFolder:
-    """The finished shards of one stage, and which of them may stay.
-
-    Args:
-        folder: The stage's folder.
-        stage: Hash of the stage's settings, models and versions.
-        restart: As in ``build_corpus``.
-    """
-
-    folder: Path
-    stage: str
-    restart: bool
-
-    def identity(self, inputs: Iterable[str]) -> str:
-        """Return the identity that a shard must have that is built from ``inputs``."""
-        return shard_identity(self.stage, inputs)
-
-    def has(self, path: Path, identity: str) -> bool:
-        """Whether a shard exists, is complete, and was built from the right inputs; a damaged one is deleted.
-
-        Raises:
-            RunFolderError: It is complete but was built from something else, and ``restart`` is not set.
-        """
-        if not path.exists():
-            return False
-        try:
-            found = read_metadata(path).identity
-        except RunFolderError:
-            logger.warning("%s is damaged; it will be rebuilt.", path)
-            path.unlink()
-            return False
-        if found == identity or self.restart:
-            return found == identity
-        raise RunFolderError(
-            f"{path} was built from other settings, models or passages than this run's, or by another version of its "
-            "step. Nothing was changed. Name another folder with --output, or add --update, which keeps the shards "
-            "that fit and rebuilds the others."
-        )
-
-    def keep_only(self, names: set[str]) -> None:
-        """Delete the shards of other names, left from more passages than there are now."""
-        for path in shard_paths(self.folder):
-            if path.name not in names:
-                path.unlink()
 
 
 def read_counts(folder: Path, stages: Iterable[Stage]) -> tuple[dict[str, Counter[str]], dict[str, float]]:
