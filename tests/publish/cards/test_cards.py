@@ -17,6 +17,7 @@ from davidgen_hf.publish.builder import PAIRS, SCORED, SEEDS
 from davidgen_hf.publish.cards import README, read_notes, refresh_cards, write_cards
 from davidgen_hf.publish.cards.license import license_metadata
 from davidgen_hf.publish.cards.notes import NOTES
+from davidgen_hf.publish.folder import build_folder
 from davidgen_hf.recipe import FILES
 from davidgen_hf.storage.shards import read_shard, read_shards, write_shard
 from davidgen_hf.training import train
@@ -269,3 +270,32 @@ def test_pictures_of_a_run_are_shown(run):
 )
 def test_a_licence_that_the_hub_does_not_know_is_another(license, expected):
     assert license_metadata(license) == expected
+
+
+@pytest.mark.parametrize("last", ["seeds", "generator"])
+def test_a_run_that_has_no_corpus_yet_has_the_cards_of_what_it_has(run, last):
+    record = json.loads((run / "run.json").read_text())
+    steps = {name: record["steps"][name] for name in ("seeds", "generator")[: 1 if last == "seeds" else 2]}
+    change_record(run, steps=steps)
+    for name in (
+        "fragments",
+        "candidates",
+        "scored",
+        "corpus",
+        "follower",
+        *(["generator"] if last == "seeds" else []),
+    ):
+        shutil.rmtree(run / name)
+    assert write_cards(run) == ([] if last == "seeds" else [run / "generator" / README])
+    with pytest.raises(RunFolderError, match=r"has no finished corpus yet\. Finish it with `davidgen run`"):
+        build_folder([run], run.parent / "built")
+
+
+def test_several_sources_of_seeds_are_named_as_far_as_they_are_on_the_hub(run):
+    record = json.loads((run / "run.json").read_text())
+    names = ("databricks/databricks-dolly-15k", "seeds.jsonl", "org/seeds")
+    record["recipe"]["seeds"]["source"] = [{"source": name} for name in names]
+    change_record(run, recipe=record["recipe"])
+    write_cards(run)
+    assert metadata_load(run / "generator" / README)["datasets"] == [names[0], names[2]]
+    assert "1.source = databricks/databricks-dolly-15k" in (run / README).read_text("utf-8")
