@@ -1,4 +1,4 @@
-"""Rows to checkpoint: one function for the command line, the pipeline and ``recipes/sft.py``."""
+"""Training: one function for the command line, the pipeline and ``recipes/sft.py``."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

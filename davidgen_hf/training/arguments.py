@@ -1,10 +1,10 @@
-"""From a checked recipe to the arguments of TRL's trainer, for the machine and the processes that run it."""
+"""Turn a checked recipe into the arguments of a trainer, for the machine and the processes that run it."""
 
 import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import str_to_bool
@@ -16,10 +16,12 @@ from davidgen_hf.errors import SettingError
 from davidgen_hf.training.failures import explain_settings
 from davidgen_hf.training.precision import Precision, choose_precision
 
+A = TypeVar("A", bound=TrainingArguments)
+
 GLOBAL_BATCH_SIZE = 128  # the paper's
-# What a recipe need not say: the paper's training (section 3.1); its AdamW is TRL's default.
+# The defaults of a recipe are the paper's training (section 3.1); its AdamW is TRL's default.
 DEFAULTS = {"learning_rate": 2e-5, "num_train_epochs": 3, "warmup_steps": 0.03}
-# What TRL can do with other data, and why not with rows of prompt and completion.
+# Settings of TRL that do not go with rows of prompt and completion, and why.
 REFUSED = {
     ("completion_only_loss", False): "the loss is taken on completions alone",
     ("truncation_mode", "keep_end"): "a row that is too long loses the end of its completion, never its prompt",
@@ -41,7 +43,7 @@ _OFF = {"", "0", "false", "no", "none", "off"}
 
 @dataclass(frozen=True)
 class Batch:
-    """How many rows one optimizer step sees, and how they come together.
+    """How many rows one optimizer step sees, and how they are distributed.
 
     A recipe's ``per_device_train_batch_size`` times its ``gradient_accumulation_steps`` (128 rows where it names no
     accumulation) is the global batch, whatever the number of processes: more processes accumulate less.
@@ -64,24 +66,44 @@ class Batch:
 
 
 def plan_batch(per_device: int, accumulation: int | None, processes: int) -> Batch:
-    """Spread the global batch over ``processes``, with at most ``per_device`` rows in one forward pass.
+    """Distribute the global batch over ``processes``, with at most ``per_device`` rows in one forward pass.
 
     Raises:
-        SettingError: The global batch cannot be shared out evenly.
+        SettingError: The global batch cannot be divided evenly.
     """
     global_batch = per_device * accumulation if accumulation else max(GLOBAL_BATCH_SIZE, per_device)
     share, rest = divmod(global_batch, processes)
     if rest:
         raise SettingError(
-            f"A global batch of {global_batch} rows cannot be shared out evenly among {processes} processes. Set "
-            "per_device_train_batch_size and gradient_accumulation_steps to numbers whose product can."
+            f"A global batch of {global_batch} rows cannot be divided evenly among {processes} processes. Set "
+            "per_device_train_batch_size and gradient_accumulation_steps to numbers whose product can be."
         )
     rows = max(size for size in range(1, min(per_device, share) + 1) if share % size == 0)
     return Batch(rows, processes, share // rows)
 
 
-def _check_trackers(trackers: list[str]) -> None:
+def _fields(section: type, values: dict[str, Any]) -> dict[str, Any]:
+    return {field.name: values[field.name] for field in dataclasses.fields(section) if field.name in values}
+
+
+def _check_model_options(options: dict[str, Any]) -> None:
+    """Refuse arguments of ``from_pretrained`` that run foreign code or have a setting of their own."""
+    if options.pop("trust_remote_code", False):
+        raise SettingError(
+            "model_init_kwargs sets trust_remote_code, which would run code from the model's repository. Only models "
+            "that transformers itself has can be trained. Remove trust_remote_code, or name another model."
+        )
+    taken = sorted({"name", "found", "revision", "output_loading_info"} & options.keys())
+    if taken:
+        raise SettingError(
+            f"model_init_kwargs sets {', '.join(taken)}, which is not an option of the model. A recipe names the "
+            "version of a model with model_revision. Remove it from model_init_kwargs."
+        )
+
+
+def _check_trackers(report_to: str | list[str] | None) -> None:
     """Refuse trackers that are not installed, or that are set to upload the model."""
+    trackers = [report_to] if isinstance(report_to, str) else report_to or []
     installed = get_available_reporting_integrations()
     absent = sorted(set(trackers) - set(installed))
     if absent:
@@ -100,9 +122,11 @@ def _check_trackers(trackers: list[str]) -> None:
 
 
 def make_arguments(
-    values: dict[str, Any], output_dir: Path, section: type[TrainingArguments] = SFTConfig
-) -> tuple[TrainingArguments, ModelConfig, Batch, Precision]:
-    """Build the trainer's arguments from a checked recipe; what concerns datasets is left out.
+    values: dict[str, Any],
+    output_dir: Path,
+    section: type[A] = SFTConfig,  # type: ignore[assignment] # mypy has no defaults of generic parameters
+) -> tuple[A, ModelConfig, Batch, Precision]:
+    """Build the trainer's arguments from a checked recipe, without its settings about datasets.
 
     Args:
         values: What ``check_config`` returned.
@@ -110,11 +134,11 @@ def make_arguments(
         section: The dataclass of the trainer's arguments.
 
     Raises:
-        SettingError: The settings contradict each other, or need a GPU or a package that is not there.
+        SettingError: The settings contradict each other, or need a GPU or a package that is absent.
     """
     for (key, value), reason in REFUSED.items():
         if values.get(key) == value:
-            raise SettingError(f"{key}: {value!r} cannot be had here: {reason}. Leave it out.")
+            raise SettingError(f"{key}: {value!r} is not supported: {reason}. Leave it out.")
     values = DEFAULTS | values | {"output_dir": str(output_dir)}
     values.setdefault("use_cpu", str_to_bool(os.environ.get("ACCELERATE_USE_CPU", "false")) == 1)
     # transformers has renamed it, and warns wherever TRL still says the old name.
@@ -127,16 +151,10 @@ def make_arguments(
     precision = choose_precision(values, encoder_decoder=section is not SFTConfig)
     values |= precision.settings()
     with explain_settings(ValueError, TypeError, OverflowError, OSError, ImportError):
-        args, model_args = (
-            cls(**{field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values})
-            for cls in (section, ModelConfig)
-        )
+        args = section(**_fields(section, values))
+        model_args = ModelConfig(**_fields(ModelConfig, values))
     _check_trackers(args.report_to)
-    if ((values.get("model_init_kwargs") and args.model_init_kwargs) or {}).get("trust_remote_code"):
-        raise SettingError(
-            "model_init_kwargs sets trust_remote_code, which would run code from the model's repository. Only models "
-            "that transformers itself has can be trained. Remove trust_remote_code, or name another model."
-        )
+    _check_model_options(vars(args).get("model_init_kwargs") or {})
     if values.get("early_stopping_patience") and not args.load_best_model_at_end:
         raise SettingError(
             "early_stopping_patience needs the best checkpoint. Add `load_best_model_at_end: true`, with the "

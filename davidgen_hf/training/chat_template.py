@@ -1,4 +1,4 @@
-"""The follower's prompts (Table 7) as a chat template, so that a chat server needs to know nothing of them."""
+"""The follower's prompts (Table 7) as a chat template, so that a chat server need not know them."""
 
 import re
 from itertools import islice
@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerBase
 from davidgen_hf.engines.tokens import Tokens
 from davidgen_hf.prompts import FOLLOWER_WITH_INPUT, FOLLOWER_WITHOUT_INPUT, parse_follower
 
-# A message may hold an `input` beside its `content`, which is the instruction. Servers that pass on no such key, as
-# vLLM's, take that of the last message as `chat_template_kwargs: {"input": …}`.
+# A message may hold an `input` next to its `content`, which is the instruction. For a server that drops such a key, as
+# vLLM does, that of the last message can be passed as `chat_template_kwargs: {"input": …}`.
 # `content` is a text, or a list of parts as in OpenAI's API, of which those with text are joined.
 _TEMPLATE = (
     "{% macro text_of(content) %}{% if content is string %}{{ content }}{% elif content %}"
@@ -26,7 +26,7 @@ _TEMPLATE = (
 
 
 def follower_template(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return the Jinja template whose ids for one user message are those that the follower is trained on.
+    """Return the Jinja template that gives one user message the ids that the follower is trained on.
 
     Args:
         tokenizer: The special tokens with which it opens a prompt are part of the template.
@@ -42,7 +42,7 @@ def follower_template(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def are_follower_prompts(rows: Dataset, looked_at: int = 100) -> bool:
-    """Whether the first rows' prompts are all of Table 7."""
+    """Return whether the prompts of the first rows are all prompts of Table 7."""
     try:
         for prompt in filter(None, (row["prompt"] for row in islice(rows, looked_at))):
             parse_follower(prompt)

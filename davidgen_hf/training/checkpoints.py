@@ -183,7 +183,8 @@ def _read(file: Path) -> dict[str, tuple[int, ...]]:
 def _check_config(checkpoint: Path, model: nn.Module) -> None:
     """Refuse a checkpoint whose configuration gives the model another shape."""
     file = checkpoint / CONFIG_NAME
-    found, ours = json.loads(file.read_bytes()) if file.is_file() else {}, model.config.to_dict()
+    config: Any = model.config  # of every model of transformers and peft; nn.Module's own type does not say so
+    found, ours = json.loads(file.read_bytes()) if file.is_file() else {}, config.to_dict()
     differing = [
         f"{name} is {found[name]!r} there and {ours.get(name)!r} here"
         for name in SHAPE
@@ -241,12 +242,13 @@ class WholeCheckpoints(Trainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.folder = Path(str(self.args.output_dir))
         self.kept_checkpoints, self.args.save_total_limit = self.args.save_total_limit, None
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         if self.args.should_save:
-            use_umask(Path(output_dir or self.args.output_dir))
+            use_umask(Path(output_dir) if output_dir else self.folder)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save a checkpoint, then remove older ones beyond ``save_total_limit``.
@@ -254,8 +256,7 @@ class WholeCheckpoints(Trainer):
         transformers takes every folder named ``checkpoint-*`` for one. What a full disk leaves of a checkpoint is
         removed, since it only takes up room.
         """
-        folder = Path(self.args.output_dir)
-        current = folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        current = self.folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
         except Exception:
@@ -264,7 +265,7 @@ class WholeCheckpoints(Trainer):
         if not self.kept_checkpoints or not self.args.should_save:
             return
         best = Path(self.state.best_model_checkpoint or current)
-        others = [one for one in list_checkpoints(folder) if one not in (current, best)]
+        others = [one for one in list_checkpoints(self.folder) if one not in (current, best)]
         others.sort(key=lambda one: one.stat().st_mtime, reverse=True)
         kept = max(self.kept_checkpoints, 1 if best == current else 2)
         for old in [*dict.fromkeys((current, best)), *others][kept:]:
@@ -273,15 +274,16 @@ class WholeCheckpoints(Trainer):
     def _init_training_state(self, *args: Any) -> tuple[int, int]:
         epochs, steps = super()._init_training_state(*args)
         if self.state.best_global_step and not self.state.best_model_checkpoint:  # the folder was moved meanwhile
-            best = Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}"
+            best = self.folder / f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}"
             self.state.best_model_checkpoint = str(best) if best.is_dir() else None
         return epochs, steps
 
-    def _run_epoch(self, **kwargs: Any) -> None:
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Run an epoch unless the checkpoint was the last one; transformers would take one step more."""
-        recorded = self.state.stateful_callbacks.get("TrainerControl", {})
-        stopped = isinstance(recorded, dict) and recorded.get("args", {}).get("should_training_stop", False)
+        recorded: Any = self.state.stateful_callbacks or {}
+        stopped = recorded.get("TrainerControl", {}).get("args", {}).get("should_training_stop", False)
         if kwargs["resume_from_checkpoint"] and (stopped or self.state.global_step >= self.state.max_steps):
             self.control.should_training_stop = True
             return
-        super()._run_epoch(**kwargs)
+        untyped: Any = super()
+        untyped._run_epoch(*args, **kwargs)

@@ -1,7 +1,7 @@
-"""A training recipe is a plain TRL YAML; here it is read strictly, with everything that is wrong shown at once."""
+"""Check a training recipe, which is a plain TRL YAML, strictly, and show all of its problems at once."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -65,7 +65,7 @@ def check_config(values: dict[str, Any], name: str, sections: Iterable[type] | N
     """Return ``values`` in the types that their fields declare, e.g. ``"2e-5"`` (a string to YAML) as a number.
 
     Args:
-        values: What the recipe says, with the names of TRL's and transformers' own dataclasses.
+        values: The recipe, with the names of the dataclasses of TRL and transformers.
         name: What to call the recipe in an error, e.g. its file.
         sections: The dataclasses whose fields are the keys that exist; ``None`` for those of ``sections.SECTIONS``,
             which are known without the seconds that an import of TRL takes.
@@ -86,7 +86,7 @@ def check_config(values: dict[str, Any], name: str, sections: Iterable[type] | N
 
 @lru_cache
 def _checker(sections: tuple[type, ...] | None) -> type[BaseModel]:
-    """Make the checker of one flat mapping that may hold every field of ``sections`` and nothing else."""
+    """Create the model of a flat mapping that may hold every field of ``sections`` and nothing else."""
     fields = known_fields() if sections is None else None
     if fields is None:
         from davidgen_hf.training.sections import SECTIONS, fields_of
@@ -100,7 +100,8 @@ def _checker(sections: tuple[type, ...] | None) -> type[BaseModel]:
         allow_inf_nan=False,
     )
     checked: dict[str, Any] = {name: (_strict(name, field), None) for name, field in fields.items()}
-    return create_model("TrainingRecipe", __config__=config, **checked)
+    checker: type[BaseModel] = create_model("TrainingRecipe", __config__=config, **checked)
+    return checker
 
 
 def known_fields() -> dict[str, Field] | None:
@@ -116,7 +117,7 @@ def _strict(name: str, field: Field) -> Any:
         return bool | Path | None
     if name in ("bf16", "fp16"):
         return Annotated[bool | None, BeforeValidator(lambda value: None if value == "auto" else value)]
-    checks = [BOUNDS[name]] if name in BOUNDS else []
+    checks: list[Any] = [BOUNDS[name]] if name in BOUNDS else []
     if name in OUTSIDE:
         checks.append(AfterValidator(partial(_refuse_outside, name, field.default)))
     if name in _BEST:
@@ -146,11 +147,14 @@ def _refuse_greater_loss(greater: bool | None) -> bool | None:
     return greater
 
 
-_BEST = {"metric_for_best_model": _refuse_other_metrics, "greater_is_better": _refuse_greater_loss}
+_BEST: dict[str, Callable[[Any], Any]] = {
+    "metric_for_best_model": _refuse_other_metrics,
+    "greater_is_better": _refuse_greater_loss,
+}
 
 
-def _problem(problem: dict[str, Any], known: list[str]) -> tuple[str, str]:
-    """Return the key that is at fault and what is the matter with it."""
+def _problem(problem: Mapping[str, Any], known: list[str]) -> tuple[str, str]:
+    """Return the key that is wrong, and what is wrong with it."""
     key = str(problem["loc"][0])
     if problem["type"] == "refused":
         return key, problem["msg"]

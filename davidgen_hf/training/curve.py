@@ -1,4 +1,4 @@
-"""The loss curve of a training as a picture, for its card."""
+"""Draw the loss curve of a training, for its card."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def draw_losses(summary: TrainingSummary) -> Path:
     axes.plot(*zip(*summary.loss_history, strict=True), label="training")
     if summary.eval_history:
         axes.plot(*zip(*summary.eval_history, strict=True), marker="o", label="held out")
-    axes.set(xlabel="step", ylabel="completion loss (nats a token)")
+    axes.set(xlabel="step", ylabel="completion loss (nats per token)")
     axes.legend(frameon=False)
     path = Path(summary.output_dir) / FILE_NAME
     figure.savefig(path, dpi=150, metadata={"Software": None})

@@ -1,8 +1,8 @@
-"""What can go wrong once a training is under way, as errors that say what to do."""
+"""Turn failures of a running training into errors that say what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
@@ -11,21 +11,21 @@ from davidgen_hf.errors import DavidgenError, SettingError, TrainingError
 
 
 class StopOnNonFiniteLoss(Trainer):
-    """Makes a ``Trainer`` stop where the loss is no longer a number, rather than train on."""
+    """Makes a ``Trainer`` stop at the first loss that is not finite, rather than continue."""
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], *args: Any) -> torch.Tensor:
         """Take one step.
 
         Raises:
-            TrainingError: The loss is NaN or infinite; the rows of the batch are named by how they begin.
+            TrainingError: The loss is NaN or infinite; the error shows how the batch's rows begin.
         """
         input_ids = inputs["input_ids"]
         loss = super().training_step(model, inputs, *args)
         if not torch.isfinite(loss):
+            rows = beginnings(cast(PreTrainedTokenizerBase, self.processing_class), input_ids)
             raise TrainingError(
                 f"The loss is {loss.item()} after {self.state.global_step} steps. The rows of this batch begin: "
-                f"{beginnings(self.processing_class, input_ids)}. Look at them, lower learning_rate, or train in "
-                "float32 (`bf16: false`, `dtype: float32`)."
+                f"{rows}. Look at them, lower learning_rate, or train in float32 (`bf16: false`, `dtype: float32`)."
             )
         return loss
 
@@ -37,10 +37,10 @@ def beginnings(tokenizer: PreTrainedTokenizerBase, input_ids: torch.Tensor, char
 
 @contextmanager
 def explain_settings(*refusals: type[Exception]) -> Iterator[None]:
-    """Turn the refusal of a setting by the libraries that would carry it out into an error of ours.
+    """Turn an exception by which a library refuses a setting into an error of ours.
 
     Args:
-        refusals: Of ``ValueError`` and ``ImportError``, those that can mean nothing else here.
+        refusals: The classes of exceptions that can have no other cause here.
 
     Raises:
         SettingError: Two settings contradict each other, or one needs a package that is not installed.
@@ -59,14 +59,14 @@ def explain_out_of_memory(args: TrainingArguments) -> Iterator[None]:
     """Turn torch's error about memory into one that says which settings to lower, and to what.
 
     Raises:
-        TrainingError: The memory does not suffice.
+        TrainingError: Out of memory.
     """
     try:
         yield
     except RuntimeError as error:  # on the CPU torch has no class of its own for it
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        raise TrainingError(f"The memory does not suffice. {_smaller(args)}") from error
+        raise TrainingError(f"Out of memory. {_smaller(args)}") from error
 
 
 def _smaller(args: TrainingArguments) -> str:

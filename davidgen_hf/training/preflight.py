@@ -1,12 +1,11 @@
 """Checks that run before the first step, so that a training does not fail at its end, and how its model is saved."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jinja2 import TemplateError, TemplateSyntaxError
@@ -15,6 +14,7 @@ from torch.distributed.tensor import DTensor
 from transformers import (
     GenerationConfig,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
 )
@@ -119,10 +119,15 @@ def check_chat_template(args: SFTConfig, tokenizer: PreTrainedTokenizerBase) -> 
     if source.eos_token != tokenizer.eos_token:
         raise SettingError(
             f"chat_template_path names the tokenizer {path!r}, whose end token is {source.eos_token!r}, but the rows "
-            f"end with {tokenizer.eos_token!r}. The model would learn one end and be asked to stop at another. Save "
-            "the template alone as a .jinja file and name that; if the model knows the other end token, set "
+            f"end with {tokenizer.eos_token!r}. The model would learn one end, and generation would wait for another. "
+            "Save the template alone as a .jinja file and name that; if the model knows the other end token, set "
             f"`eos_token: {source.eos_token!r}` as well."
         )
+
+
+def model_of(trainer: Trainer) -> PreTrainedModel:
+    """Return the model of a trainer of ours: a transformers model, or an adapter of peft around one."""
+    return cast(PreTrainedModel, trainer.model)
 
 
 def check_ready(trainer: Trainer) -> None:
@@ -133,36 +138,37 @@ def check_ready(trainer: Trainer) -> None:
         ModelError: The model's configuration or tokenizer cannot be saved.
         RunFolderError: There is not enough room for the trained weights.
     """
-    Trainer.get_optimizer_cls_and_kwargs(trainer.args, trainer.model)  # raises if the optimizer cannot be had
-    fit_generation_config(trainer.model)
+    model, tokenizer = model_of(trainer), cast(PreTrainedTokenizerBase, trainer.processing_class)
+    Trainer.get_optimizer_cls_and_kwargs(trainer.args, model)  # raises if a package is missing
+    fit_generation_config(model)
     try:
-        with TemporaryDirectory() as folder:
-            trainer.model.config.save_pretrained(folder)
-            trainer.processing_class.save_pretrained(folder)
+        with TemporaryDirectory() as rehearsal:
+            model.config.save_pretrained(rehearsal)
+            tokenizer.save_pretrained(rehearsal)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(
-            f"The configuration or the tokenizer of {trainer.model.config.name_or_path!r} could not be saved after "
-            f"training: {error}. Both must be in a form that transformers writes. Fix config.json or "
-            "tokenizer_config.json, or name another model."
+            f"The configuration or the tokenizer of {model.config.name_or_path!r} could not be saved after training: "
+            f"{error}. Both must be in a form that transformers can write. Fix config.json or tokenizer_config.json, "
+            "or name another model."
         ) from error
-    folder = Path(trainer.args.output_dir)
+    folder = Path(str(trainer.args.output_dir))
     existing = next(one for one in (folder, *folder.absolute().parents) if one.is_dir())
-    trained = sum(one.numel() * one.element_size() for one in trainer.model.parameters() if one.requires_grad)
+    needed = sum(int(one.numel()) * one.element_size() for one in model.parameters() if one.requires_grad)
     free = shutil.disk_usage(existing).free
-    if free < trained and os.access(existing, os.W_OK):
+    if free < needed:
         raise RunFolderError(
-            f"{folder} has room for {free / 2**20:.1f} MiB, but the trained weights take {trained / 2**20:.1f} MiB. "
-            "The disk must hold them, and each checkpoint about three times as much. Make room, or name another "
+            f"{folder} has room for {free / 2**20:.1f} MiB, but the trained weights take {needed / 2**20:.1f} MiB. "
+            "The disk must hold them, and each checkpoint takes about three times as much. Make room, or name another "
             "folder."
         )
 
 
-def fit_generation_config(model: torch.nn.Module) -> None:
-    """Drop the settings of a model's generation config that contradict each other; transformers would not save it.
+def fit_generation_config(model: PreTrainedModel) -> None:
+    """Drop the settings of a generation config that contradict the others, with which transformers would not save it.
 
-    Several published models have, e.g., a ``temperature`` next to ``do_sample: false``, under which it has no effect.
+    Several published models have a ``temperature`` next to ``do_sample: false``, for example, where it has no effect.
     """
-    config = model.generation_config
+    config: Any = model.generation_config
     try:
         config.validate(strict=True)
         return
@@ -172,35 +178,36 @@ def fit_generation_config(model: torch.nn.Module) -> None:
     kept: dict[str, Any] = {}
     for key in sorted(given, key=lambda key: (not key.endswith("_token_id"), key != "do_sample")):
         try:
-            GenerationConfig(**kept, **{key: given[key]}).validate(strict=True)
+            GenerationConfig.from_dict(kept | {key: given[key]}).validate(strict=True)
         except (ValueError, TypeError):
             continue
         kept[key] = given[key]
     dropped = {key: given[key] for key in given if key not in kept}
     logger.warning(f"The model's generation config contradicts itself ({reason}), so it loses {dropped}.")
-    model.generation_config = GenerationConfig(**kept)
+    model.generation_config = GenerationConfig.from_dict(kept)
 
 
 def save_trained(trainer: Trainer, folder: Path) -> None:
-    """Save the trained model; where transformers refuses to, at least its weights.
+    """Save the trained model, or at least its weights where transformers refuses to save it.
 
     Raises:
-        TrainingError: The weights are no longer numbers, or only they could be saved.
+        TrainingError: The weights are not finite, or only they could be saved.
     """
-    broken = [name for name, one in trainer.model.named_parameters() if not _local(one).isfinite().all()]
+    model = model_of(trainer)
+    broken = [name for name, one in model.named_parameters() if not _local(one).isfinite().all()]
     if broken:
         raise TrainingError(
-            f"After {trainer.state.global_step} steps, {len(broken)} tensors hold values that are not numbers, e.g. "
-            f"{broken[0]!r}. Such a model writes nothing of use, so it is not saved. Lower learning_rate, or train in "
-            "float32 (`bf16: false`, `fp16: false`)."
+            f"After {trainer.state.global_step} steps, {len(broken)} tensors hold values that are not finite, e.g. "
+            f"{broken[0]!r}. Such a model is of no use, so it is not saved. Lower learning_rate, or train in float32 "
+            "(`bf16: false`)."
         )
     try:
-        fit_generation_config(trainer.model)
-        trainer.save_model(folder)
+        fit_generation_config(model)
+        trainer.save_model(str(folder))
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         rescued = folder / "rescued.safetensors"
         if trainer.is_world_process_zero():
-            save_file({name: _local(one).clone() for name, one in trainer.model.named_parameters()}, rescued)
+            save_file({name: _local(one).clone() for name, one in model.named_parameters()}, rescued)
         raise TrainingError(
             f"The training is finished, but the model could not be saved: {error}. Its weights are in {rescued}. Copy "
             "config.json and the tokenizer of the base model next to them, and rename them to model.safetensors."

@@ -1,4 +1,4 @@
-"""Prompt/completion rows as token ids, tokenised as the engines do it, with every row that is lost or cut counted."""
+"""Tokenize rows of prompt and completion as the engines do, and count every row that is dropped or cut."""
 
 import hashlib
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ class RowCounts:
     """What became of the rows of one training set.
 
     Args:
-        given: Rows that came in.
+        given: Rows of the dataset.
         used: Rows that are trained on.
         empty: Rows dropped because prompt or completion is null, or the completion has no text.
         cut_away: Rows dropped because their prompt is so long that nothing of their completion would be left, or, for
             an encoder-decoder, that it would lose its end.
         cut: Rows used with a completion that ``max_length`` shortened; they do not teach where to end.
         tokens: Tokens of the used rows.
-        completion_tokens: Those of them that the loss is taken on.
+        completion_tokens: Those that the loss is computed on.
     """
 
     given: int
@@ -57,45 +57,45 @@ class RowCounts:
 class JoinIds:
     """Joins the ids of prompt and completion, for a model that continues its prompt; the loss skips the prompt.
 
-    Tokenised apart, a completion has the ids that an engine scores and generates, whatever stands before it. (TRL
-    tokenises the joined text, so that the last token of a prompt may differ from the one seen at inference.)
+    Because the two are tokenized separately, a completion has the ids that an engine scores and generates.
+    (TRL tokenizes the joined text, so the last token of a prompt may differ from the one at inference.)
 
     Args:
-        tokenizer: Its ``eos_token`` ends every completion and is learnt.
-        max_length: Tokens of one row; what is longer loses its end. ``None`` keeps all.
-        version: Raised whenever the same settings give other ids.
+        tokenizer: Its ``eos_token`` ends every completion and is learned.
+        max_length: Tokens of one row; a longer row loses its end. ``None`` keeps all.
+        version: Raised whenever the same settings give different ids.
     """
 
     tokenizer: PreTrainedTokenizerBase
     max_length: int | None
     version: int = 1
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: dict[str, list[str]]) -> dict[str, list[Any]]:
         tokens = Tokens(self.tokenizer, None, self.tokenizer.name_or_path)
-        encoded = {name: [] for name in _COLUMNS}
+        encoded: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
         contexts, targets = tokens.contexts(batch["prompt"]), tokens.plain(batch["completion"])
         for context, target in zip(contexts, targets, strict=True):
             ids = [*context, *target, self.tokenizer.eos_token_id]
             kept = ids[: self.max_length]
             if len(kept) > len(context):
-                learnt = max(1, len(context))  # the first token follows nothing, in a row packed behind another too
-                labels = [IGNORED] * learnt + kept[learnt:]
+                learned = max(1, len(context))  # nothing predicts the first token, even in a row packed behind another
+                labels = [IGNORED] * learned + kept[learned:]
                 _append(encoded, input_ids=kept, labels=labels, length=len(kept), cut=len(kept) < len(ids))
         return encoded
 
 
 @dataclass(frozen=True)
 class PairIds:
-    """Keeps the ids of prompt and completion apart, for a model that encodes the one and decodes the other.
+    """Keeps the ids of prompt and completion separate, for a model that encodes one and decodes the other.
 
     A prompt is never cut: its end holds the question (Table 9). A row with one that is too long is dropped.
 
     Args:
-        tokenizer: Its ``eos_token`` ends every completion and is learnt.
+        tokenizer: Its ``eos_token`` ends every completion and is learned.
         max_source_length: Tokens of a prompt.
-        max_target_length: Tokens of a completion; what is longer loses its end.
+        max_target_length: Tokens of a completion; a longer one loses its end.
         forced_bos: The token that the model's generation config forces before a completion, as BART's does.
-        version: Raised whenever the same settings give other ids.
+        version: Raised whenever the same settings give different ids.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -104,9 +104,9 @@ class PairIds:
     forced_bos: int | None = None
     version: int = 2
 
-    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+    def __call__(self, batch: dict[str, list[str]]) -> dict[str, list[Any]]:
         tokens = Tokens(self.tokenizer, None, self.tokenizer.name_or_path, closes_contexts=True)
-        encoded = {name: [] for name in _COLUMNS}
+        encoded: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
         contexts, targets = tokens.contexts(batch["prompt"]), tokens.plain(batch["completion"])
         opening = [] if self.forced_bos is None else [self.forced_bos]
         for context, target in zip(contexts, targets, strict=True):
@@ -119,7 +119,7 @@ class PairIds:
 
 
 def encode_rows(rows: Dataset, ids: JoinIds | PairIds, num_proc: int | None = None) -> tuple[Dataset, RowCounts]:
-    """Tokenise rows, without those that teach nothing.
+    """Tokenize rows, without those that teach nothing.
 
     Args:
         rows: At least the columns ``prompt`` and ``completion``.
@@ -150,7 +150,7 @@ def encode_rows(rows: Dataset, ids: JoinIds | PairIds, num_proc: int | None = No
         remove_columns=filled.column_names,
         features=_COLUMNS,
         num_proc=num_proc,
-        desc="Tokenising prompts and completions",
+        desc="Tokenizing prompts and completions",
     )
     counts = RowCounts(
         given=len(rows),
@@ -205,10 +205,10 @@ def digest(rows: Dataset) -> str:
     return state.hexdigest()[:16]
 
 
-def _has_text(row: dict) -> bool:
+def _has_text(row: dict[str, str | None]) -> bool:
     return row["prompt"] is not None and bool(row["completion"] and row["completion"].strip())
 
 
-def _append(columns: dict[str, list], **row: Any) -> None:
+def _append(columns: dict[str, list[Any]], **row: Any) -> None:
     for name, value in row.items():
         columns[name].append(value)

@@ -1,4 +1,4 @@
-"""Rows of like length together, in an order that a training which goes on can take up again."""
+"""Group rows of similar length, in an order that a resumed training can reproduce."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 
 class GroupedByEpoch(LengthGroupedSampler):
-    """``LengthGroupedSampler`` whose order is that of seed and epoch, whatever was drawn before.
+    """``LengthGroupedSampler`` whose order depends on seed and epoch alone.
 
-    The original draws from the global generator. A training that goes on in mid-epoch would then shuffle that epoch
+    The original draws from the global generator, so a training that resumes in mid-epoch would shuffle that epoch
     again, see some of its rows twice, and others not at all.
     """
 
@@ -22,14 +22,14 @@ class GroupedByEpoch(LengthGroupedSampler):
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw the order of ``epoch`` next; the trainer calls this before each."""
+        """Select the order of ``epoch``; the trainer calls this before each epoch."""
         self.generator = torch.Generator().manual_seed(self.seed + epoch)
 
 
 class ResumableOrder(Trainer):
-    """Makes a ``Trainer`` with ``train_sampling_strategy: group_by_length`` resume where it was, on any processes."""
+    """Makes a ``Trainer`` with ``train_sampling_strategy: group_by_length`` resume with the same order."""
 
-    def _get_train_sampler(self, *args: Dataset, **kwargs: Any) -> Sampler | None:
+    def _get_train_sampler(self, *args: Dataset, **kwargs: Any) -> Sampler[int] | None:
         sampler = super()._get_train_sampler(*args, **kwargs)
         if isinstance(sampler, LengthGroupedSampler):
             # Counted over all processes, so that a step sees the same rows whatever their number.

@@ -1,4 +1,4 @@
-"""What the scripts under ``recipes/`` share: their command line, and the rows that a recipe names."""
+"""The command line that the scripts under ``recipes/`` share, and the rows that a recipe names."""
 
 import argparse
 import dataclasses
@@ -49,7 +49,7 @@ def train_from_command_line(argv: list[str] | None, seq2seq: bool = False, doc: 
     Args:
         argv: The command line; that of the process if ``None``.
         seq2seq: Train an encoder-decoder.
-        doc: What ``--help`` begins with.
+        doc: The beginning of ``--help``.
 
     Raises:
         ProvenanceError: Model or rows are restricted, and ``--allow_restricted`` is not given.
@@ -69,11 +69,11 @@ def train_from_command_line(argv: list[str] | None, seq2seq: bool = False, doc: 
 
 
 def parse_arguments(sections: Sequence[type], doc: str, argv: list[str] | None = None) -> dict[str, Any]:
-    """Return the settings of the files of ``--config`` with those of the command line in their place.
+    """Return the settings of the files of ``--config``, overridden by those of the command line.
 
     Args:
         sections: The dataclasses whose fields are keys of the YAML and options of the command line.
-        doc: What ``--help`` begins with.
+        doc: The beginning of ``--help``.
         argv: The command line; that of the process if ``None``.
 
     Raises:
@@ -84,10 +84,11 @@ def parse_arguments(sections: Sequence[type], doc: str, argv: list[str] | None =
 
 
 def _parse(sections: Sequence[type], doc: str, argv: list[str] | None) -> tuple[dict[str, Any], bool]:
-    """Return the settings, and whether what is restricted may be trained on, for which TRL's files have no key."""
-    parser = TrlParser(sections, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Return the settings, and whether restricted sources may be trained on, for which TRL's files have no key."""
+    dataclass_types: Any = sections
+    parser = TrlParser(dataclass_types, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [field.name for section in sections for field in dataclasses.fields(section)]
-    # Without defaults, what is parsed is what was typed, and the YAML may say the rest.
+    # Without defaults, only what the user typed is parsed, and the YAML can set the rest.
     parser.set_defaults_with_config(**dict.fromkeys(names, argparse.SUPPRESS))
     parser.add_argument(
         "--config", type=Path, nargs="+", default=[], help="YAML files with any of the settings; later ones win."
@@ -125,7 +126,7 @@ def load_splits(values: dict[str, Any]) -> DatasetDict:
     """Load the rows that a recipe names: ``train``, and ``test`` where there are held-out rows.
 
     ``dataset_name`` is a ``.parquet``, ``.jsonl`` or ``.csv`` file, a folder, or a Hub dataset; ``datasets`` is TRL's
-    mixture. ``test_split_size`` holds out a share or a number of rows, the same ones for the same ``seed``.
+    mixture. ``test_split_size`` holds out a share or a number of rows, which are the same for the same ``seed``.
 
     Raises:
         SettingError: The recipe names no rows, or settings of its mixture do not fit together.
@@ -143,7 +144,7 @@ def load_splits(values: dict[str, Any]) -> DatasetDict:
                 f"test_split_size={size:g} leaves nothing to train on: there are {len(splits['train'])} rows. Give a "
                 "share below 1, or a smaller number."
             )
-        # The field is a float, and to `datasets` 4.0 is no number of rows.
+        # The field is a float, and `datasets` does not take 4.0 for a number of rows.
         return splits["train"].train_test_split(size if size < 1 else int(size), seed=values.get("seed", 42))
     return splits
 

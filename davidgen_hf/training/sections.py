@@ -13,7 +13,7 @@ from davidgen_hf.training.config import Field
 
 @dataclasses.dataclass
 class StoppingArguments:
-    """What neither TRL nor transformers has a setting for, though both have the callback."""
+    """A setting that TRL and transformers lack, although they have the callback for it."""
 
     early_stopping_patience: int | None = dataclasses.field(
         default=None,

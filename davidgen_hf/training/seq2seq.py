@@ -1,4 +1,4 @@
-"""Rows to checkpoint for encoder-decoders (T5 and its kin): the same rows, recipe style and promises."""
+"""Train encoder-decoders such as T5, with the same rows, recipes and guarantees as causal models."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,9 @@ from transformers import (
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, get_peft_config
 
 from davidgen_hf.training.checkpoints import WholeCheckpoints
+from davidgen_hf.training.execution import carry_out
 from davidgen_hf.training.failures import StopOnNonFiniteLoss
-from davidgen_hf.training.job import Job, carry_out, open_job, open_model
+from davidgen_hf.training.job import Job, open_job, open_model
 from davidgen_hf.training.rows import PairIds, encode_rows
 from davidgen_hf.training.sampling import ResumableOrder
 from davidgen_hf.training.sections import StoppingArguments
@@ -29,12 +30,11 @@ from davidgen_hf.training.summary import TrainingSummary
 class Seq2SeqConfig(Seq2SeqTrainingArguments):
     """``Seq2SeqTrainingArguments`` with what ``SFTConfig`` has for rows, under the names of transformers' examples."""
 
-    max_source_length: int = field(default=1024, metadata={"help": "Tokens of a prompt; rows beyond are dropped."})
-    max_target_length: int = field(default=512, metadata={"help": "Tokens of a completion; what is beyond is cut."})
-    dataset_num_proc: int | None = field(default=None, metadata={"help": "Processes that tokenise."})
-    bf16: bool | None = field(
-        default=None, metadata={"help": "Whether to train in mixed bfloat16; by default where it is native."}
+    max_source_length: int = field(
+        default=1024, metadata={"help": "Tokens of a prompt; rows with longer ones are dropped."}
     )
+    max_target_length: int = field(default=512, metadata={"help": "Tokens of a completion; longer ones are cut."})
+    dataset_num_proc: int | None = field(default=None, metadata={"help": "Processes that tokenize."})
     logging_steps: float = field(default=10, metadata={"help": "Steps between two logs."})
 
 
@@ -42,16 +42,16 @@ SECTIONS = (Seq2SeqConfig, ModelConfig, ScriptArguments, DatasetMixtureConfig, S
 
 
 class PairTrainer(StopOnNonFiniteLoss, WholeCheckpoints, ResumableOrder, Seq2SeqTrainer):
-    """``Seq2SeqTrainer`` that stops where the loss is no number, and resumes where it was."""
+    """``Seq2SeqTrainer`` that stops at a loss that is not finite, and resumes exactly."""
 
 
 def completion_loss(
     outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
 ) -> torch.Tensor:
-    """Return the loss in nats a token, over the tokens of all processes and accumulated batches.
+    """Return the loss in nats per token, over the tokens of all processes and accumulated batches.
 
-    T5 takes that number and returns the mean of its own batch all the same, so that accumulation and processes would
-    multiply loss and gradients. ``labels`` are ``(batch, length)``.
+    T5 ignores that number and returns the mean of its own batch, so accumulation and processes would multiply loss and
+    gradients. ``labels`` are ``(batch, length)``.
     """
     reduction = "mean" if num_items_in_batch is None else "sum"
     loss = functional.cross_entropy(outputs.logits.flatten(0, 1).float(), labels.flatten(), reduction=reduction)
@@ -78,25 +78,26 @@ def train_seq2seq(  # noqa: PLR0913 - one keyword a choice of the caller
         output_dir=output_dir,
         base_model=base_model,
         resume=resume,
+        section=Seq2SeqConfig,
         sections=SECTIONS,
         encoder_decoder=True,
     )
     finished = job.finished()
     if finished:
         return finished
-    tokenizer, args = job.tokenizer(), job.args
-    lengths = (job.length(name) for name in ("max_source_length", "max_target_length"))
-    ids = PairIds(tokenizer, *lengths, job.generation_config().forced_bos_token_id)
-    train_rows, counts = encode_rows(rows, ids, args.dataset_num_proc)
+    tokenizer = job.found.tokenizer()
+    source, target = job.length("max_source_length"), job.length("max_target_length")
+    ids = PairIds(tokenizer, source, target, job.generation_config().forced_bos_token_id)
+    train_rows, counts = encode_rows(rows, ids, job.args.dataset_num_proc)
     held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
     return carry_out(job, lambda: _make_trainer(job, tokenizer, train_rows, held_out), counts)
 
 
 def _make_trainer(
-    job: Job, tokenizer: PreTrainedTokenizerBase, train_rows: Dataset, eval_rows: Dataset | None
+    job: Job[Seq2SeqConfig], tokenizer: PreTrainedTokenizerBase, train_rows: Dataset, eval_rows: Dataset | None
 ) -> PairTrainer:
-    """Load the model and set up its trainer, with an adapter or quantised where the recipe says so."""
-    model = open_model(job, device_map=None)
+    """Load the model and set up its trainer, with an adapter or quantized where the recipe says so."""
+    model: Any = open_model(job, device_map=None)
     adapter = get_peft_config(job.model_args)
     if adapter:
         adapter.task_type = "SEQ_2_SEQ_LM"

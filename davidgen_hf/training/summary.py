@@ -1,4 +1,4 @@
-"""What a training run says about itself: ``run.json`` in the model's folder."""
+"""The record of a training: ``run.json`` in the model's folder."""
 
 import json
 import os
@@ -23,21 +23,21 @@ class TrainingSummary:
 
     Args:
         output_dir: The model's folder.
-        base_model: What was trained: a Hub id, or the name of a local folder without those that it is in.
+        base_model: The model that was trained: a Hub id, or the name of a local folder without its path.
         base_revision: Its commit; ``None`` for a local folder.
         base_digest: Hash of a local folder's files; ``None`` for a Hub id.
         recipe: The settings, with the names of the YAML.
         rows_digest: Hash of all prompts and completions.
         rows: What became of the rows.
-        batch: How the global batch came about.
+        batch: How the global batch was distributed.
         steps: Optimizer steps.
-        loss_start: Mean completion loss (nats a token) at the first log.
+        loss_start: Mean completion loss (nats per token) at the first log.
         loss_end: The same at the last log.
         loss_history: ``(step, loss)`` of every log.
         eval_history: ``(step, loss)`` on the held-out rows.
         tokens_seen: Tokens of all epochs since the training was last started, prompts included, padding not.
         seconds: Wall time of the training itself since then.
-        checkpoint_seconds: What of it was spent on writing checkpoints.
+        checkpoint_seconds: The part of it that was spent on writing checkpoints.
         precision: The number type of the matrix products, and why; ``None`` in records of version 0.1.
         versions: Installed versions of what the result depends on.
     """
@@ -67,13 +67,13 @@ class TrainingSummary:
         return self.tokens_seen / self.seconds
 
     def save(self) -> None:
-        """Write ``run.json`` into the model's folder, whole or not at all."""
-        told = asdict(self)
-        write_record(Path(told.pop("output_dir")), {"finished": True, **told})
+        """Write ``run.json`` into the model's folder, atomically."""
+        record = asdict(self)
+        write_record(Path(record.pop("output_dir")), {"finished": True, **record})
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write ``record`` as the folder's ``run.json``, whole or not at all."""
+    """Write ``record`` as the folder's ``run.json``, atomically."""
     write_whole(folder / FILE_NAME, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -82,7 +82,7 @@ def find_finished(folder: Path, identity: dict[str, Any]) -> TrainingSummary | N
 
     Args:
         folder: The model's folder; it need not exist.
-        identity: What decides the result: base model, its commit, recipe and rows.
+        identity: The inputs that decide the result: base model, its commit, recipe and rows.
 
     Raises:
         RunFolderError: The folder holds another training, or its ``run.json`` cannot be read.

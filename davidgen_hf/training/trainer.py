@@ -13,23 +13,24 @@ from davidgen_hf.training.sampling import ResumableOrder
 
 
 class CompletionTrainer(StopOnNonFiniteLoss, WholeCheckpoints, ResumableOrder, SFTTrainer):
-    """``SFTTrainer`` that does less on the CPU, stops where the loss is no number, and sends no telemetry."""
+    """``SFTTrainer`` that computes less on the CPU, stops at a loss that is not finite, and sends no telemetry."""
 
     def compute_loss(
         self,
         model: nn.Module,
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Return the completion's loss (nats a token); on the CPU from the logits of its positions alone.
+        """Return the completion's loss (nats per token); on the CPU from the logits of its positions alone.
 
         Without Triton, TRL projects every position onto the vocabulary, multiplies gradients in float32, and computes
-        entropy and accuracy besides. ``labels`` are ``(batch, length)``; the head sees ``(positions, hidden)``.
+        entropy and accuracy as well. ``labels`` are ``(batch, length)``; the head sees ``(positions, hidden)``.
         """
-        plain = self.args.loss_type == "nll" and self.label_smoother is None and not self.aux_loss_enabled
+        plain = vars(self.args)["loss_type"] == "nll" and self.label_smoother is None and not self.aux_loss_enabled
         if self.args.device.type != "cpu" or return_outputs or not plain:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            untyped: Any = super()
+            return untyped.compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"][:, 1:]
         predicted = labels != -100
         head = self.accelerator.unwrap_model(model).get_output_embeddings()
@@ -44,4 +45,4 @@ class CompletionTrainer(StopOnNonFiniteLoss, WholeCheckpoints, ResumableOrder, S
         return loss / num_items_in_batch * self.accelerator.num_processes
 
     def _send_telemetry(self) -> None:
-        """Send nothing: this package reaches the network only when asked to."""
+        """Send nothing: this package uses the network only where the user says so."""

@@ -23,7 +23,7 @@ def test_the_global_batch_is_the_same_for_any_number_of_processes(per_device, ac
 
 
 def test_a_global_batch_that_cannot_be_shared_out_is_refused():
-    with pytest.raises(SettingError, match="global batch of 6 rows cannot be shared out evenly among 4 processes"):
+    with pytest.raises(SettingError, match="global batch of 6 rows cannot be divided evenly among 4 processes"):
         plan_batch(6, 1, 4)
 
 
@@ -59,7 +59,7 @@ def test_stopping_early_needs_the_best_checkpoint():
     [("completion_only_loss", False), ("truncation_mode", "keep_end"), ("packing_strategy", "wrapped")],
 )
 def test_what_would_break_rows_apart_is_refused(key, value):
-    with pytest.raises(SettingError, match=f"{key}: {value!r} cannot be had here: .*Leave it out"):
+    with pytest.raises(SettingError, match=f"{key}: {value!r} is not supported: .*Leave it out"):
         make_arguments({"use_cpu": True, key: value}, Path("out"))
 
 

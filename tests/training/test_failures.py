@@ -22,7 +22,7 @@ def test_too_little_memory_names_what_to_lower_and_to_what(tmp_path):
     with pytest.raises(TrainingError) as error, explain_out_of_memory(args):
         torch.empty(2**50)
     assert str(error.value) == (
-        "The memory does not suffice. In this order: set per_device_train_batch_size to 4 and "
+        "Out of memory. In this order: set per_device_train_batch_size to 4 and "
         "gradient_accumulation_steps to 4 (they are 8 and 2); set activation_checkpointing to true; set max_length to "
         "512 (it is 1024); train an adapter (use_peft: true), or share the weights out with "
         "recipes/accelerate/fsdp2.yaml."

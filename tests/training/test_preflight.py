@@ -71,9 +71,9 @@ def test_weights_are_saved_even_where_the_model_cannot_be(trainer, tmp_path):
         torch.testing.assert_close(rescued.get_parameter(name), parameter)
 
 
-def test_weights_that_are_no_longer_numbers_are_not_saved(trainer, tmp_path):
+def test_weights_that_are_not_finite_are_not_saved(trainer, tmp_path):
     trainer.model.lm_head.weight.data[3, 0] = float("inf")
-    with pytest.raises(TrainingError, match=r"1 tensors hold values that are not numbers, e\.g\. 'lm_head\.weight'"):
+    with pytest.raises(TrainingError, match=r"1 tensors hold values that are not finite, e\.g\. 'lm_head\.weight'"):
         save_trained(trainer, tmp_path / "model")
     assert not (tmp_path / "model" / "model.safetensors").exists()
 
@@ -88,7 +88,7 @@ def test_weights_that_do_not_fit_on_the_disk_are_refused_beforehand(trainer):
 
 @pytest.fixture(params=[GPT2Config, LlamaConfig])
 def short(request, tiny_model) -> str:
-    """A model with 48 positions: learnt ones, which end there, or rotary ones, which were not trained beyond."""
+    """A model with 48 positions: learned ones, which end there, or rotary ones, which were not trained beyond."""
     return str(tiny_model(request.param, max_position_embeddings=48))
 
 

@@ -1,0 +1,142 @@
+"""Run a training: check it, resume it, take its steps, save its model, and record the result."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers.utils import logging
+
+from davidgen_hf.storage.files import explain_refusals
+from davidgen_hf.training.card import write_card
+from davidgen_hf.training.checkpoints import choose_checkpoint
+from davidgen_hf.training.curve import draw_losses
+from davidgen_hf.training.failures import explain_out_of_memory, explain_settings
+from davidgen_hf.training.job import Job
+from davidgen_hf.training.preflight import check_ready, leave_no_empty_folder, model_of, save_trained
+from davidgen_hf.training.rows import RowCounts
+from davidgen_hf.training.summary import TrainingSummary, write_record
+
+logger = logging.get_logger(__name__)
+
+
+def carry_out(job: Job[Any], make_trainer: Callable[[], Trainer], counts: RowCounts) -> TrainingSummary:
+    """Train, save the model with a card and a picture of the loss, and write ``run.json``.
+
+    Args:
+        job: The training.
+        make_trainer: Loads the model and sets up its trainer.
+        counts: What became of the rows.
+
+    Raises:
+        TrainingError: The loss or the weights are no longer finite, or there is too little memory.
+        SettingError: Settings do not fit together, or need a package that is not installed.
+        ModelError: The model cannot be loaded, or could not be saved.
+        RunFolderError: The folder cannot be written to, or the checkpoint to resume from is damaged or another's.
+    """
+    folder, clock = job.folder, Clock()
+    with explain_refusals(folder), explain_out_of_memory(job.args), leave_no_empty_folder(folder):
+        with explain_settings(ValueError, ImportError):
+            trainer = make_trainer()
+            check_ready(trainer)
+        checkpoint = choose_checkpoint(folder, job.resume, model_of(trainer))
+        if trainer.is_world_process_zero():
+            logger.warning(f"{counts}; {job.batch}; {job.precision}")
+        # Read now, because the training removes old checkpoints.
+        state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)) if checkpoint else TrainerState()
+        if job.patience:
+            trainer.add_callback(EarlyStoppingCallback(job.patience))
+        for callback in (KeepRecord(job.identity), clock):
+            trainer.add_callback(callback)
+        with explain_settings(ImportError):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        clock.stop()
+        save_trained(trainer, folder)
+        epochs = (trainer.state.epoch or 0.0) - (state.epoch or 0.0)
+        summary = _summarize(job, trainer.state, counts, epochs, clock)
+        if trainer.is_world_process_zero():
+            (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle that holds paths of this machine
+            draw_losses(summary)
+            write_card(summary)
+            summary.save()
+        trainer.end()  # finishes trackers and the group of processes
+    return summary
+
+
+class KeepRecord(TrainerCallback):
+    """Writes the folder's record right before the first step, and logs the loss at each checkpoint and at the end.
+
+    With a log at each checkpoint, a resumed training logs the same means as one that was never interrupted.
+    """
+
+    def __init__(self, identity: dict[str, Any]) -> None:
+        self.identity = identity
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Record what is trained, so that only this training can resume in this folder."""
+        if state.is_world_process_zero:
+            write_record(Path(str(args.output_dir)), {"finished": False, **self.identity})
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> TrainerControl:
+        """Request a log where a checkpoint follows or the training ends."""
+        control.should_log |= control.should_save or control.should_training_stop
+        return control
+
+    on_epoch_end = on_step_end
+
+
+class Clock(TrainerCallback):
+    """Measures the seconds of a training, and those that it spends on writing checkpoints."""
+
+    def __init__(self) -> None:
+        self.seconds = self.checkpoint_seconds = 0.0
+        self._started = self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        """End the measurement."""
+        self.seconds = time.perf_counter() - self._started
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        """Remember the time of the last event that can precede a checkpoint."""
+        self._since = time.perf_counter()
+
+    on_epoch_end = on_log = on_evaluate = on_step_end
+
+    def on_save(self, *_: object, **__: object) -> None:
+        """Add the time since then, which is what the checkpoint took."""
+        self.checkpoint_seconds += time.perf_counter() - self._since
+
+
+def _summarize(job: Job[Any], state: TrainerState, counts: RowCounts, epochs: float, clock: Clock) -> TrainingSummary:
+    losses, held_out = (
+        [(int(entry["step"]), entry[key]) for entry in state.log_history if key in entry]
+        for key in ("loss", "eval_loss")
+    )
+    return TrainingSummary(
+        output_dir=str(job.folder),
+        **job.identity,
+        rows=counts,
+        batch=str(job.batch),
+        precision=job.precision,
+        steps=state.global_step,
+        loss_start=losses[0][1],
+        loss_end=losses[-1][1],
+        loss_history=losses,
+        eval_history=held_out,
+        tokens_seen=round(counts.tokens * epochs),
+        seconds=clock.seconds,
+        checkpoint_seconds=clock.checkpoint_seconds,
+    )
