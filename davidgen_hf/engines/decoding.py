@@ -44,7 +44,8 @@ def decode(
                 failed.add(row // n)
                 continue
             written[row].append(token)
-            if not (sampling.stop and _find_stop(str(tokenizer.decode(written[row])), sampling.stop)):
+            text = str(tokenizer.decode(written[row])) if sampling.stop else ""
+            if not any(stop in text for stop in sampling.stop):
                 going.append(place)
         if not going or position + 1 == sampling.max_new_tokens:
             break
@@ -62,10 +63,6 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> se
     configured = model.generation_config.eos_token_id
     several = configured if isinstance(configured, list) else [configured]
     return {token for token in (*several, tokenizer.eos_token_id) if token is not None}
-
-
-def _find_stop(text: str, stops: tuple[str, ...]) -> bool:
-    return any(stop in text for stop in stops)
 
 
 def _cut(text: str, stops: tuple[str, ...]) -> str:
