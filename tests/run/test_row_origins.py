@@ -97,7 +97,7 @@ def test_every_row_leads_back_to_its_characters(run, documents):
 def test_the_record_names_every_source_and_what_was_declared(run):
     provenance = read_provenance(run)
     passages = {part.name: part for part in provenance.of_role("passages")}
-    assert {name: (part.answer, part.declaration is not None) for name, part in passages.items()} == {
+    assert {name: (part.answer, part.verdict.declaration is not None) for name, part in passages.items()} == {
         "wiki.jsonl": ("clean", True),
         "superni": ("clean", False),
         "manuals": ("clean", True),
