@@ -83,12 +83,12 @@ class Recipe:
     follower: dict[str, Any]
     evaluation: EvaluationSettings
     provenance: ProvenanceRules
-    text: dict[str, dict]
+    text: dict[str, dict[str, Any]]
 
     @property
     def base_model(self) -> str:
         """The model that the generator is trained from, and that scores where the recipe names no other."""
-        return self.generator["model_name_or_path"]
+        return str(self.generator["model_name_or_path"])
 
 
 FILES = {
@@ -133,7 +133,7 @@ def load_recipe(folder: str | Path, overrides: list[str] | None = None) -> Recip
     return parse_recipe(path.name, text)
 
 
-def parse_recipe(name: str, text: dict[str, dict]) -> Recipe:
+def parse_recipe(name: str, text: dict[str, dict[str, Any]]) -> Recipe:
     """Check the content of a recipe's files, by the keys of ``FILES``.
 
     Raises:
@@ -152,7 +152,7 @@ def parse_recipe(name: str, text: dict[str, dict]) -> Recipe:
     return Recipe(name=name, text=text, **made)
 
 
-def stages_of(record: dict) -> tuple[Stage, ...]:
+def stages_of(record: dict[str, Any]) -> tuple[Stage, ...]:
     """Return the stages of the corpus of a run, from the content of its ``run.json``.
 
     Raises:
@@ -161,7 +161,7 @@ def stages_of(record: dict) -> tuple[Stage, ...]:
     return parse_recipe(record["name"], record["recipe"]).corpus.stages()
 
 
-def selection_of(record: dict) -> SelectInstruction:
+def selection_of(record: dict[str, Any]) -> SelectInstruction:
     """Return the step that ranks the candidates of a run, from the content of its ``run.json``.
 
     Everything that shows or exports candidates ranks them with it, as the corpus did. A run whose last step is not a
@@ -174,7 +174,7 @@ def selection_of(record: dict) -> SelectInstruction:
     return last if isinstance(last, SelectInstruction) else SelectInstruction()
 
 
-def recipe_files(text: dict[str, dict]) -> list[tuple[str, str]]:
+def recipe_files(text: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
     """Return names and content of the files that make a recipe of ``Recipe.text``, as ``run.json`` keeps it."""
     return [
         (name, yaml.safe_dump(text[section], sort_keys=False, allow_unicode=True))
@@ -203,7 +203,7 @@ def _find(folder: str | Path) -> Path:
     )
 
 
-def _override(text: dict[str, dict], override: str) -> None:
+def _override(text: dict[str, dict[str, Any]], override: str) -> None:
     """Put the value of ``section.key=value`` in its place.
 
     Raises:
@@ -228,7 +228,7 @@ def _override(text: dict[str, dict], override: str) -> None:
     place[last] = parse_yaml(value, f"The value of {brief(name)}")
 
 
-def _number(key: str, found: list, override: str) -> int:
+def _number(key: str, found: list[Any], override: str) -> int:
     if not (key.isascii() and key.isdecimal() and len(key) <= len(str(len(found))) and int(key) < len(found)):
         raise SettingError(
             f"{brief(override)}: there is a list of {len(found)} there. Say which is meant with a number from 0 to "
@@ -237,7 +237,7 @@ def _number(key: str, found: list, override: str) -> int:
     return int(key)
 
 
-def _build(section: str, values: dict, name: str) -> Any:
+def _build(section: str, values: dict[str, Any], name: str) -> Any:
     if section in TRAININGS:
         if not values.get("model_name_or_path"):
             raise SettingError(f"{name}: model_name_or_path: needed, a folder, a Hub id, or `embedded`")
@@ -255,7 +255,7 @@ def _build(section: str, values: dict, name: str) -> Any:
         raise SettingError(f"{name}: {len(problems)} problem(s).\n  " + "\n  ".join(problems)) from error
 
 
-def _method(values: dict, name: str) -> type[Method]:
+def _method(values: dict[str, Any], name: str) -> type[Method]:
     """Return the settings of the method that a recipe names, ours or a user's own."""
     method = values.get("method", "back_translation")
     if isinstance(method, str) and method in METHODS:

@@ -94,7 +94,7 @@ def _refuse(name: str) -> None:
 
 def _from_environment() -> list[str]:
     """Return the secrets of the environment as they may appear in a text, whole or line by line, longest first."""
-    found = set()
+    found: set[str] = set()
     for name in _VARIABLES:
         secret = os.environ.get(name, "").strip()
         for part in {secret, *secret.splitlines()}:

@@ -20,14 +20,19 @@ def davidgen() -> None:
     """Keep ``davidgen COMMAND`` the form of every call."""
 
 
-for command in (demo, run, corpus, estimate):
-    app.command()(command)
+app.command()(demo)
+app.command()(run)
+app.command()(corpus)
+app.command()(estimate)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
-for command in (merge, export, judge, diversity):
-    app.command()(command)
+app.command()(merge)
+app.command()(export)
+app.command()(judge)
+app.command()(diversity)
 app.command("eval")(evaluate)
-for command in (report, push, pull):
-    app.command()(command)
+app.command()(report)
+app.command()(push)
+app.command()(pull)
 
 
 def main() -> None:

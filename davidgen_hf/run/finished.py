@@ -1,6 +1,7 @@
 """Whether the files of a finished step are still there; a step that lost files runs again."""
 
 from pathlib import Path
+from typing import Any
 
 from davidgen_hf.corpus.finished import lost_shards
 from davidgen_hf.errors import RunFolderError
@@ -9,7 +10,7 @@ from davidgen_hf.storage.shards import read_table
 from davidgen_hf.training.checkpoints import lost_model_files
 
 
-def lost_files(step: str, report: dict, run: Path, stages: tuple[Stage, ...]) -> list[str]:
+def lost_files(step: str, report: dict[str, Any], run: Path, stages: tuple[Stage, ...]) -> list[str]:
     """Return which files of a finished step are missing or damaged, as paths in the run's folder.
 
     Args:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from davidgen_hf.engines.settings import SILENT_SETTINGS
 from davidgen_hf.errors import InputError, RunFolderError
@@ -69,7 +70,7 @@ def open_record(
         RunFolderError: The folder belongs to another recipe or input (the differences are shown), or its
             ``run.json`` cannot be read.
     """
-    wanted = {"recipe": without_folders(recipe.text), "inputs": _inputs(recipe)}
+    wanted: dict[str, Any] = {"recipe": without_folders(recipe.text), "inputs": _inputs(recipe)}
     if not (folder / FILE_NAME).is_file():
         return _new_record(recipe, folder, wanted, {})
     try:
@@ -118,7 +119,7 @@ READS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _untouched(steps: dict[str, dict], differences: list[str]) -> dict[str, dict]:
+def _untouched(steps: dict[str, dict[str, Any]], differences: list[str]) -> dict[str, dict[str, Any]]:
     """Return the finished steps that read nothing of what differs, nor a step that does."""
     touched: set[str] = set()
     for step, reads in READS.items():
@@ -128,7 +129,7 @@ def _untouched(steps: dict[str, dict], differences: list[str]) -> dict[str, dict
     return {step: report for step, report in steps.items() if step not in touched}
 
 
-def _new_record(recipe: Recipe, folder: Path, wanted: dict, steps: dict[str, dict]) -> RunRecord:
+def _new_record(recipe: Recipe, folder: Path, wanted: dict[str, Any], steps: dict[str, dict[str, Any]]) -> RunRecord:
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
     demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])

@@ -2,9 +2,11 @@
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, Features, Value, concatenate_datasets
 
@@ -154,7 +156,7 @@ def describe_missing(missing: dict[str, int], part: Part, folder: Path) -> str:
     )
 
 
-def _seeds(recipe: Recipe, output: Path) -> dict:
+def _seeds(recipe: Recipe, output: Path) -> dict[str, Any]:
     skipped = Skipped()
     seeds = read_seeds(recipe.seeds.sources, skipped)
     held_out = recipe.seeds.held_out
@@ -165,18 +167,18 @@ def _seeds(recipe: Recipe, output: Path) -> dict:
     order = sorted(range(len(seeds)), key=lambda row: draw(2**64, recipe.seeds.reverse.seed, seeds[row]["id"]))
     for name, rows in (("held_out", order[:held_out]), ("train", order[held_out:])):
         part = apply(recipe.seeds.reverse, seeds.select(sorted(rows)))
-        write_shard(part, output / "seeds" / f"{name}.parquet", {"seeds": len(part)}, 0.0)
+        write_shard(part, output / "seeds" / f"{name}.parquet", Counter(seeds=len(part)), 0.0)
     return {"counts": {"read": len(seeds), "held_out": held_out}, "skipped": asdict(skipped)}
 
 
-def _generator(recipe: Recipe, output: Path) -> dict:
+def _generator(recipe: Recipe, output: Path) -> dict[str, Any]:
     rows = read_shard(output / "seeds" / "train.parquet")
     return _train(rows, recipe.generator, output / "generator")
 
 
 def _corpus(
     recipe: Recipe, output: Path, provenance: Provenance, *, restart: bool, executor: ExecutorSettings
-) -> dict:
+) -> dict[str, Any]:
     _build(recipe, output, provenance, restart=restart, executor=executor)
     stages = recipe.corpus.stages()
     counts, seconds = read_counts(output, stages)
@@ -214,12 +216,12 @@ def _build(  # noqa: PLR0913 - one keyword a choice of the caller
         return build_corpus(passages, skipped, settings, output, restart=restart, executor=opened, part=part)
 
 
-def _follower(recipe: Recipe, output: Path) -> dict:
+def _follower(recipe: Recipe, output: Path) -> dict[str, Any]:
     rows = open_shards(output / "corpus", ["prompt", "completion"])
     return _train(rows, recipe.follower, output / "follower")
 
 
-def _evaluation(recipe: Recipe, output: Path) -> dict:
+def _evaluation(recipe: Recipe, output: Path) -> dict[str, Any]:
     held_out = read_shard(output / "seeds" / "held_out.parquet")
     if not len(held_out):
         return {"held_out": 0}
@@ -233,7 +235,7 @@ def _evaluation(recipe: Recipe, output: Path) -> dict:
     answers = Dataset.from_dict(
         {name: score.answers for name, score in scores.items()}, features=Features(dict.fromkeys(scores, text))
     )
-    write_shard(concatenate_datasets([held_out, answers], axis=1), path, {"seeds": len(held_out)}, 0.0)
+    write_shard(concatenate_datasets([held_out, answers], axis=1), path, Counter(seeds=len(held_out)), 0.0)
     too_long = next(iter(scores.values())).too_long
     return {
         "held_out": len(held_out) - too_long,
@@ -251,7 +253,7 @@ STEPS = {
 }
 
 
-def _train(rows: Dataset, settings: dict, folder: Path) -> dict:
+def _train(rows: Dataset, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train, and return what ``run.json`` tells of it; the model's folder has the whole of it."""
     summary = train(rows, settings, output_dir=folder, resume=True)
     remove_checkpoints(folder)

@@ -97,20 +97,21 @@ class _Record(_Checked):
 class RunRecord:
     """The record of one run folder; every change is written at once, whole or not at all."""
 
-    def __init__(self, folder: Path, content: dict) -> None:
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
         self.folder, self.content = folder, content
 
     @property
-    def steps(self) -> dict[str, dict]:
+    def steps(self) -> dict[str, dict[str, Any]]:
         """What each finished step reports, by its name."""
-        return self.content["steps"]
+        steps: dict[str, dict[str, Any]] = self.content["steps"]
+        return steps
 
-    def finish(self, step: str, report: dict) -> None:
+    def finish(self, step: str, report: dict[str, Any]) -> None:
         """Record that a step has ended, and what it reports."""
         self.steps[step] = report
         self.save()
 
-    def tell(self, name: str, content: dict) -> None:
+    def tell(self, name: str, content: dict[str, Any]) -> None:
         """Record something about the whole run, in place of an earlier record of it."""
         self.content[name] = content
         self.save()
@@ -130,7 +131,7 @@ def is_run(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() and not any((folder / name).is_file() for name in names)
 
 
-def read_record(folder: Path, *, hint: str = "Put back a copy of it.") -> dict:
+def read_record(folder: Path, *, hint: str = "Put back a copy of it.") -> dict[str, Any]:
     """Return the content of a folder's ``run.json``.
 
     Args:

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
@@ -72,7 +73,7 @@ class ShardMetadata:
     identity: str
 
 
-def make_rows(columns: dict[str, list], features: Features) -> Dataset:
+def make_rows(columns: dict[str, list[Any]], features: Features) -> Dataset:
     """Return columns as a dataset in memory.
 
     ``Dataset.from_dict`` hashes and encodes all of it, which took a third of the time of a run without a model.
@@ -80,7 +81,7 @@ def make_rows(columns: dict[str, list], features: Features) -> Dataset:
     return _dataset(pyarrow.Table.from_pydict(columns, schema=features.arrow_schema))
 
 
-def write_shard(rows: Dataset, path: Path, counts: Counter, seconds: float, identity: str = "") -> None:
+def write_shard(rows: Dataset, path: Path, counts: Counter[str], seconds: float, identity: str = "") -> None:
     """Write rows with their features and a note; a crash leaves no file of that name.
 
     Args:
@@ -141,7 +142,8 @@ def column_names(path: Path) -> list[str]:
     Raises:
         RunFolderError: The file is damaged.
     """
-    return _open(path, pyarrow.parquet.read_schema).names
+    names: list[str] = _open(path, pyarrow.parquet.read_schema).names
+    return names
 
 
 def read_shard(path: Path, columns: list[str] | None = None) -> Dataset:
@@ -201,7 +203,7 @@ def read_shards(folder: Path, columns: list[str] | None = None) -> Dataset:
     return _dataset(pyarrow.concat_tables([table.replace_schema_metadata(None) for table in tables]))
 
 
-def iterate_shards(folder: Path, columns: list[str] | None = None) -> Iterator[dict]:
+def iterate_shards(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the rows of all shards of a folder, or some columns of them, with one shard in memory at a time.
 
     Raises:
@@ -211,7 +213,7 @@ def iterate_shards(folder: Path, columns: list[str] | None = None) -> Iterator[d
         yield from read_table(path, columns).to_pylist()
 
 
-def iterate_columns(folder: Path, names: Iterable[str]) -> Iterator[dict]:
+def iterate_columns(folder: Path, names: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yield some columns of the rows of all shards of a folder, with one shard in memory at a time.
 
     Raises:
@@ -243,7 +245,7 @@ def _dataset(table: pyarrow.Table) -> Dataset:
     return Dataset(table, fingerprint=generate_random_fingerprint())
 
 
-def _open(path: Path, read: object, **options: object) -> object:
+def _open(path: Path, read: Callable[..., Any], **options: Any) -> Any:
     _require_file(path)
     try:
         return read(path, **options)

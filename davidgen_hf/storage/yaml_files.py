@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -20,7 +20,7 @@ class _Loader(yaml.SafeLoader):
     A key is the text that was typed, so that ``no: …`` is Norwegian; a date is text too.
     """
 
-    yaml_constructors = {
+    yaml_constructors: ClassVar[dict[Any, Any]] = {
         f"tag:yaml.org,2002:{kind}": getattr(yaml.SafeLoader, f"construct_yaml_{kind}")
         for kind in ("null", "bool", "int", "float", "str", "seq", "map")
     } | {"tag:yaml.org,2002:value": yaml.SafeLoader.construct_yaml_str, None: yaml.SafeLoader.construct_undefined}

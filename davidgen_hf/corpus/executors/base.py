@@ -13,7 +13,7 @@ from davidgen_hf.engines.unanswered import collect_unanswered
 from davidgen_hf.errors import SettingError
 
 EXECUTOR_KINDS = ("local", "ray")
-Step = Callable[[Dataset, Any], tuple[Dataset, Counter]]
+Step = Callable[[Dataset, Any], tuple[Dataset, Counter[str]]]
 
 
 class ShardResult(NamedTuple):
@@ -30,7 +30,7 @@ class ShardResult(NamedTuple):
 
     path: Path
     rows: Dataset
-    counts: Counter
+    counts: Counter[str]
     seconds: float
     unanswered: list[str]
 
@@ -96,7 +96,7 @@ class LocalExecutor:
             yield ShardResult(path, *run_step(step, rows, settings))
 
 
-def run_step(step: Step, rows: Dataset, settings: Any) -> tuple[Dataset, Counter, float, list[str]]:
+def run_step(step: Step, rows: Dataset, settings: Any) -> tuple[Dataset, Counter[str], float, list[str]]:
     """Return all of ``ShardResult`` but its path: what the step makes of the rows."""
     started = time.perf_counter()
     with collect_unanswered() as unanswered:

@@ -6,7 +6,7 @@ local folder must be found under the same path on every machine.
 
 import os
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 from datasets import Dataset
-from ray._common.network_utils import is_localhost
 from ray._private import ray_constants
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, WorkerCrashedError
 from tqdm.auto import tqdm
@@ -42,7 +41,7 @@ class Worker:
         """Return the version of the package that is installed where the worker runs."""
         return __version__
 
-    def run(self, step: Step, settings: Any, rows: Dataset) -> tuple:
+    def run(self, step: Step, settings: Any, rows: Dataset) -> tuple[Dataset, Counter[str], float, list[str]]:
         """Return what ``run_step`` returns."""
         return run_step(step, rows, settings)
 
@@ -65,7 +64,10 @@ class RayExecutor:
 
     def __init__(self, settings: ExecutorSettings) -> None:
         self.settings = settings
-        self.workers: set = set()
+        self.workers: set[Any] = set()
+        self._idle: list[Any] = []
+        self._pending: dict[Any, tuple[Any, Task | None]] = {}
+        self._failed_starts = 0
         self.ours = not ray.is_initialized()  # whether to leave the cluster at the end
 
     def __enter__(self) -> Self:
@@ -85,7 +87,9 @@ class RayExecutor:
         again = deque(islice(coming, 1))
         if not again:  # all is done, and no worker need be started to find that out
             return
-        self._idle, self._pending, self._failed_starts = [], {}, 0
+        self._idle.clear()
+        self._pending.clear()
+        self._failed_starts = 0
         for _ in range(self._missing_workers()):
             self.workers.add(self._start())
         for worker in self.workers:
@@ -125,7 +129,7 @@ class RayExecutor:
         return [task for _, task in self._pending.values() if task is not None]
 
     def _connect(self) -> None:
-        quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         address = self.settings.address
         try:
             if address is None:
@@ -193,7 +197,7 @@ def _loopback_only() -> Iterator[None]:
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
     addresses = {node["NodeManagerAddress"] for node in ray.nodes()}
-    if not all(is_localhost(address) for address in addresses):
+    if not addresses <= {"127.0.0.1", "::1"}:
         ray.shutdown()
         raise RuntimeError(f"this version of Ray listens on {', '.join(sorted(addresses))}, not on 127.0.0.1 alone")
 
@@ -214,7 +218,7 @@ def _get(answer: Any) -> Any:
         return ray.get(answer)
     except DavidgenError as error:
         # Ray hands on an error that is also of Ray's own kind, whose text is the worker's traceback.
-        raise error.cause from None
+        raise error.cause from None  # type: ignore[attr-defined]
 
 
 def _once_more(task: Task, error: Exception) -> Task:
