@@ -27,6 +27,7 @@ _TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_TOKENS)})")
 # Between :// and @ of an address: a password with any character but white space, or a user without one. A port
 # and a path that holds an @ are neither.
 _USER = re.compile(r"(?<=://)(?:[^\s/@:]*:(?!\d+(?:/|$))[^\s@]+|[^\s/@:]+)(?=@)")
+_USER_OF_PATH = re.compile(r"(?<=:/)[^\s/@:]*:(?!\d+(?:/|$))[^\s@]+(?=@)")  # an address read as a path has one slash
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
 _BREAK = re.compile(r"(?:\s|\\[nrt])+")
 KEY_VARIABLE = "DAVIDGEN_API_KEY"
@@ -53,7 +54,7 @@ def hide(text: str) -> str:
     """Return the text with every token and password in it replaced."""
     for secret in _from_environment():
         text = text.replace(secret, HIDDEN)
-    for pattern in (_PRIVATE_KEY, _USER, _TOKEN):
+    for pattern in (_PRIVATE_KEY, _USER, _USER_OF_PATH, _TOKEN):
         text = pattern.sub(HIDDEN, text)
     return text
 

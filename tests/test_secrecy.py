@@ -1,5 +1,6 @@
 """Tokens are found by their real form, wherever they are, and are never shown."""
 
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -61,6 +62,10 @@ def test_everyday_names_are_no_tokens(name):
 @pytest.mark.parametrize("user", ["me:pass", "me:p/a:s+s", ":pass", "token"])
 def test_what_is_before_the_host_is_hidden(user):
     assert hide(f"see https://{user}@host/x.") == "see https://[hidden]@host/x."
+
+
+def test_the_password_of_an_address_that_was_read_as_a_path_is_hidden():
+    assert hide(f"see {Path('https://me:pass@host/x')}.") == "see https:/[hidden]@host/x."
 
 
 def test_a_private_key_is_hidden():
