@@ -41,7 +41,7 @@ def read_parquet(path: Path, columns: Collection[str] | None) -> Iterator[Row]:
                 name for name in dict.fromkeys(names) if reads(schema.field(names.index(name)).type, name, columns)
             ]
             labels = _label_names(schema)
-            for batch in file.iter_batches(batch_size=_batch_rows(file.metadata, read), columns=read):
+            for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=read):
                 found = {name: _named(values_of(_last(batch, name)), labels.get(name)) for name in read}
                 for row in range(batch.num_rows):
                     yield dict.fromkeys(names) | {name: values[row] for name, values in found.items()}
@@ -108,9 +108,11 @@ def _named(values: list[Any], names: list[str] | None) -> list[Any]:
     return [names[one] if isinstance(one, int) and 0 <= one < len(names) else None for one in values]
 
 
-def _batch_rows(metadata: pyarrow.parquet.FileMetaData, columns: Collection[str]) -> int:
-    """Return how many rows are read at once, fewer where they are long."""
+def _batch_rows(metadata: pyarrow.parquet.FileMetaData) -> int:
+    """Return how many rows are read at once, fewer if they are long.
+
+    The sizes of single columns are not looked at: pyarrow ends the process if a damaged file lacks them.
+    """
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = (group.column(number) for group in groups for number in range(group.num_columns))
-    size: int = sum(one.total_uncompressed_size for one in chunks if one.path_in_schema.partition(".")[0] in columns)
+    size = sum(max(group.total_byte_size, 0) for group in groups)
     return int(max(1, min(BATCH_ROWS, BATCH_BYTES * max(metadata.num_rows, 1) // max(size, 1))))
