@@ -22,7 +22,7 @@ class InputError(DavidgenError):
 
 
 class ModelError(DavidgenError):
-    """A model cannot be found or loaded, or cannot do what was asked of it."""
+    """A model cannot be found or loaded, or cannot do what it is needed for."""
 
 
 class TooLongError(DavidgenError):
@@ -50,7 +50,7 @@ class ProvenanceError(DavidgenError):
 
 
 class HubError(DavidgenError):
-    """The Hub cannot be reached, or refuses what was asked of it."""
+    """The Hub cannot be reached, or refuses the request."""
 
 
 class EvaluationError(DavidgenError):

@@ -155,7 +155,7 @@ def render_meta(examples: list[tuple[str, str, str]], n_tasks: int = 20) -> str:
     The requirements are the table's in our own words; the numbered layout is the table's.
 
     Raises:
-        ValueError: There is no example, or there is no task left to write.
+        ValueError: The examples are missing, or leave no task to write.
     """
     if not 0 < len(examples) < n_tasks:
         raise ValueError(f"needs 1 to {n_tasks - 1} examples, got {len(examples)}")

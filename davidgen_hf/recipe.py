@@ -273,7 +273,7 @@ def steps_until(last: str | None) -> tuple[str, ...] | None:
     """Return the names of the steps up to one of them; None for all.
 
     Raises:
-        SettingError: There is no such step.
+        SettingError: The step does not exist.
     """
     if last is None:
         return None

@@ -136,7 +136,7 @@ class Engine(Protocol):
     """Writes and scores. Answers come in the order of the questions; ``None`` marks a row that has no answer.
 
     ``max_length`` is the number of tokens that context and target, or prompt and candidate, may take together;
-    ``None`` where there is no limit. ``commit`` is the Hub commit that was loaded, ``None`` for a local folder.
+    ``None`` without a limit. ``commit`` is the Hub commit that was loaded, ``None`` for a local folder.
     ``closed_source`` is set where the answers come from a host of closed models, so that their rows can be marked.
 
     Texts are read literally: a control token of the model in a prompt, context or target is text like any other. Only

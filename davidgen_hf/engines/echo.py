@@ -30,7 +30,7 @@ class EchoEngine:
         return [self._score(*pair) for pair in zip(contexts, targets, spans, strict=True)]
 
     def tokens_left(self, contexts: list[str]) -> list[int]:
-        """Return ``sys.maxsize`` for each context: there is no limit."""
+        """Return ``sys.maxsize`` for each context: the length is not limited."""
         return [sys.maxsize] * len(contexts)
 
     def count_tokens(self, texts: list[str]) -> list[int]:

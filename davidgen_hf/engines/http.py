@@ -98,7 +98,7 @@ class JsonServer:
         """Return the answer to one GET, which is sent once.
 
         Raises:
-            RequestFailedError: There is no answer, or it is not a JSON object.
+            RequestFailedError: No answer came, or it is not a JSON object.
             ModelError: The server refuses the key, or does not know the path.
         """
         return self._answer("GET", path)

@@ -1,6 +1,6 @@
 """The only way to a model's files: whatever is wrong with them ends in a ``ModelError`` that says what to do.
 
-No code from a model's folder or repository is ever run, and nobody is asked whether it may.
+No code from a model's folder or repository is ever run, and no question is put on the terminal.
 """
 
 import math
@@ -92,7 +92,7 @@ def open_config(name: str, revision: str | None = None) -> Configuration:
         revision: Branch, tag or commit of a Hub model.
 
     Raises:
-        ModelError: There is no configuration, or it describes no model that can exist.
+        ModelError: The configuration is missing, or describes a model that cannot exist.
     """
     with explain_files(f"No model configuration could be read from {name!r}", _NAME_ANOTHER):
         file = cached_file(name, "config.json", revision=revision)
@@ -114,7 +114,7 @@ def open_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
         revision: Branch, tag or commit of a Hub model.
 
     Raises:
-        ModelError: There is no tokenizer, or it does not work.
+        ModelError: The tokenizer is missing or does not work.
     """
     with explain_files(f"The tokenizer of {name!r} could not be loaded", _INCOMPLETE):
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)

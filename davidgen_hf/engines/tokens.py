@@ -44,7 +44,7 @@ class Tokens:
 
     Args:
         tokenizer: The model's own.
-        max_length: Tokens of context and target together; ``None`` where there is no limit.
+        max_length: Tokens of context and target together; ``None`` without a limit.
         model: Name of the model, for messages.
         closes_contexts: A context also gets the special tokens that close a text, as an encoder expects.
     """
@@ -134,7 +134,7 @@ class Tokens:
             )
 
     def left(self, contexts: list[str]) -> list[int]:
-        """Count the tokens that still fit after each context; ``sys.maxsize`` where there is no limit."""
+        """Count the tokens that still fit after each context; ``sys.maxsize`` without a limit."""
         if self.max_length is None:
             return [sys.maxsize] * len(contexts)
         return [self.max_length - len(ids) for ids in self.contexts(contexts)]
@@ -223,7 +223,7 @@ class CountsTokens:
     tokens: Tokens
 
     def tokens_left(self, contexts: list[str]) -> list[int]:
-        """Count the tokens that still fit after each context; ``sys.maxsize`` where there is no limit."""
+        """Count the tokens that still fit after each context; ``sys.maxsize`` without a limit."""
         return self.tokens.left(contexts)
 
     def count_tokens(self, texts: list[str]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What a run will take, told from a small sample that is run for real."""
+"""What a run will cost, estimated from a small sample that is run for real."""
 
 from davidgen_hf.estimate.figures import Estimate, Part
 from davidgen_hf.estimate.sampling import Population, survey

@@ -65,7 +65,7 @@ def estimate(recipe: Recipe, settings: EstimateSettings, folder: Path, announce:
         recipe: What is to be run.
         settings: Size of the sample, and what cannot be known beforehand.
         folder: An empty folder for the sample's models and shards.
-        announce: Is told what is run.
+        announce: Called with the name of each part that runs.
 
     Raises:
         DavidgenError: As ``run_recipe``: what would stop the run stops its estimate.

@@ -145,7 +145,7 @@ def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict[str, Any
         The model, and what is to be recorded of it: its commit and its number of parameters (``None`` with vLLM).
 
     Raises:
-        ModelError: There is no such model, it does not write text, its files are damaged, or lm-eval refuses it.
+        ModelError: The model does not exist, does not write text, its files are damaged, or lm-eval refuses it.
     """
     found = find_model(EngineSettings(model=model, revision=settings.revision))
     length = settings.model_args.get("max_length")

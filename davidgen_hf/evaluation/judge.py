@@ -86,8 +86,8 @@ class Judge:
         cases = [(number, order) for number in questions for order in ORDERS]
         prompts = [self._prompt(questions[number], model[number], reference[number], order) for number, order in cases]
         fits = [room >= self.sampling.max_new_tokens for room in self.engine.tokens_left(prompts)]
-        asked = (prompt for prompt, fit in zip(prompts, fits, strict=True) if fit)
-        written = _generate(self.engine, list(asked), self.sampling, "reviews")
+        fitting = (prompt for prompt, fit in zip(prompts, fits, strict=True) if fit)
+        written = _generate(self.engine, list(fitting), self.sampling, "reviews")
         for case, prompt, fit in zip(cases, prompts, fits, strict=True):
             text = next(written) if fit else None
             if not fit:
@@ -111,7 +111,7 @@ def chat_renderer(name: str, revision: str | None = None) -> Callable[[str], str
     Where the template of a hybrid reasoning model can switch thinking off, it is off: a review begins with scores.
 
     Raises:
-        ModelError: There is no such tokenizer.
+        ModelError: The tokenizer does not exist.
     """
     from davidgen_hf.engines.loading import load_tokenizer
     from davidgen_hf.engines.tokens import chat_prompt

@@ -98,7 +98,7 @@ def summarize(
             is not the mean of the instances has no interval.
 
     Raises:
-        EvaluationError: There is no instance, or it has no metric that is a number.
+        EvaluationError: No instance has a metric that is a number.
     """
     figures = figures or {}
     metrics = [name for name in rows[0] if name not in _NO_SCORES] if rows else []

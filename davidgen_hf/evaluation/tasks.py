@@ -133,7 +133,7 @@ def other_tasks(names: Sequence[str], include: Path | None = None) -> "TaskManag
 
     Raises:
         InputError: The folder does not exist.
-        SettingError: There is no such task.
+        SettingError: The task does not exist.
     """
     from lm_eval.tasks import TaskManager
 

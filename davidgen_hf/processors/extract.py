@@ -41,10 +41,10 @@ class LimitPassages:
         reserve_tokens: Part of the model's context kept for the prompt and the candidate, in tokens.
         overlong: ``cut`` ends a longer passage after the last whole sentence that fits, and skips it if none does;
             ``skip`` leaves it out.
-        language: Language of the texts, a code or a name, if there is no such column.
+        language: Language of the texts, a code or a name, without such a column.
 
     Raises:
-        SettingError: ``overlong`` is unknown, or there is no room for a passage.
+        SettingError: ``overlong`` is unknown, or leaves no room for a passage.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("text",)
@@ -140,7 +140,7 @@ class ExtractKeywords:
     Args:
         max_words: Longest keyword, in words.
         top: Number of keywords.
-        language: Language of the texts, a code or a name, if there is no such column; it decides the stop words.
+        language: Language of the texts, a code or a name, without such a column; it decides the stop words.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("text",)
@@ -184,7 +184,7 @@ class ExtractSentence:
         min_words: Shortest sentence that may be drawn, in words of ``sources.words``; if none is that long, the
             longest sentence is taken, so that a passage always yields one.
         seed: Decides the draw, together with the text.
-        language: Language of the texts, a code or a name, if there is no such column.
+        language: Language of the texts, a code or a name, without such a column.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("text",)

@@ -50,7 +50,7 @@ class GuardCandidates:
         min_copied_words: Shortest run that counts as copied, in words; names and terms are shorter.
         min_language_confidence: Probability from which the language identifier is believed, see
             ``processors.language``; 1.01 turns the rule off.
-        language: Language of the passages (a code or name, see ``sources.languages``) where there is no such column.
+        language: Language of the passages (a code or name, see ``sources.languages``) without such a column.
 
     Raises:
         SettingError: A setting is out of range; all of them are named.

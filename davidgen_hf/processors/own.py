@@ -19,7 +19,7 @@ def load_class(name: str) -> type:
     """Import ``package.module:Class``.
 
     Raises:
-        SettingError: There is no such module or class.
+        SettingError: The module or class does not exist.
     """
     module, _, attribute = name.partition(":")
     try:

@@ -19,7 +19,7 @@ from davidgen_hf.storage.validation import describe, read_json
 FILE_NAME = "run.json"
 # What a part does, in the order of the way. ``generator`` is the model that wrote the instructions: one that the run
 # trained itself has the base model and the seeds as its lineage. ``extractor`` is there only if a model extracts, and
-# ``data`` are the rows of a training that is no step of a run.
+# ``data`` are the rows of a training outside a run.
 ROLES = ("seeds", "passages", "data", "base_model", "generator", "extractor", "scorer", "follower_base")
 
 
@@ -159,7 +159,7 @@ def read_provenance(folder: str | Path) -> Provenance:
 
 
 def find_provenance(folder: str | Path) -> Provenance | None:
-    """Return what ``read_provenance`` does, or None where there is no such record.
+    """Return what ``read_provenance`` does, or None without such a record.
 
     Raises:
         ProvenanceError: There is one, and it is damaged.

@@ -73,13 +73,13 @@ def require(verdicts: Iterable[Verdict], rules: ProvenanceRules | None = None) -
     problems = sorted(set(problems))
     if problems:
         unknown = dict.fromkeys(one.name for one in declared if one.answer == "unknown")
-        asked = (
+        request = (
             f"\nTo declare, add to the command, or as YAML to the recipe's provenance.yaml:\n  {unknown_line(unknown)}"
         )
         raise ProvenanceError(
             f"{len(problems)} source(s) stand against training and publishing:\n  "
             + "\n  ".join(problems)
-            + (asked if unknown and rules.undeclared == "stop" else "")
+            + (request if unknown and rules.undeclared == "stop" else "")
         )
     return declared
 

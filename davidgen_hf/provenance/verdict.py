@@ -43,7 +43,7 @@ def compose(name: str, verdicts: Iterable[Verdict], *, license: str | None = Non
     """Return the verdict of a whole: as bad as the worst of its parts, for the reasons of the worst.
 
     Raises:
-        ValueError: There are no parts, of which nothing follows.
+        ValueError: ``parts`` is empty.
     """
     parts = tuple(verdicts)
     if not parts:

@@ -1,4 +1,4 @@
-"""``run.json``: what a run was asked for, what it used, and what came of each step."""
+"""``run.json``: the recipe of a run, what it used, and the result of each step."""
 
 import hashlib
 import logging

@@ -49,10 +49,10 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     Args:
         recipe: What to do.
         output: The run's folder; an earlier call with the same recipe and inputs is taken up where it stopped.
-        announce: Is told which step begins, and which is skipped.
+        announce: Called with the step that begins or is skipped.
         steps: Names of ``STEPS`` to run; None runs all.
         restart: Take up an earlier call with another recipe or other inputs too: what the change does not touch stays,
-            the rest is made anew.
+            the rest is rebuilt.
         executor: Where the shards of the corpus are made; None makes them in this process.
 
     Returns:
@@ -61,8 +61,8 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     Raises:
         DavidgenError: Of the kind of what went wrong. What is finished stays, and the next call goes on.
     """
-    asked = {name: step for name, step in STEPS.items() if steps is None or name in steps}
-    pinned, provenance = pin_and_check(recipe, output, asked, restart=restart)
+    requested = {name: step for name, step in STEPS.items() if steps is None or name in steps}
+    pinned, provenance = pin_and_check(recipe, output, requested, restart=restart)
     check_folder(output)
     executor = executor or ExecutorSettings()
     if executor.address is not None:
@@ -71,14 +71,14 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     with hold(output), explain_refusals(output):
         clear_drafts(output)
         record = open_record(recipe, output, restart=restart, announce=announce)
-        lost = _forget_lost(record, asked, pinned.corpus.stages())
-        told = record_provenance(record, provenance, recipe.provenance.license)
+        lost = _forget_lost(record, requested, pinned.corpus.stages())
+        is_recorded = record_provenance(record, provenance, recipe.provenance.license)
         is_changed = False
-        for number, (name, step) in enumerate(asked.items(), start=1):
+        for number, (name, step) in enumerate(requested.items(), start=1):
             if name in record.steps:
-                announce(f"{number}/{len(asked)} {name}: done before, skipped")
+                announce(f"{number}/{len(requested)} {name}: done before, skipped")
                 continue
-            announce(f"{number}/{len(asked)} {name}{f': rebuilds {lost[name]}' if name in lost else ''}")
+            announce(f"{number}/{len(requested)} {name}{f': rebuilds {lost[name]}' if name in lost else ''}")
             is_changed = True
             started = time.perf_counter()
             if name == "corpus":
@@ -87,8 +87,8 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
                 report = step(pinned, output)
             load_engine.cache_clear()  # the next step needs the memory for a model of its own
             record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
-        told |= record_provenance(record, provenance, recipe.provenance.license)
-        if is_changed or told or not (output / README).is_file():
+        is_recorded |= record_provenance(record, provenance, recipe.provenance.license)
+        if is_changed or is_recorded or not (output / README).is_file():
             facts = read_facts(output)
             write_pictures(output, facts)
             write_report(output, facts=facts)
@@ -114,10 +114,10 @@ def _forget_lost(record: RunRecord, steps: Collection[str], stages: tuple[Stage,
 
 
 def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSettings | None = None) -> dict[str, int]:
-    """Make one part of a corpus, beside other calls that make the others, on any machines that share the folder.
+    """Build one part of a corpus, next to calls that build the others, on any machines that share the folder.
 
     Each reads all passages, and makes the shards of its own. Near-duplicates are marked by the part that finds the
-    shards of all others finished; where that guard is asked for, every part is called once more after that. A
+    shards of all others finished; if that guard is on, every part is called once more after that. A
     ``run_recipe`` then takes up what the parts have made.
 
     Args:

@@ -27,7 +27,7 @@ class AdapterFile(BaseModel):
 
 
 def read_adapter(folder: Path) -> AdapterFile | None:
-    """Return what a folder's ``adapter_config.json`` names as base model; None if there is no such file.
+    """Return what a folder's ``adapter_config.json`` names as base model; None without such a file.
 
     Raises:
         ModelError: The file is not JSON, or names no base model.
@@ -42,7 +42,7 @@ def read_adapter(folder: Path) -> AdapterFile | None:
 
 
 def read_card(folder: Path, error: type[DavidgenError] = ModelError) -> CardData | None:
-    """Return the metadata of a folder's ``README.md``; None if there is no such file.
+    """Return the metadata of a folder's ``README.md``; None without such a file.
 
     Raises:
         DavidgenError: Of the class ``error``: the card is not UTF-8, or its metadata is not a YAML mapping.

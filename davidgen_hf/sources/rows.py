@@ -58,7 +58,7 @@ def read_rows(  # noqa: PLR0913 - where from; which rows; which columns
         several folders have the folder in it: ``en/wiki.jsonl:12``. A shuffled row's place is a hash of the row.
 
     Raises:
-        InputError: There is no such file or dataset, it is empty, or a part of it cannot be read.
+        InputError: The file or dataset does not exist, is empty, or a part of it cannot be read.
     """
     path = local_path(source)
     if path is not None:

@@ -248,7 +248,7 @@ def check_names(setting: str, sources: Sequence[Source]) -> None:
     """Refuse an empty list of sources, and sources that records could not tell apart.
 
     Raises:
-        SettingError: There is no source, or two have the same name and configuration.
+        SettingError: The list is empty, or two have the same name and configuration.
     """
     names = [(name_of(one.source), one.config) for one in sources]
     if not names or len(set(names)) < len(names):

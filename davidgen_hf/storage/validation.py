@@ -57,7 +57,7 @@ def read_json(path: Path, schema: type[T], advice: str, *, error: type[DavidgenE
     """Return the content of a JSON file as a value of ``schema``; arguments as for ``validate``.
 
     Raises:
-        DavidgenError: There is no such file, it cannot be read, it is not JSON, or its content does not fit.
+        DavidgenError: The file does not exist, cannot be read, is not JSON, or its content does not fit.
     """
     if not path.is_file():  # also a pipe, which would block
         raise error(f"{path} is not a file. {advice}")

@@ -22,7 +22,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked of this package when it is needed: a recipe is checked without torch and TRL."""
+    """Import the names of this package on first use: a recipe is checked without torch and TRL."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

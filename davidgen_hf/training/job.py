@@ -169,7 +169,7 @@ def resolve_model(name: str | None, revision: str | None, encoder_decoder: bool 
 
     Raises:
         SettingError: No model is named.
-        ModelError: There is no such model, or it is of the other family.
+        ModelError: The model does not exist, or belongs to the other family.
     """
     found = _find_trainable(name, revision, encoder_decoder)
     return found.name, found.commit

@@ -130,7 +130,7 @@ def load_splits(values: dict[str, Any]) -> DatasetDict:
 
     Raises:
         SettingError: The recipe names no rows, or settings of its mixture do not fit together.
-        InputError: The rows cannot be read, or there is no such split.
+        InputError: The rows cannot be read, or the split does not exist.
         MissingColumnsError: A dataset of the mixture lacks ``prompt`` or ``completion``.
     """
     mixture = [DatasetConfig(**one) for one in values.get("datasets", [])]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no report over the network that nobody asked for
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage report over the network
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray

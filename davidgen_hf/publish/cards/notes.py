@@ -14,7 +14,7 @@ _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t\r]*\n.*?^---[ \t\r]*$", re.MULTILI
 
 
 def split_card(text: str) -> tuple[str, str]:
-    """Return a card up to its line, and the notes below it; notes are empty where there is no such line."""
+    """Return a card up to its line, and the notes below it; notes are empty without such a line."""
     found = _LINE.search(text)
     return (text[: found.start()], text[found.end() :].strip()) if found else (text, "")
 
@@ -25,7 +25,7 @@ def notes_of_other(text: str) -> str:
 
 
 def read_notes(path: Path) -> str:
-    """Return the notes below the card at ``path``; nothing where there is no card.
+    """Return the notes below the card at ``path``; empty without a card.
 
     Raises:
         RunFolderError: The file cannot be read as text.

@@ -29,24 +29,24 @@ function embedded(rows) {
   for (const row of rows) {
     row.search = [row.text, row.output || "", ...row.candidates.map((one) => one.instruction)].join("\n").toLowerCase();
   }
-  return async (asked) => {
-    const words = asked.search.toLowerCase().split(/\s+/).filter(Boolean);
+  return async (wanted) => {
+    const words = wanted.search.toLowerCase().split(/\s+/).filter(Boolean);
     const found = rows.filter((row) =>
       words.every((word) => row.search.includes(word)) &&
-      (!asked.strategy || row.strategy === asked.strategy) &&
-      (!asked.reason || row.reasons.includes(asked.reason)) &&
-      (asked.kept === "" || row.kept === (asked.kept === "1")) &&
-      (asked.margin === "" || (row.margin !== null && row.margin >= Number(asked.margin))) &&
-      (asked.perplexity === "" || (row.perplexity !== null && row.perplexity <= Number(asked.perplexity))));
-    const key = asked.sort.replace("-", ""), sign = asked.sort.startsWith("-") ? -1 : 1;
+      (!wanted.strategy || row.strategy === wanted.strategy) &&
+      (!wanted.reason || row.reasons.includes(wanted.reason)) &&
+      (wanted.kept === "" || row.kept === (wanted.kept === "1")) &&
+      (wanted.margin === "" || (row.margin !== null && row.margin >= Number(wanted.margin))) &&
+      (wanted.perplexity === "" || (row.perplexity !== null && row.perplexity <= Number(wanted.perplexity))));
+    const key = wanted.sort.replace("-", ""), sign = wanted.sort.startsWith("-") ? -1 : 1;
     if (key !== "n") {
       found.sort((a, b) => (a[key] === null) - (b[key] === null) || sign * (a[key] - b[key]) || a.n - b.n);
     }
-    return { total: found.length, more: false, rows: found.slice(asked.page * PAGE, (asked.page + 1) * PAGE) };
+    return { total: found.length, more: false, rows: found.slice(wanted.page * PAGE, (wanted.page + 1) * PAGE) };
   };
 }
-async function served(asked) {
-  const answer = await fetch("rows?" + new URLSearchParams(asked));
+async function served(wanted) {
+  const answer = await fetch("rows?" + new URLSearchParams(wanted));
   if (!answer.ok) throw new Error(await answer.text());
   return answer.json();
 }
@@ -130,10 +130,10 @@ const FIELDS = ["search", "strategy", "reason", "kept", "margin", "perplexity", 
 let query, page = 0, turn = 0;
 const state = () => Object.fromEntries(FIELDS.map((name) => [name, find(name).value]));
 async function show() {
-  const mine = ++turn, asked = { ...state(), page };
+  const mine = ++turn, wanted = { ...state(), page };
   let answer;
   try {
-    answer = await query(asked);
+    answer = await query(wanted);
   } catch (error) {
     find("found").textContent = "The rows cannot be read: " + error.message;
     return;
@@ -146,7 +146,7 @@ async function show() {
   find("page").textContent = `Page ${(page + 1).toLocaleString("en")} of ${pages.toLocaleString("en")}${answer.more ? " or more" : ""}`;
   find("previous").disabled = page === 0;
   find("next").disabled = page + 1 >= pages;
-  const kept = new URLSearchParams(Object.entries(asked).filter(([name, value]) => value && !(name === "sort" && value === "n")));
+  const kept = new URLSearchParams(Object.entries(wanted).filter(([name, value]) => value && !(name === "sort" && value === "n")));
   document.documentElement.dataset.ready = String(mine);
   if (kept.size) history.replaceState(null, "", "#?" + kept);
   else if (location.hash.startsWith("#?")) history.replaceState(null, "", location.pathname + location.search);
