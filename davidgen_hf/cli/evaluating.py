@@ -1,7 +1,7 @@
 """Commands that measure: eval, judge and diversity."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -132,13 +132,12 @@ def judge(
     if outputs:
         summary = summarize_files(outputs, output, all_questions)
     else:
-        placed = {"dtype": dtype, "device": device}
+        placed: dict[str, Any] = {"dtype": dtype, "device": device}
+        server: dict[str, Any] = {"base_url": base_url, "allow_closed_source": allow_closed_source}
         summary = Comparison(
             model=model,
             reference=reference,
-            judge=EngineSettings(
-                kind, judge_model, base_url=base_url, allow_closed_source=allow_closed_source, **placed
-            ),
+            judge=EngineSettings(kind, judge_model, **server, **placed),
             follower=EngineSettings(follower_kind, **placed),
             questions=questions,
             keep_code_and_math=all_questions,

@@ -91,7 +91,7 @@ def push(
 
     if what not in (*PARTS, "all"):
         raise SettingError(f"--what is {what!r}. It must be {', '.join(PARTS)} or all. Pass one of these.")
-    settings = Push(to, PARTS if what == "all" else (what,), private, create_pr, publish_restricted)
+    settings = Push(to, tuple(part for part in PARTS if what in (part, "all")), private, create_pr, publish_restricted)
     if not yes:
         for repo, files in list_files(run, settings).items():
             for file, size in files.items():

@@ -125,11 +125,12 @@ def _training(name: str, config: dict[str, Any], rows: Dataset, n_rows: int, fol
 def count_checkpoints(config: dict[str, Any], steps: int) -> int:
     """Return how many checkpoints a training of so many optimizer steps writes."""
     strategy, every = config.get("save_strategy", "steps"), config.get("save_steps", 500)
+    count: int = 0
     if strategy == "epoch":
-        return math.ceil(config.get("num_train_epochs", 3))
-    if strategy != "steps":
-        return 0
-    return math.ceil(steps / (math.ceil(every * steps) if every < 1 else every))  # the last step has one too
+        count = math.ceil(config.get("num_train_epochs", 3))
+    elif strategy == "steps":  # the last step has a checkpoint too
+        count = math.ceil(steps / (math.ceil(every * steps) if every < 1 else every))
+    return count
 
 
 def _evaluation(recipe: Recipe, folder: Path) -> Part:

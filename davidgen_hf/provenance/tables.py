@@ -153,7 +153,7 @@ class Table(Generic[AnyEntry]):
     """Entries that are found by an id; the first one whose pattern fits counts, and an id as such before a pattern."""
 
     def __init__(self, entries: Sequence[AnyEntry]) -> None:
-        self.entries = tuple(entries)
+        self.entries: tuple[AnyEntry, ...] = tuple(entries)
         self._exact: dict[str, AnyEntry] = {}
         self._patterns: list[tuple[re.Pattern[str], AnyEntry]] = []
         for entry in entries:

@@ -244,7 +244,7 @@ def _evaluation(recipe: Recipe, output: Path) -> dict[str, Any]:
     }
 
 
-STEPS = {
+STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "seeds": _seeds,
     "generator": _generator,
     "corpus": _corpus,

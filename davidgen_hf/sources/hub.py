@@ -15,7 +15,7 @@ from aiohttp import ClientError
 from datasets import ClassLabel, IterableDataset, load_dataset
 from datasets.exceptions import DatasetsError
 from huggingface_hub import CardData, HfApi, hf_hub_download
-from huggingface_hub.errors import HFValidationError, HTTPError
+from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]  # HTTPError is httpx's
 
 from davidgen_hf.errors import InputError
 from davidgen_hf.schema import Row

@@ -36,7 +36,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _fault(f"more than {MAX_DEPTH} levels of nesting", self.peek_event().start_mark)
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _fault(f"more than {MAX_DEPTH} levels of nesting", event.start_mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node

@@ -176,7 +176,7 @@ def test_more_held_out_than_there_are_seeds(asked, tmp_path):
 def test_no_pair_at_all_is_an_error_that_says_why(asked, tmp_path):
     with pytest.raises(RunFolderError, match=r"7 passages gave no pair: .*'rejected\.[a-z_]+'"):
         run(
-            [*asked, "corpus.passages.language=xx", "corpus.guards={rules: {min_language_confidence: 1.0e-9}}"],
+            [*asked, "corpus.generate.engine={kind: echo, model: echo}", "corpus.guards={rules: {max_words: 1}}"],
             tmp_path / "out",
         )
 
