@@ -137,7 +137,7 @@ def test_runs_of_one_name_keep_their_own_recipes_and_pictures(tiny_run, tmp_path
 
 
 def test_seeds_that_are_left_out_are_counted(built):
-    assert "allows to pass them on: 1." in (built / "README.md").read_text("utf-8")
+    assert "allow redistribution: 1." in (built / "README.md").read_text("utf-8")
 
 
 def test_own_words_below_a_card_go_along(tiny_run, tmp_path):

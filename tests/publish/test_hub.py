@@ -259,7 +259,7 @@ def test_a_hub_that_refuses_is_named_without_the_token(hub, run, tmp_path):
     assert "wrongwrong" not in refused.stdout + refused.stderr
 
 
-SECRET = "hf_" + "Zz9" * 8
+SECRET = "hf_" + "Zz9Q" * 8 + "Zz"
 
 
 @pytest.mark.parametrize(

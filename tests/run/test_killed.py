@@ -110,8 +110,8 @@ def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path, stop):
         process.send_signal(stop)
         said, complained = process.communicate()
     assert process.returncode == 128 + stop
-    assert "Stopped. What is finished lies in" in said
-    assert "the same command goes on from there" in " ".join(said.split())
+    assert "Stopped. Finished work is in" in said
+    assert "the same command resumes there" in " ".join(said.split())
     assert "Traceback" not in complained
     before = whole_shards(tmp_path / "run")
     assert all(read_metadata(path) for path in before)
