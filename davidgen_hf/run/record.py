@@ -19,6 +19,7 @@ from davidgen_hf.sources.source import Source
 from davidgen_hf.storage.digests import without_folders
 from davidgen_hf.storage.lock import LOCK
 from davidgen_hf.storage.record import FILE_NAME, RunRecord, read_record
+from davidgen_hf.training.summary import NUMBER_TYPES
 
 PACKAGES = (
     "davidgen-hf",
@@ -180,7 +181,10 @@ def _differences(before: object, now: object, key: str) -> list[str]:
         return []
     if isinstance(before, dict) and isinstance(now, dict):
         # What changes no row may differ, such as the address of a server.
-        names = sorted((before.keys() | now.keys()) - (SILENT_SETTINGS if key.endswith(".engine") else set()))
+        ignored = set(SILENT_SETTINGS) if key.endswith(".engine") else set()
+        if key in ("recipe.generator", "recipe.follower"):  # a type that is no longer named is chosen by the machine
+            ignored |= NUMBER_TYPES - now.keys()
+        names = sorted((before.keys() | now.keys()) - ignored)
         return [line for name in names for line in _differences(before.get(name), now.get(name), f"{key}.{name}")]
     return [f"{key}: was {_brief(before)}, is {_brief(now)}"]
 

@@ -77,6 +77,10 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
     write_whole(folder / FILE_NAME, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
+# Settings that recipes of version 0.1 named, and that the machine decides if they do not.
+NUMBER_TYPES = {"bf16", "fp16"}
+
+
 def find_finished(folder: Path, identity: dict[str, Any]) -> TrainingSummary | None:
     """Return the summary of the training that ``folder`` holds if it is finished, or ``None`` if it is not.
 
@@ -97,6 +101,11 @@ def find_finished(folder: Path, identity: dict[str, Any]) -> TrainingSummary | N
         raise RunFolderError(
             f"{path} is not the record of a training: it lacks {missing}. Name another output folder."
         )
+    recorded, wanted = record["recipe"], identity["recipe"]
+    if isinstance(recorded, dict):  # a type that is no longer named is chosen by the machine
+        record = record | {
+            "recipe": {key: recorded[key] for key in recorded if key in wanted or key not in NUMBER_TYPES}
+        }
     differing = [name for name, value in identity.items() if record[name] != value]
     if differing:
         found = "; ".join(f"{name} was {record[name]!r}, is {identity[name]!r}" for name in differing)
