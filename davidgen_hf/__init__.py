@@ -14,10 +14,13 @@ measures them, and ``run`` runs all steps of a recipe.
 import importlib
 import os
 
+from davidgen_hf import moved
+
 # `datasets` reports every file that it loads to a server; this package uses the network only for what the user names.
 os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
 
 __version__ = "0.1.0"
+moved.install()
 
 # The module of each public name; it is imported on first use, so that `davidgen --help` loads no model library.
 _HOMES = {

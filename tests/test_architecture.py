@@ -9,9 +9,9 @@ PACKAGE = Path(__file__).parents[1] / "davidgen_hf"
 
 # In the order of the way: a module imports only what stands before it, or beside it in its own folder.
 ORDER = (
-    *("errors", "secrecy", "terminal", "commandline", "schema", "prompts", "storage", "provenance", "sources"),
-    *("engines", "processors", "methods", "training", "recipe", "evaluation", "tasks", "corpus", "publish"),
-    *("report", "run", "estimate", "cli", "__main__"),
+    *("moved", "errors", "secrecy", "terminal", "commandline", "schema", "prompts", "storage", "provenance"),
+    *("sources", "engines", "processors", "methods", "training", "recipe", "evaluation", "tasks", "corpus"),
+    *("publish", "report", "run", "estimate", "cli", "__main__"),
 )
 
 
