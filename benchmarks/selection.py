@@ -74,7 +74,7 @@ def winner(row: list[list[float]], span: int | None = None) -> int:
 
 
 def margin(row: list[list[float]]) -> float:
-    """Return how many nats a token the second lies behind the winner."""
+    """Return how many nats per token the second lies behind the winner."""
     first, second, *_ = sorted(sum(nll) for nll in row)
     return (second - first) / len(row[0])
 
@@ -106,7 +106,7 @@ def _span(rows: list, span: int) -> dict:
     whole = [winner(row) for row in rows]
     longer = [place for place, row in enumerate(rows) if len(row[0]) > span]
     same = {place for place, row in enumerate(rows) if winner(row, span) == whole[place]}
-    # What the winner of the span costs beyond the winner of the whole, in nats a token.
+    # What the winner of the span costs beyond the winner of the whole, in nats per token.
     losses = [
         (sum(row[winner(row, span)]) - sum(row[best])) / len(row[0]) for row, best in zip(rows, whole, strict=True)
     ]
@@ -139,7 +139,8 @@ def _page(result: dict) -> str:
         f"token: {margins} (median margin of all passages: {result['median_margin']:.4f}). Its nll is off by "
         f"{result['mean_relative_difference']:.3%} on average, {result['largest_relative_difference']:.3%} at most.\n",
         "![agreement](selection.png)\n",
-        "| first tokens | same winner | same winner, longer targets only | mean loss, nats a token | tokens scored |",
+        "| first tokens | same winner | same winner, longer targets only "
+        "| mean loss, nats per token | tokens scored |",
         "|--:|--:|--:|--:|--:|",
     ]
     for one in result["spans"]:

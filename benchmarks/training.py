@@ -144,7 +144,7 @@ def train_with_trl(rows: Dataset, settings: dict, folder: Path) -> tuple[int, fl
 
 
 def study(rows: Dataset, settings: dict, folder: Path) -> dict:
-    """Train on five sevenths of the rows; return completion losses, in nats a token, on the other two."""
+    """Train on five sevenths of the rows; return completion losses, in nats per token, on the other two."""
     order = random.Random(0).sample(range(len(rows)), len(rows))
     seventh = len(rows) // 7
     held_out, development, trained_on = (

@@ -264,8 +264,9 @@ def _compare(sources: list[Path], stage: Stage, target: StageFolder) -> None:
     for source, path, identity, is_missing, result in zip(sources, places, identities, missing, results, strict=True):
         if is_missing:
             rows = read_shard(source)
-            columns = rows[:] | result
-            counts = count(step, rows[:], columns)
+            given = rows[:]
+            columns = given | result
+            counts = count(step, given, columns)
             made = make_rows(columns, Features(rows.features | step.writes))
             write_shard(made, path, counts, time.perf_counter() - started, identity)
             started = time.perf_counter()

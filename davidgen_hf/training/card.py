@@ -41,7 +41,8 @@ def write_card(summary: TrainingSummary) -> Path:
         f"![Loss over the steps]({CURVE})\n",
         f"- {rows}",
         f"- {summary.steps} steps, {summary.batch}",
-        f"- Loss, nats a token of a completion: {summary.loss_start:.3f} first, {summary.loss_end:.3f} last{held_out}",
+        f"- Loss, nats per token of a completion: {summary.loss_start:.3f} first, {summary.loss_end:.3f} "
+        f"last{held_out}",
         f"- {', '.join(f'{package} {version}' for package, version in summary.versions.items())}\n",
         f"```yaml\n{yaml.safe_dump(summary.recipe, allow_unicode=True).strip()}\n```\n",
     ]
