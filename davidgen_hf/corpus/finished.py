@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.storage.shards import read_metadata
+from davidgen_hf.storage.shards import is_intact
 from davidgen_hf.storage.validation import read_json
 
 FINISHED = "finished.json"
@@ -44,7 +44,8 @@ def lost_shards(run: Path, stages: Iterable[str]) -> list[str]:
         names = read_mark(run / first).shards
     except RunFolderError:
         return [f"{first}/{FINISHED}"]
-    return [f"{stage}/{name}" for stage in (first, *others) for name in names if not _is_readable(run / stage / name)]
+    expected = [f"{stage}/{name}" for stage in (first, *others) for name in names]
+    return [name for name in expected if not is_intact(run / name, rows=False)]
 
 
 def require_shards(run: Path, stage: str, first: str) -> None:
@@ -66,11 +67,3 @@ def require_shards(run: Path, stage: str, first: str) -> None:
             f"{run / stage} lacks {len(missing)} of {len(names)} shards: {shown}. All shards of a finished corpus are "
             "needed. Run the command of this run again: it rebuilds only what is missing."
         )
-
-
-def _is_readable(shard: Path) -> bool:
-    try:
-        read_metadata(shard)
-    except RunFolderError:
-        return False
-    return True

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from davidgen_hf.provenance.record import Part, Provenance
+from davidgen_hf.provenance.record import Part, Provenance, with_license
+from davidgen_hf.storage.record import RunRecord
+from davidgen_hf.storage.shards import read_table, shard_paths
 
 
 def mark_rows(passages: Iterable[dict[str, Any]], provenance: Provenance) -> Iterator[dict[str, Any]]:
@@ -26,3 +28,22 @@ def mark_rows(passages: Iterable[dict[str, Any]], provenance: Provenance) -> Ite
             "made_with": made_with,
             "restricted": restricted or own.answer == "restricted",
         }
+
+
+def licensed(provenance: Provenance, record: RunRecord, declared: str | None = None) -> Provenance:
+    """Return the provenance of a run with the license that its corpus may carry, if the corpus is finished.
+
+    Args:
+        provenance: Of the run.
+        record: The record of the run.
+        declared: License that the recipe names, for a combination that the table does not hold.
+    """
+    if "corpus" not in record.steps:
+        return provenance
+    of_source = {(part.name, part.config or ""): part.license for part in provenance.of_role("passages")}
+    found = set()
+    for path in shard_paths(record.folder / "corpus"):
+        rows = read_table(path, ["source", "config", "license"])
+        found |= set(zip(*(rows[name].to_pylist() for name in ("source", "config", "license")), strict=True))
+    licenses = {license or of_source.get((source, config)) for source, config, license in found}
+    return with_license(provenance, licenses, declared=declared)

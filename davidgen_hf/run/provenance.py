@@ -12,7 +12,7 @@ from davidgen_hf.engines.loading import find_model
 from davidgen_hf.engines.roles import with_engines
 from davidgen_hf.engines.settings import ServerSettings
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.provenance import Part, Provenance, ProvenanceRules, compose, find_provenance, require, with_license
+from davidgen_hf.provenance import Part, Provenance, ProvenanceRules, compose, find_provenance, require
 from davidgen_hf.provenance.record import ROLES
 from davidgen_hf.provenance.verdict import Verdict
 from davidgen_hf.recipe import Recipe
@@ -21,8 +21,7 @@ from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.sources.paths import local_path, name_of
 from davidgen_hf.sources.seeds import read_seeds
 from davidgen_hf.sources.source import Source
-from davidgen_hf.storage.record import FILE_NAME, RunRecord, read_record
-from davidgen_hf.storage.shards import read_table, shard_paths
+from davidgen_hf.storage.record import FILE_NAME, read_record
 from davidgen_hf.training import resolve_model
 
 # Kinds of engines that load a model in this process; a server has its own.
@@ -219,35 +218,6 @@ def check_inputs(recipe: Recipe, steps: Collection[str]) -> None:
                 pass
         else:
             next(passages)
-
-
-def record_provenance(record: RunRecord, provenance: Provenance, declared_license: str | None = None) -> bool:
-    """Record the provenance of a run, and, once its corpus is finished, the license that the corpus may carry.
-
-    Args:
-        record: The record of the run.
-        provenance: The second value that ``pin_and_check`` returns.
-        declared_license: License that the recipe names, for a combination that the table does not hold.
-
-    Returns:
-        Whether the record changed.
-    """
-    if "corpus" in record.steps:
-        provenance = with_license(provenance, _licenses(record.folder, provenance), declared=declared_license)
-    if provenance == find_provenance(record.folder):
-        return False
-    record.tell("provenance", provenance.record())
-    return True
-
-
-def _licenses(output: Path, provenance: Provenance) -> set[str | None]:
-    """Return the licenses of a corpus's rows; a row without one has that of its source, if it is known."""
-    of_source = {(part.name, part.config or ""): part.license for part in provenance.of_role("passages")}
-    found = set()
-    for path in shard_paths(output / "corpus"):
-        rows = read_table(path, ["source", "config", "license"])
-        found |= set(zip(*(rows[name].to_pylist() for name in ("source", "config", "license")), strict=True))
-    return {license or of_source.get((source, config)) for source, config, license in found}
 
 
 def _finished(output: Path) -> set[str]:

@@ -1,24 +1,22 @@
 """``run.json``: the recipe of a run, what it used, and the result of each step."""
 
-import hashlib
 import logging
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from davidgen_hf.engines.settings import SILENT_SETTINGS
-from davidgen_hf.errors import InputError, RunFolderError
+from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors import GenerateInstructions
-from davidgen_hf.recipe import Recipe
+from davidgen_hf.recipe import TRAININGS, Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
-from davidgen_hf.sources.paths import local_path
-from davidgen_hf.sources.source import Source
+from davidgen_hf.sources.paths import digest_inputs
 from davidgen_hf.storage.digests import without_folders
 from davidgen_hf.storage.lock import LOCK
-from davidgen_hf.storage.record import FILE_NAME, RunRecord, read_record
+from davidgen_hf.storage.record import FILE_NAME, RunRecord, differences, read_record
 from davidgen_hf.training.summary import NUMBER_TYPES
 
 PACKAGES = (
@@ -71,43 +69,58 @@ def open_record(
         RunFolderError: The folder belongs to another recipe or input (the differences are shown), or its
             ``run.json`` cannot be read.
     """
-    wanted: dict[str, Any] = {"recipe": without_folders(recipe.text), "inputs": _inputs(recipe)}
-    if not (folder / FILE_NAME).is_file():
-        return _new_record(recipe, folder, wanted, {})
-    try:
-        content = read_record(folder, hint=_DAMAGED)
-    except RunFolderError as error:
-        if not restart:
-            raise
-        announce(f"Update: {error} All steps run again; shards and models that fit are kept.")
-        return _new_record(recipe, folder, wanted, {})
-    # What is allowed and declared does not change any row.
-    rules = {"provenance": wanted["recipe"].get("provenance", {})}
-    content["recipe"] |= rules
-    wanted["recipe"] |= rules
-    differences = [line for part in wanted for line in _differences(content.get(part), wanted[part], part)]
-    if not differences:
-        content["recipe"] = wanted["recipe"]
-        return RunRecord(folder, content)
+    content = _header(recipe)
+    data = {"seeds": recipe.seeds.sources, "passages": recipe.corpus.sources}
+    named = {name: [one.source for one in sources] for name, sources in data.items()}
+    inputs = digest_inputs(named, recipe.base_model)
+    wanted: dict[str, Any] = {"recipe": without_folders(recipe.text), "inputs": inputs}
+    before = _read_earlier(folder, restart=restart, announce=announce)
+    if before is None:
+        return RunRecord(folder, content | wanted).save()
+    # What is allowed and declared does not change any row, and the machine chooses a number type that is not named.
+    before["recipe"]["provenance"] = wanted["recipe"].get("provenance", {})
+    for name in TRAININGS:
+        for setting in NUMBER_TYPES - wanted["recipe"][name].keys():
+            before["recipe"].get(name, {}).pop(setting, None)
+    differing = [
+        line
+        for part, now in wanted.items()
+        for line in differences(before.get(part), now, part, silent={"engine": SILENT_SETTINGS})
+    ]
+    if not differing:
+        return RunRecord(folder, before | {"recipe": wanted["recipe"]})
     if not restart:
         raise RunFolderError(
             f"{folder} holds a run of another recipe or input; nothing was changed. What differs:\n  "
-            + "\n  ".join(differences)
+            + "\n  ".join(differing)
             + "\nName another folder with --output, give the recipe of before, or add --update, which keeps what the "
             "change does not affect."
         )
-    untouched = _untouched(content["steps"], differences)
-    rebuilt = [step for step in READS if step in content["steps"] and step not in untouched]
+    untouched = _untouched(before["steps"], differing)
+    rebuilt = [step for step in READS if step in before["steps"] and step not in untouched]
     announce(
         "Update: "
-        + "; ".join(differences)
+        + "; ".join(differing)
         + f". Kept: {', '.join(untouched) or 'no step'}. Runs again: {', '.join(rebuilt) or 'no step'}"
         + (", where shards that fit are kept." if "corpus" in rebuilt else ".")
     )
     for model in {"generator", "follower"} - untouched.keys():  # must not be resumed with other settings
         shutil.rmtree(folder / model, ignore_errors=True)
-    kept = {"published": content["published"]} if content.get("published") else {}
-    return _new_record(recipe, folder, wanted | kept, untouched)
+    kept = {"published": before["published"]} if before.get("published") else {}
+    return RunRecord(folder, content | wanted | kept | {"steps": untouched}).save()
+
+
+def _read_earlier(folder: Path, *, restart: bool, announce: Callable[[str], None]) -> dict[str, Any] | None:
+    """Return the record of an earlier call; None if there is none, or a damaged one that may be replaced."""
+    if not (folder / FILE_NAME).is_file():
+        return None
+    try:
+        return read_record(folder, hint=_DAMAGED)
+    except RunFolderError as error:
+        if not restart:
+            raise
+        announce(f"Update: {error} All steps run again; shards and models that fit are kept.")
+        return None
 
 
 # What each step reads: parts of the recipe and of the inputs, as the record names them, and earlier steps.
@@ -130,7 +143,8 @@ def _untouched(steps: dict[str, dict[str, Any]], differences: list[str]) -> dict
     return {step: report for step, report in steps.items() if step not in touched}
 
 
-def _new_record(recipe: Recipe, folder: Path, wanted: dict[str, Any], steps: dict[str, dict[str, Any]]) -> RunRecord:
+def _header(recipe: Recipe) -> dict[str, Any]:
+    """Return what the record of a new run starts with: its name, random seeds and versions, and no finished step."""
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
     # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
     demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])
@@ -140,55 +154,4 @@ def _new_record(recipe: Recipe, folder: Path, wanted: dict[str, Any], steps: dic
             seeds["sampling"] = step.sampling.seed
     trainings = {"generator": recipe.generator, "follower": recipe.follower}
     seeds |= {name: training["seed"] for name, training in trainings.items() if "seed" in training}  # else trl's own
-    used = {"random_seeds": seeds, "versions": versions, "steps": steps}
-    record = RunRecord(folder, {"name": recipe.name, "demo": demo} | wanted | used)
-    record.save()
-    return record
-
-
-def _inputs(recipe: Recipe) -> dict[str, str]:
-    """Return a hash of each local input: of the bytes of data, of configuration and file sizes of a model."""
-    data = _numbered("seeds", recipe.seeds.sources) | _numbered("passages", recipe.corpus.sources)
-    digests = {name: _digest(path) for name, source in data.items() if (path := local_path(source))}
-    model = local_path(recipe.base_model)
-    return digests | ({"base_model": _digest(model, whole=(".json",))} if model else {})
-
-
-def _numbered(name: str, sources: Sequence[Source]) -> dict[str, str]:
-    if len(sources) == 1:
-        return {name: sources[0].source}
-    return {f"{name}.{number}": one.source for number, one in enumerate(sources)}
-
-
-def _digest(path: Path, whole: tuple[str, ...] | None = None) -> str:
-    """Hash a file or folder; with ``whole``, files of other suffixes count by their size alone."""
-    state = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
-    try:
-        for file in files:
-            if whole is None or file.suffix in whole:
-                with file.open("rb") as opened:
-                    state.update(hashlib.file_digest(opened, "sha256").digest())
-            else:
-                state.update(f"{file.name} {file.stat().st_size}".encode())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
-    return state.hexdigest()
-
-
-def _differences(before: object, now: object, key: str) -> list[str]:
-    if before == now:
-        return []
-    if isinstance(before, dict) and isinstance(now, dict):
-        # What changes no row may differ, such as the address of a server.
-        ignored = set(SILENT_SETTINGS) if key.endswith(".engine") else set()
-        if key in ("recipe.generator", "recipe.follower"):  # a type that is no longer named is chosen by the machine
-            ignored |= NUMBER_TYPES - now.keys()
-        names = sorted((before.keys() | now.keys()) - ignored)
-        return [line for name in names for line in _differences(before.get(name), now.get(name), f"{key}.{name}")]
-    return [f"{key}: was {_brief(before)}, is {_brief(now)}"]
-
-
-def _brief(value: object) -> str:
-    text = "not set" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return {"name": recipe.name, "demo": demo, "random_seeds": seeds, "versions": versions, "steps": {}}

@@ -1,9 +1,8 @@
 """A recipe to a run folder: the numbered steps in order, each skipped where it is done."""
 
-import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,15 @@ from davidgen_hf.corpus.build import WHOLE, build_corpus, read_counts, read_skip
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError
-from davidgen_hf.methods import Stage
 from davidgen_hf.processors import apply
 from davidgen_hf.processors.base import draw
 from davidgen_hf.provenance import Provenance
-from davidgen_hf.provenance.rows import mark_rows
+from davidgen_hf.provenance.rows import licensed, mark_rows
 from davidgen_hf.publish.cards import README, write_cards
-from davidgen_hf.recipe import TRAININGS, Recipe
+from davidgen_hf.recipe import Recipe
 from davidgen_hf.report import read_facts, write_pictures, write_report
-from davidgen_hf.run.finished import lost_files
-from davidgen_hf.run.provenance import pin_and_check, record_provenance
+from davidgen_hf.run.finished import forget_lost
+from davidgen_hf.run.provenance import pin_and_check
 from davidgen_hf.run.record import check_folder, open_record
 from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.sources.seeds import read_seeds
@@ -71,8 +69,8 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     with hold(output), explain_refusals(output):
         clear_drafts(output)
         record = open_record(recipe, output, restart=restart, announce=announce)
-        lost = _forget_lost(record, requested, pinned.corpus.stages())
-        is_recorded = record_provenance(record, provenance, recipe.provenance.license)
+        lost = forget_lost(record, requested)
+        is_recorded = "corpus" not in record.steps and record.put("provenance", provenance.record())
         is_changed = False
         for number, (name, step) in enumerate(requested.items(), start=1):
             if name in record.steps:
@@ -87,30 +85,14 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
                 report = step(pinned, output)
             load_engine.cache_clear()  # the next step needs the memory for a model of its own
             record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
-        is_recorded |= record_provenance(record, provenance, recipe.provenance.license)
+        provenance = licensed(provenance, record, recipe.provenance.license)
+        is_recorded |= record.put("provenance", provenance.record())
         if is_changed or is_recorded or not (output / README).is_file():
             facts = read_facts(output)
             write_pictures(output, facts)
             write_report(output, facts=facts)
             write_cards(output, facts=facts)
     return record
-
-
-def _forget_lost(record: RunRecord, steps: Collection[str], stages: tuple[Stage, ...]) -> dict[str, str]:
-    """Forget finished steps that lost files, and with them what is left of a model; return the files in words."""
-    lost = {
-        name: files
-        for name in steps
-        if name in record.steps and (files := lost_files(name, record.steps[name], record.folder, stages))
-    }
-    for name in lost:
-        del record.steps[name]
-        if name in TRAININGS:
-            shutil.rmtree(record.folder / name, ignore_errors=True)
-    return {
-        name: ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-        for name, files in lost.items()
-    }
 
 
 def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSettings | None = None) -> dict[str, int]:
@@ -135,7 +117,8 @@ def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSetting
     pinned, provenance = pin_and_check(recipe, output, ["corpus"])
     check_folder(output)
     with hold(output, str(part)), explain_refusals(output):
-        record_provenance(open_record(recipe, output), provenance, recipe.provenance.license)
+        record = open_record(recipe, output)
+        record.put("provenance", licensed(provenance, record, recipe.provenance.license).record())
         missing = _build(pinned, output, provenance, part=part, executor=executor or ExecutorSettings())
     load_engine.cache_clear()
     return missing

@@ -1,11 +1,12 @@
 """Paths that users name: whether they exist, what records call them, and an error where they cannot be read."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from davidgen_hf.errors import InputError
+from davidgen_hf.storage.digests import data_digest
 
 
 def local_path(source: str) -> Path | None:
@@ -49,3 +50,26 @@ def explain_unreadable(path: Path) -> Iterator[None]:
             f"{readable(str(place))} cannot be read: {error.strerror or error}. It must be a file or folder that this "
             "user may read. Change its permissions or its name, or copy it to another disk."
         ) from error
+
+
+def digest_inputs(data: Mapping[str, Sequence[str]], model: str) -> dict[str, str]:
+    """Return a hash of each input that is a local path: of data, all bytes; of a model, configuration and file sizes.
+
+    Args:
+        data: Sources by what they are, such as ``seeds``; the second of several is called ``seeds.1``.
+        model: Folder or Hub id of the base model.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    named = {
+        (name if len(sources) == 1 else f"{name}.{number}"): source
+        for name, sources in data.items()
+        for number, source in enumerate(sources)
+    }
+    found = {}
+    for name, source in (named | {"base_model": model}).items():
+        if path := local_path(source):
+            with explain_unreadable(path):
+                found[name] = data_digest(path, whole=(".json",) if name == "base_model" else None)
+    return found

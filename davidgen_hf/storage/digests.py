@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 # Read from both ends of a file of weights: training changes all of it, and a digest of the whole takes long.
@@ -37,10 +38,18 @@ def folder_digest(folder: Path) -> str:
     return state.hexdigest()
 
 
-def data_digest(path: Path) -> str:
-    """Return a hash of the content of a file, or of all files of a folder in the order of their paths."""
+def data_digest(path: Path, whole: Collection[str] | None = None) -> str:
+    """Return a hash of the content of a file, or of all files of a folder in the order of their paths.
+
+    Args:
+        path: The file or folder.
+        whole: Suffixes of the files whose content counts; of others, name and size do. None takes the content of all.
+    """
     state = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file()):
-        with file.open("rb") as opened:
-            state.update(hashlib.file_digest(opened, "sha256").digest())
+        if whole is None or file.suffix in whole:
+            with file.open("rb") as opened:
+                state.update(hashlib.file_digest(opened, "sha256").digest())
+        else:
+            state.update(f"{file.name} {file.stat().st_size}".encode())
     return state.hexdigest()

@@ -1,10 +1,11 @@
 """``run.json``: reading and writing the record of a run folder."""
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.storage.files import write_whole
@@ -47,7 +48,7 @@ class _Training(_Step):
 
 
 class _Corpus(_Step):
-    counts: dict[str, dict[str, int]]
+    counts: Annotated[dict[str, dict[str, int]], Field(min_length=1)]
     stage_seconds: dict[str, float]
     stage_tokens: dict[str, dict[str, int]] = {}
     skipped: _Skipped
@@ -111,18 +112,23 @@ class RunRecord:
         self.steps[step] = report
         self.save()
 
-    def tell(self, name: str, content: dict[str, Any]) -> None:
-        """Record something about the whole run, in place of an earlier record of it."""
-        self.content[name] = content
-        self.save()
+    def put(self, name: str, content: dict[str, Any]) -> bool:
+        """Record something about the whole run in place of an earlier record of it; return whether that changed."""
+        # As it is read back: JSON has no tuples.
+        changed = json.loads(json.dumps(content)) != self.content.get(name)
+        if changed:
+            self.content[name] = content
+            self.save()
+        return changed
 
-    def save(self) -> None:
-        """Write ``run.json``.
+    def save(self) -> Self:
+        """Write ``run.json``, and return this record.
 
         Raises:
             RunFolderError: The folder cannot be written to.
         """
         write_whole(self.folder / FILE_NAME, json.dumps(self.content, indent=2, ensure_ascii=False) + "\n")
+        return self
 
 
 def is_run(folder: Path) -> bool:
@@ -157,3 +163,23 @@ def read_record(folder: Path, *, hint: str = "Put back a copy of it.") -> dict[s
         path, _Record, f"The record of a run is expected, and this one is damaged. {hint}", error=RunFolderError
     )
     return record.model_dump(exclude_unset=True)
+
+
+def differences(before: object, now: object, key: str, silent: Mapping[str, Collection[str]]) -> list[str]:
+    """Return a line for each value that differs between two records.
+
+    Args:
+        before: The earlier record, or a part of it.
+        now: The record to compare with it.
+        key: Where the part is, such as ``recipe.corpus``.
+        silent: Names that may differ, by the last name of the mapping that holds them.
+    """
+    if before == now:
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = sorted((before.keys() | now.keys()) - set(silent.get(key.rpartition(".")[2], ())))
+        pairs = [(f"{key}.{name}", before.get(name), now.get(name)) for name in names]
+        return [line for place, was, now_is in pairs for line in differences(was, now_is, place, silent)]
+    texts = ["not set" if value is None else repr(value) for value in (before, now)]
+    first, second = (text if len(text) <= 60 else text[:57] + "..." for text in texts)
+    return [f"{key}: was {first}, is {second}"]

@@ -172,6 +172,15 @@ def read_metadata(path: Path) -> ShardMetadata:
         ) from error
 
 
+def is_intact(path: Path, *, rows: bool) -> bool:
+    """Return whether a shard exists and is not damaged; with ``rows``, read all of it, else only its metadata."""
+    try:
+        read_table(path) if rows else read_metadata(path)
+    except RunFolderError:
+        return False
+    return True
+
+
 def shard_paths(folder: Path) -> list[Path]:
     """Return the finished shards of a folder, in their order.
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from davidgen_hf.errors import DavidgenError
 from davidgen_hf.publish.export import export_pairs, export_preferences
-from davidgen_hf.recipe import FILES, load_recipe, stages_of
+from davidgen_hf.recipe import FILES, load_recipe
 from davidgen_hf.report import read_facts
 from davidgen_hf.run.finished import lost_files
 from davidgen_hf.storage.record import read_record
@@ -118,9 +118,7 @@ def read_all(run: Path) -> None:
         lambda: read_facts(run),
         lambda: export_pairs(run, run / "out.jsonl"),
         lambda: export_preferences(run, run / "out.jsonl"),
-        lambda: [
-            lost_files(step, it, run, stages_of(read_record(run))) for step, it in read_record(run)["steps"].items()
-        ],
+        lambda: [lost_files(step, it, run) for step, it in read_record(run)["steps"].items()],
     ):
         with in_words():
             read()
