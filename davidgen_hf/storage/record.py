@@ -115,7 +115,7 @@ class RunRecord:
     def put(self, name: str, content: dict[str, Any]) -> bool:
         """Record something about the whole run in place of an earlier record of it; return whether that changed."""
         # As it is read back: JSON has no tuples.
-        changed = json.loads(json.dumps(content)) != self.content.get(name)
+        changed: bool = json.loads(json.dumps(content)) != self.content.get(name)
         if changed:
             self.content[name] = content
             self.save()
