@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from davidgen_hf.errors import ProvenanceError
 from davidgen_hf.provenance.licenses import compose_licenses
-from davidgen_hf.provenance.rules import unknown_line
-from davidgen_hf.provenance.verdict import ANSWERS, Answer, Verdict
+from davidgen_hf.provenance.rules import ProvenanceRules, require, unknown_line
+from davidgen_hf.provenance.verdict import ANSWERS, Answer, Verdict, compose
 from davidgen_hf.storage.validation import describe, read_json
 
 FILE_NAME = "run.json"
@@ -184,6 +184,33 @@ def with_license(provenance: Provenance, texts: Iterable[str | None], *, declare
     except ProvenanceError as error:
         return replace(provenance, license=None, license_reason=str(error))
     return replace(provenance, license=found.license, license_reason=found.reason)
+
+
+def require_parts(parts: Iterable[Part], rules: ProvenanceRules, *, trains_generator: bool) -> Provenance:
+    """Apply what a recipe declares and allows to the parts of its run.
+
+    Args:
+        parts: In the order of ``ROLES``.
+        rules: Of the recipe.
+        trains_generator: Whether the run's own generator writes the instructions; its lineage are the base model and
+            the seeds. A run without a corpus trains one as well.
+
+    Returns:
+        The parts with what is declared of them, and the generator after its base model.
+
+    Raises:
+        ProvenanceError: A part is restricted and the recipe does not allow that, or unknown and not declared.
+    """
+    parts = list(parts)
+    verdicts = require([part.verdict for part in parts], rules)
+    ruled = [replace(part, verdict=verdict) for part, verdict in zip(parts, verdicts, strict=True)]
+    roles = {part.role for part in ruled}
+    if "base_model" in roles and (trains_generator or "generator" not in roles):
+        *seeds, base = [part for part in ruled if part.role in ("seeds", "base_model")]
+        name = f"{base.id} tuned on {', '.join(part.id for part in seeds)}"
+        verdict = compose(name, [base.verdict, *(part.verdict for part in seeds)], license=base.license)
+        ruled.insert(ruled.index(base) + 1, Part("generator", verdict))
+    return Provenance(tuple(ruled), rules.allow_restricted)
 
 
 def require_publishable(provenance: Provenance) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,8 +13,8 @@ from davidgen_hf.engines.loading import find_model
 from davidgen_hf.engines.roles import with_engines
 from davidgen_hf.engines.settings import ServerSettings
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.provenance import Part, Provenance, ProvenanceRules, compose, find_provenance, require
-from davidgen_hf.provenance.record import ROLES
+from davidgen_hf.provenance import Part, Provenance, find_provenance
+from davidgen_hf.provenance.record import ROLES, require_parts
 from davidgen_hf.provenance.verdict import Verdict
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.origins import model_part, source_part
@@ -97,28 +98,27 @@ def judge(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Provenance:
     )
     trains = "generator" in steps or uses_own
     seeds = recipe.seeds.sources if trains or "seeds" in steps else ()
-    parts = [_source("seeds", one, pins) for one in seeds]
-    parts += [_source("passages", one, pins) for one in recipe.corpus.sources if "corpus" in steps]
+    passages = recipe.corpus.sources if "corpus" in steps else ()
+    sources: list[tuple[str, Source]] = [*zip(repeat("seeds"), seeds), *zip(repeat("passages"), passages)]
+    models: list[tuple[str, str, str | None]] = []
     if trains:
-        parts.append(_model("base_model", recipe.base_model, recipe.generator.get("model_revision"), pins))
-    parts += [_engine(role, engine, pins) for role, engine in engines]
+        models.append(("base_model", recipe.base_model, recipe.generator.get("model_revision")))
     if "follower" in steps:
         follower = recipe.follower
-        parts.append(_model("follower_base", follower["model_name_or_path"], follower.get("model_revision"), pins))
-    return Provenance(tuple(_ruled(parts, recipe.provenance, uses_own)), recipe.provenance.allow_restricted)
-
-
-def _ruled(parts: list[Part], rules: ProvenanceRules, uses_own: bool) -> list[Part]:
-    """Return the parts with what is declared of them, and the generator that is trained from seeds and base model."""
-    verdicts = require([part.verdict for part in parts], rules)
-    ruled = [replace(part, verdict=verdict) for part, verdict in zip(parts, verdicts, strict=True)]
-    roles = {part.role for part in ruled}
-    if "base_model" in roles and (uses_own or "generator" not in roles):
-        *taught, base = [part for part in ruled if part.role in ("seeds", "base_model")]
-        name = f"{base.id} tuned on {', '.join(part.id for part in taught)}"
-        verdict = compose(name, [base.verdict, *(part.verdict for part in taught)], license=base.license)
-        ruled.insert(ruled.index(base) + 1, Part("generator", verdict))
-    return ruled
+        models.append(("follower_base", follower["model_name_or_path"], follower.get("model_revision")))
+    parts = []
+    for role, engine in engines:
+        if answering := _without_lookup(engine):
+            parts.append(Part(role, answering))
+        else:
+            models.append((role, engine.model, engine.revision))
+    for role, source in sources:
+        judge_source = partial(source_part, role, source)
+        parts.append(pins.part(role, name_of(source.source), source.config or None, judge_source))
+    for role, name, revision in models:
+        parts.append(pins.part(role, name_of(name), None, partial(model_part, role, name, revision)))
+    parts.sort(key=lambda part: ROLES.index(part.role))
+    return require_parts(parts, recipe.provenance, trains_generator=uses_own)
 
 
 def _engines(recipe: Recipe) -> Iterator[tuple[str, EngineSettings]]:
@@ -139,24 +139,13 @@ def _runs_base(recipe: Recipe) -> bool:
     return any(not engine.model and engine.kind in LOADED and role != "generator" for role, engine in engines)
 
 
-def _source(role: str, source: Source, pins: Pins) -> Part:
-    return pins.part(role, name_of(source.source), source.config or None, lambda: source_part(role, source))
-
-
-def _model(role: str, name: str, revision: str | None, pins: Pins) -> Part:
-    return pins.part(role, name_of(name), None, lambda: model_part(role, name, revision))
-
-
-def _engine(role: str, engine: EngineSettings, pins: Pins) -> Part:
-    """Judge the model of an engine; if a host of closed models answers, the model's name does not matter."""
+def _without_lookup(engine: EngineSettings) -> Verdict | None:
+    """Judge an engine whose model's name does not matter: one without a model, or a host of closed models."""
     if engine.kind == "echo":
-        reason = "It repeats words of its prompt, without a model."
-        return Part(role, Verdict("echo", "clean", reason, "cc0-1.0"))
+        return Verdict("echo", "clean", "It repeats words of its prompt, without a model.", "cc0-1.0")
     address = _address(engine)
     closed = closed_source_reason(address) if address else None
-    if closed:
-        return Part(role, Verdict(engine.model, "restricted", f"{address} answers with {closed}."))
-    return _model(role, engine.model, engine.revision, pins)
+    return Verdict(engine.model, "restricted", f"{address} answers with {closed}.") if closed else None
 
 
 def _address(engine: EngineSettings) -> str | None:
