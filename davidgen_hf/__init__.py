@@ -26,7 +26,14 @@ moved.install()
 _HOMES = {
     "engines": ("EngineSettings", "Sampling", "Score", "load_engine"),
     "processors": (
-        *("ReverseSeeds", "LimitPassages", "KeepWhole", "ExtractKeywords", "ExtractSentence", "ExtractWithModel"),
+        *(
+            *("ReverseSeeds", "FollowSeeds", "ListSeeds"),
+            "LimitPassages",
+            "KeepWhole",
+            "ExtractKeywords",
+            "ExtractSentence",
+            "ExtractWithModel",
+        ),
         *("GenerateInstructions", "GuardCandidates", "Decontaminate", "ScoreCandidates", "SelectInstruction", "apply"),
     ),
     "publish.builder": ("DavidGen",),

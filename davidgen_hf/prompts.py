@@ -5,7 +5,9 @@ and LongForm's own releases). A prompt and its completion are joined without a s
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 FOLLOWER_WITH_INPUT = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "
@@ -41,10 +43,28 @@ the task worthwhile, in at most 100 words.
 
 List of {n_tasks} tasks:
 """
-TASK = re.compile(
-    r"^(\d+)\. Instruction:\n(.+?)\n\1\. Input:\n(.+?)\n\1\. Output:\n(.+?)(?=\n\d+\. Instruction:|\s*\Z)",
-    re.MULTILINE | re.DOTALL,
-)
+# Begins a part of a task: "4. Input:", which is followed by a line break, or by the text itself.
+TASK_PART = re.compile(r"^(\d+)\. (Instruction|Input|Output):[ \t]*\n?", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ListedTask:
+    """A task as a list of Table 8 holds it, whole or broken.
+
+    Args:
+        instruction: Its instruction, without white space around it.
+        input: Its input; empty for ``<noinput>``.
+        output: Its output.
+        start: Where the output starts in the list, in characters.
+        broken: Why it is not a task: ``wrong_number``, ``repeated_part``, ``no_input``, ``no_output``,
+            ``empty_instruction`` or ``empty_output``; None if it is one.
+    """
+
+    instruction: str
+    input: str = ""
+    output: str = ""
+    start: int = 0
+    broken: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +129,19 @@ def render_generator(output: str, style: str) -> str:
     return STYLES[style].head + output + STYLES[style].tail
 
 
+def render_following(output: str, style: str) -> str:
+    """Return the prompt that asks an instruction follower for the instruction of ``output``, in the form of Table 7.
+
+    The paper does not show this prompt. Our own rule: the question that ends a style's prompt in Table 9 is the
+    instruction, and what comes before it, with the text, is the input, as Table 10 does it for extraction.
+
+    Raises:
+        KeyError: ``style`` is not one of ``STYLES``.
+    """
+    question = STYLES[style].tail.strip().removesuffix("X:").rstrip()
+    return render_follower(question, STYLES[style].head + output)
+
+
 def parse_generator(prompt: str) -> tuple[str, str]:
     """Return ``(output, style)`` of a prompt that ``render_generator`` made.
 
@@ -149,7 +182,7 @@ def parse_extraction(prompt: str) -> str:
     return passage
 
 
-def render_meta(examples: list[tuple[str, str, str]], n_tasks: int = 20) -> str:
+def render_meta(examples: Sequence[tuple[str, str, str]], n_tasks: int = 20) -> str:
     """Return the prompt that asks for new tasks after ``(instruction, input, output)`` examples (Table 8).
 
     The requirements are the table's in our own words; the numbered layout is the table's.
@@ -159,15 +192,48 @@ def render_meta(examples: list[tuple[str, str, str]], n_tasks: int = 20) -> str:
     """
     if not 0 < len(examples) < n_tasks:
         raise ValueError(f"needs 1 to {n_tasks - 1} examples, got {len(examples)}")
-    parts = [META_HEAD.format(n_tasks=n_tasks)]
-    for number, (instruction, given, output) in enumerate(examples, start=1):
-        named = (("Instruction", instruction), ("Input", given or NO_INPUT), ("Output", output))
-        parts += [f"{number}. {name}:\n{text}\n" for name, text in named]
-    return "".join(parts) + f"{len(examples) + 1}. Instruction:\n"
+    return META_HEAD.format(n_tasks=n_tasks) + _numbered(examples, 1) + f"{len(examples) + 1}. Instruction:\n"
+
+
+def render_tasks(tasks: Sequence[tuple[str, str, str]], first: int) -> str:
+    """Return what should follow a prompt of ``render_meta`` whose last line is ``{first}. Instruction:``."""
+    return _numbered(tasks, first).removeprefix(f"{first}. Instruction:\n").removesuffix("\n")
+
+
+def _numbered(tasks: Sequence[tuple[str, str, str]], first: int) -> str:
+    return "".join(
+        f"{number}. {name}:\n{text}\n"
+        for number, (instruction, given, output) in enumerate(tasks, start=first)
+        for name, text in (("Instruction", instruction), ("Input", given or NO_INPUT), ("Output", output))
+    )
+
+
+def split_tasks(text: str) -> list[ListedTask]:
+    """Return each task of a list in the layout of Table 8, broken ones too; text before the first is left out."""
+    marks = list(TASK_PART.finditer(text))
+    starts = [place for place, mark in enumerate(marks) if mark[2] == "Instruction"]
+    return [
+        _task(text, marks[start:end], marks[end].start() if end < len(marks) else len(text))
+        for start, end in pairwise([*starts, len(marks)])
+    ]
+
+
+def _task(text: str, marks: list[re.Match[str]], end: int) -> ListedTask:
+    ends = [*(mark.start() for mark in marks[1:]), end]
+    parts: dict[str, str] = {}
+    for mark, part_end in zip(marks, ends, strict=True):
+        parts.setdefault(mark[2], text[mark.end() : part_end].strip())
+    start = next((mark.end() for mark in marks if mark[2] == "Output"), end)
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    numbers = {mark[1] for mark in marks}
+    missing = next((f"no_{name.lower()}" for name in ("Input", "Output") if name not in parts), None)
+    empty = next((f"empty_{name.lower()}" for name, part in parts.items() if not part and name != "Input"), None)
+    repeated = "repeated_part" if len(marks) > len(parts) else None
+    given = "" if parts.get("Input", NO_INPUT).lower() == NO_INPUT else parts["Input"]
+    broken = ("wrong_number" if len(numbers) > 1 else None) or repeated or missing or empty
+    return ListedTask(parts["Instruction"], given, parts.get("Output", ""), start, broken)
 
 
 def parse_tasks(text: str) -> list[tuple[str, str, str]]:
-    """Return ``(instruction, input, output)`` of each whole task in the layout of Table 8; drop incomplete ones."""
-    found = TASK.findall(text)
-    tasks = [(instruction, given, output) for _, instruction, given, output in found]
-    return [(instruction, "" if given == NO_INPUT else given, output) for instruction, given, output in tasks]
+    """Return ``(instruction, input, output)`` of each whole task in the layout of Table 8; drop broken ones."""
+    return [(one.instruction, one.input, one.output) for one in split_tasks(text) if one.broken is None]

@@ -6,48 +6,22 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import Tag, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from davidgen_hf.engines import EngineSettings, Sampling
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.methods import METHODS, Method, Stage
-from davidgen_hf.methods.base import ONE_OR_MORE
-from davidgen_hf.processors import ReverseSeeds, SelectInstruction
+from davidgen_hf.methods.seeds import SeedSettings
+from davidgen_hf.processors import SelectInstruction
 from davidgen_hf.processors.own import describe, load_class
 from davidgen_hf.provenance import ProvenanceRules
 from davidgen_hf.secrecy import refuse_secrets
-from davidgen_hf.sources.seeds import SeedSource
-from davidgen_hf.sources.source import check_names
 from davidgen_hf.storage.validation import brief
 from davidgen_hf.storage.yaml_files import MAX_DEPTH, parse_yaml, read_config
 from davidgen_hf.training.config import check_config
-
-Seeds = Annotated[
-    Annotated[SeedSource, Tag("One")] | Annotated[tuple[SeedSource, ...], Tag("More")],
-    ONE_OR_MORE,
-]
-
-
-@dataclass(frozen=True)
-class SeedSettings:
-    """1_seeds.yaml: where the seeds come from, how they are reversed, and how many are kept for evaluation."""
-
-    source: Seeds = field(default_factory=SeedSource)
-    held_out: int = 16
-    reverse: ReverseSeeds = field(default_factory=ReverseSeeds)
-
-    def __post_init__(self) -> None:
-        if self.held_out < 0:
-            raise SettingError(f"held_out must be at least 0, got {self.held_out}.")
-        check_names("source", self.sources)
-
-    @property
-    def sources(self) -> tuple[SeedSource, ...]:
-        """The sources of the seeds, one or more."""
-        return (self.source,) if isinstance(self.source, SeedSource) else self.source
 
 
 @dataclass(frozen=True)

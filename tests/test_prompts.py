@@ -34,6 +34,49 @@ def test_examples_of_the_meta_prompt_come_back():
     assert prompts.parse_tasks(prompts.render_meta(examples)) == examples
 
 
+def test_a_list_of_tasks_is_its_prompt_and_what_follows():
+    tasks = [("Name a river.", "", "The Nile."), ("Translate.", "Guten Tag", "Good day"), ("Sort.", "b\na", "a\nb")]
+    prompt, following = prompts.render_meta(tasks[:1], 3), prompts.render_tasks(tasks[1:], 2)
+    assert prompt + following + "\n4. Instruction:\n" == prompts.render_meta(tasks, 4).replace(
+        prompts.META_HEAD.format(n_tasks=4), prompts.META_HEAD.format(n_tasks=3)
+    )
+    assert prompts.parse_tasks(prompt + following) == tasks
+    text = "2. Instruction:\n" + following
+    assert [text[one.start :][: len(one.output)] for one in prompts.split_tasks(text)] == ["Good day", "a\nb"]
+
+
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [
+        ("1. Instruction:\nSort.\n1. Input:\nb a\n1. Output:\na b", None),
+        ("1. Instruction: Sort.\n1. Input: <NoInput>\n1. Output: a b\n", None),
+        ("1. Instruction:\nSort.\n1. Input:\n1. Output:\na b", None),
+        ("1. Instruction:\nSort.\n1. Output:\na b", "no_input"),
+        ("1. Instruction:\nSort.\n1. Input:\nb a", "no_output"),
+        ("1. Instruction:\nSort.\n1. Input:\nb a\n2. Output:\na b", "wrong_number"),
+        ("1. Instruction:\nSort.\n1. Input:\nb\n1. Input:\na\n1. Output:\na b", "repeated_part"),
+        ("1. Instruction:\n1. Input:\nb a\n1. Output:\na b", "empty_instruction"),
+        ("1. Instruction:\nSort.\n1. Input:\nb a\n1. Output:\n \n", "empty_output"),
+    ],
+)
+def test_a_broken_task_says_why(text, broken):
+    (task,) = prompts.split_tasks("Here is the list:\n" + text)
+    assert task.broken == broken
+    assert prompts.parse_tasks(text) == ([] if broken else [("Sort.", task.input, "a b")])
+
+
+def test_a_text_without_a_task():
+    assert prompts.split_tasks("Write a poem.\n1. Output:\nRoses") == []
+
+
+@pytest.mark.parametrize("style", prompts.STYLES)
+def test_a_follower_is_asked_the_question_of_table_9(style):
+    question, given = prompts.parse_follower(prompts.render_following("The heart pumps blood.", style))
+    assert question.endswith("?")
+    assert "X:" not in question
+    assert f"{given}\n\n{question}\n\nX:" == prompts.render_generator("The heart pumps blood.", style)
+
+
 @pytest.mark.parametrize("count", [0, 20])
 def test_a_meta_prompt_needs_examples_and_room(count):
     with pytest.raises(ValueError, match="1 to 19 examples"):

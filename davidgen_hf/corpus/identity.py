@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ def stage_identity(stage: Stage) -> str:
     """Return the hash of everything that decides what a stage makes of a row, apart from the row.
 
     A model in a folder and a local evaluation set count by their files, not by their path; any other by its name and
-    revision. Settings declared with ``affects_rows: False`` do not count. Nor does the package's own version: a
+    revision. Settings declared with ``affects_rows: False`` do not count, nor do those
+    declared with ``UNLESS_DEFAULT`` at their default. Nor does the package's own version: a
     processor's ``version`` rises when the same settings give other rows.
     """
     return _hash([stage.name, [row_settings(step) for step in stage.steps]])
@@ -29,7 +30,7 @@ def stage_identity(stage: Stage) -> str:
 def row_settings(value: Any) -> Any:
     """Return settings as plain values, with the class of each step, without those that change no row."""
     if is_dataclass(value) and not isinstance(value, type):
-        counting = [one.name for one in fields(value) if one.metadata.get("affects_rows", True)]
+        counting = [one.name for one in fields(value) if _counts(one, getattr(value, one.name))]
         plain = {"": type(value).__qualname__} | {name: row_settings(getattr(value, name)) for name in counting}
         if isinstance(value, EngineSettings) and Path(value.model).is_dir():
             plain["model"] = folder_digest(Path(value.model))
@@ -39,6 +40,16 @@ def row_settings(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [row_settings(one) for one in value]
     return value
+
+
+def _counts(field: Field[Any], value: Any) -> bool:
+    """Return whether a setting counts; those of ``UNLESS_DEFAULT`` do not where they have their default."""
+    if not field.metadata.get("affects_rows", True):
+        return False
+    if field.metadata.get("counts_at_default", True):
+        return True
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return bool(value != default)
 
 
 def shard_identity(stage: str, inputs: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from davidgen_hf import prompts
 from davidgen_hf.engines import Engine, EngineSettings, Sampling, load_engine
@@ -11,7 +11,7 @@ from davidgen_hf.processors.base import Batch, draw
 from davidgen_hf.processors.counting import TOKENS, count_candidates
 from davidgen_hf.processors.reverse import check_styles
 from davidgen_hf.schema import CANDIDATES, Candidate, empty_candidate
-from davidgen_hf.storage.settings import check_settings
+from davidgen_hf.storage.settings import UNLESS_DEFAULT, check_settings
 
 MAX_CANDIDATES = 10_000  # of a fragment
 
@@ -29,6 +29,8 @@ class GenerateInstructions:
         n: Candidates per row, the paper's K. The paper gives no number.
         sampling: How they are drawn; the paper's top-p 0.9, top-k 40, temperature 0.7.
         styles: Names of ``prompts.STYLES``; one is drawn for each row by ``sampling.seed`` and the output.
+        prompt_format: ``reversed`` asks an instruction generator with the prompts of Table 9; ``following`` asks an
+            instruction follower, with the same question in the prompt of Table 7 (``prompts.render_following``).
 
     Raises:
         SettingError: ``n`` is below 1, or a style is unknown.
@@ -42,6 +44,7 @@ class GenerateInstructions:
     n: int = 4
     sampling: Sampling = field(default_factory=Sampling)
     styles: tuple[str, ...] = tuple(prompts.STYLES)
+    prompt_format: Literal["reversed", "following"] = field(default="reversed", metadata=UNLESS_DEFAULT)
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -66,8 +69,9 @@ class GenerateInstructions:
         return counts
 
     def prompts(self, outputs: list[str]) -> list[str]:
-        """Return the generator's prompt for each output."""
-        return [prompts.render_generator(output, self._style(output)) for output in outputs]
+        """Return the prompt for each output."""
+        render = prompts.render_generator if self.prompt_format == "reversed" else prompts.render_following
+        return [render(output, self._style(output)) for output in outputs]
 
     def _style(self, output: str) -> str:
         return self.styles[draw(len(self.styles), self.sampling.seed, output)]

@@ -13,8 +13,6 @@ from davidgen_hf.corpus.build import WHOLE, build_corpus, read_counts, read_skip
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError
-from davidgen_hf.processors import apply
-from davidgen_hf.processors.base import draw
 from davidgen_hf.provenance import Provenance
 from davidgen_hf.provenance.rows import licensed, mark_rows
 from davidgen_hf.publish.cards import README, write_cards
@@ -24,7 +22,6 @@ from davidgen_hf.run.finished import forget_lost
 from davidgen_hf.run.provenance import pin_and_check
 from davidgen_hf.run.record import check_folder, open_record
 from davidgen_hf.sources.passages import Skipped, read_passages
-from davidgen_hf.sources.seeds import read_seeds
 from davidgen_hf.storage.files import clear_drafts, explain_refusals
 from davidgen_hf.storage.lock import hold
 from davidgen_hf.storage.record import RunRecord
@@ -141,17 +138,11 @@ def describe_missing(missing: dict[str, int], part: Part, folder: Path) -> str:
 
 def _seeds(recipe: Recipe, output: Path) -> dict[str, Any]:
     skipped = Skipped()
-    seeds = read_seeds(recipe.seeds.sources, skipped)
-    held_out = recipe.seeds.held_out
-    if held_out >= len(seeds):
-        raise InputError(
-            f"held_out={held_out} leaves nothing of {len(seeds)} seeds to train on. Lower seeds.held_out or give more."
-        )
-    order = sorted(range(len(seeds)), key=lambda row: draw(2**64, recipe.seeds.reverse.seed, seeds[row]["id"]))
-    for name, rows in (("held_out", order[:held_out]), ("train", order[held_out:])):
-        part = apply(recipe.seeds.reverse, seeds.select(sorted(rows)))
+    seeds = recipe.seeds.read(skipped)
+    for name, part in recipe.seeds.lay_out(seeds).items():
         write_shard(part, output / "seeds" / f"{name}.parquet", Counter(seeds=len(part)), 0.0)
-    return {"counts": {"read": len(seeds), "held_out": held_out}, "skipped": asdict(skipped)}
+    counts = {"read": sum(map(len, seeds.values())), "held_out": len(seeds["held_out"])}
+    return {"counts": counts, "skipped": asdict(skipped)}
 
 
 def _generator(recipe: Recipe, output: Path) -> dict[str, Any]:

@@ -2,12 +2,17 @@
 
 from dataclasses import fields
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.storage.validation import describe
+
+# Metadata of a field that was added to settings later: its default gives the rows of before, so only another value
+# counts for the identity of a shard, and shards of earlier versions stay valid.
+UNLESS_DEFAULT = MappingProxyType({"counts_at_default": False})
 
 
 def check_settings(settings: Any) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from davidgen_hf.corpus.identity import stage_identity
+from davidgen_hf.corpus.identity import row_settings, stage_identity
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.engines.settings import SILENT_SETTINGS
 from davidgen_hf.methods import Stage
@@ -49,3 +49,10 @@ def test_the_class_the_version_and_the_stage_count():
         stage_identity(Stage("scored", (GenerateInstructions(SERVER),))),
     ]
     assert len(set(found)) == len(found)
+
+
+def test_a_setting_that_was_added_later_counts_only_if_it_is_set():
+    step = GenerateInstructions(SERVER)
+    plain = row_settings(step)
+    assert "prompt_format" not in plain
+    assert row_settings(replace(step, prompt_format="following")) == plain | {"prompt_format": "following"}

@@ -19,8 +19,11 @@ CANDIDATE = empty_candidate(instruction="Who built the bridge?", input="", style
 TEXT = "The bridge was built in 1849 by an engineer. It still carries the traffic of the whole town."
 CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 ROW = {"text": TEXT, "instruction": "Who?", "input": "", "output": TEXT, "language": "en", "id": "a"}
+OTHERS = [{"instruction": f"Name {n} rivers.", "input": "", "output": "The Nile."} for n in range(4)]
 STEPS = [
     processors.ReverseSeeds(),
+    processors.FollowSeeds(),
+    processors.ListSeeds(),
     processors.LimitPassages(engine=ECHO),
     processors.KeepWhole(),
     processors.ExtractKeywords(),
@@ -41,7 +44,8 @@ def rows() -> Dataset:
     disable_caching()
     scored = CANDIDATE | {"nll": 4.0, "n_tokens": 2}
     made = Dataset.from_list([ROW | {"id": str(number)} for number in range(4)])
-    return made.add_column("candidates", [[CANDIDATE, scored]] * 4, feature=CANDIDATES["candidates"])
+    made = made.add_column("candidates", [[CANDIDATE, scored]] * 4, feature=CANDIDATES["candidates"])
+    return made.add_column("others", [OTHERS] * 4)
 
 
 @each_step

@@ -65,3 +65,11 @@ def test_a_prompt_on_which_the_engine_failed_is_marked(monkeypatch):
 def test_k_is_checked():
     with pytest.raises(SettingError, match="n must be 1 to 10,000, got 0"):
         GenerateInstructions(n=0)
+
+
+def test_a_follower_is_asked_in_its_own_form():
+    step = GenerateInstructions(EngineSettings(kind="echo"), prompt_format="following", styles=("chatbot",))
+    (prompt,) = step.prompts(["Good evening."])
+    assert prompts.parse_follower(prompt)[0] == "What is the informal message X?"
+    with pytest.raises(SettingError, match="prompt_format"):
+        GenerateInstructions(prompt_format="chat")

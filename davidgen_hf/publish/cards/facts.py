@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from davidgen_hf.engines.settings import SILENT_SETTINGS
+from davidgen_hf.methods.seeds import SeedSettings
 from davidgen_hf.recipe import parse_recipe, recipe_files
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME
 
@@ -34,7 +35,7 @@ def settings_of(record: dict[str, Any]) -> list[tuple[str, str]]:
     corpus = recipe.corpus.with_models(model_name(recipe.base_model), "the generator of this run")
     stages = {one.name: getattr(corpus, one.name) for one in fields(corpus) if one.name not in SILENT}
     shown = {
-        "seeds": {"seeds": asdict(recipe.seeds)},
+        "seeds": {"seeds": _seeds(recipe.seeds)},
         "generator": {"train the generator": recipe.generator},
         "corpus": {name: _plain(value) for name, value in stages.items()},
         "follower": {"train the follower": recipe.follower},
@@ -76,6 +77,16 @@ def versions_of(record: dict[str, Any]) -> str:
 def model_name(name: str) -> str:
     """Return what a model is called on the Hub, where ``embedded`` stands for one."""
     return MODEL_NAME if name == EMBEDDED else name
+
+
+def _seeds(settings: SeedSettings) -> dict[str, Any]:
+    """Return the settings of the seeds, without those of layouts that were not used."""
+    of_layouts = {"reverse": "reversed", "tasks": "tasks"}
+    return {
+        name: value
+        for name, value in asdict(settings).items()
+        if of_layouts.get(name, settings.layout) == settings.layout
+    }
 
 
 def _plain(settings: Any) -> Any:
