@@ -69,7 +69,7 @@ class ListedTask:
 
 @dataclass(frozen=True)
 class Style:
-    """One of LongForm's three prompts for the instruction of a text (Table 9)."""
+    """A prompt for the instruction of a text, which is between head and tail: LongForm's three are in Table 9."""
 
     head: str
     tail: str
@@ -120,26 +120,32 @@ def parse_follower(prompt: str) -> tuple[str, str]:
     raise ValueError(f"not a prompt of Table 7: {prompt[:80]!r}")
 
 
-def render_generator(output: str, style: str) -> str:
-    """Return the prompt that asks for the instruction of ``output`` (Table 9), ending in ``X:``.
+def render_generator(output: str, style: str | Style) -> str:
+    """Return the prompt that asks for the instruction of ``output``; those of Table 9 end in ``X:``.
+
+    Args:
+        output: The text.
+        style: One of ``STYLES``, by its name, or a style of your own.
 
     Raises:
-        KeyError: ``style`` is not one of ``STYLES``.
+        KeyError: ``style`` is a name and not one of ``STYLES``.
     """
-    return STYLES[style].head + output + STYLES[style].tail
+    style = STYLES[style] if isinstance(style, str) else style
+    return style.head + output + style.tail
 
 
-def render_following(output: str, style: str) -> str:
+def render_following(output: str, style: str | Style) -> str:
     """Return the prompt that asks an instruction follower for the instruction of ``output``, in the form of Table 7.
 
     The paper does not show this prompt. Our own rule: the question that ends a style's prompt in Table 9 is the
     instruction, and what comes before it, with the text, is the input, as Table 10 does it for extraction.
 
     Raises:
-        KeyError: ``style`` is not one of ``STYLES``.
+        KeyError: ``style`` is a name and not one of ``STYLES``.
     """
-    question = STYLES[style].tail.strip().removesuffix("X:").rstrip()
-    return render_follower(question, STYLES[style].head + output)
+    style = STYLES[style] if isinstance(style, str) else style
+    question = style.tail.strip().removesuffix("X:").rstrip()
+    return render_follower(question, style.head + output)
 
 
 def parse_generator(prompt: str) -> tuple[str, str]:

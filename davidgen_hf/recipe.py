@@ -74,6 +74,7 @@ FILES = {
     "provenance": "provenance.yaml",
 }
 OPTIONAL = ("provenance",)
+SCORED = "scored"  # the folder of the rows with scored candidates, in every method that has some
 TRAININGS = ("generator", "follower")
 SETTINGS = {
     "seeds": SeedSettings,
@@ -146,6 +147,17 @@ def selection_of(record: dict[str, Any]) -> SelectInstruction:
     """
     last = stages_of(record)[-1].steps[-1]
     return last if isinstance(last, SelectInstruction) else SelectInstruction()
+
+
+def ranked_stage(record: dict[str, Any]) -> str:
+    """Return the name of the stage whose candidates the selection of a run ranks: ``scored`` unless nothing is scored.
+
+    Raises:
+        SettingError: As ``stages_of``.
+    """
+    *before, last = stages_of(record)
+    names = [stage.name for stage in before]
+    return names[-1] if names and SCORED not in names and isinstance(last.steps[-1], SelectInstruction) else SCORED
 
 
 def recipe_files(text: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:

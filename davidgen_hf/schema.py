@@ -66,9 +66,9 @@ CANDIDATES = Features({"candidates": List(CANDIDATE)})
 # characters of ``output``. Both are None unless the recipe asks for them.
 SCORED = Features(CANDIDATES | {"unconditional_nll": _FLOAT, "token_ends": List(_INT)})
 
-# ``perplexity`` is exp(nll / n_tokens) of the winner; ``margin`` is its lead over the second best in nats per token,
-# None without a second; ``ifd`` is the perplexity divided by that without any instruction, None if that was not
-# scored.
+# ``perplexity`` is exp(nll / n_tokens) of the instruction, None if nothing was scored; ``margin`` is its lead over the
+# first candidate that is not kept, in nats per token, None without one; ``ifd`` is the perplexity divided by that
+# without any instruction, None if that was not scored.
 PAIR = Features(
     {"instruction": _STRING, "input": _STRING, "perplexity": _FLOAT, "margin": _FLOAT, "ifd": _FLOAT} | TRAINING
 )

@@ -27,7 +27,7 @@ from davidgen_hf.corpus.stage_folder import StageFolder
 from davidgen_hf.engines.unanswered import count_reasons
 from davidgen_hf.errors import FolderBusyError, ModelError, RunFolderError
 from davidgen_hf.methods import Method, Stage
-from davidgen_hf.processors.counting import TOKENS, count
+from davidgen_hf.processors.counting import STYLES, TOKENS, count
 from davidgen_hf.schema import MADE_WITH, PASSAGE
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.files import write_whole
@@ -130,6 +130,16 @@ def take_tokens(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:
         for stage, of_stage in counts.items()
     }
     return {stage: tokens for stage, tokens in found.items() if tokens}
+
+
+def take_styles(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:
+    """Move what came of the candidates of each style out of the counts of the stages, and return it by style."""
+    found: dict[str, dict[str, int]] = {}
+    for of_stage in counts.values():
+        for what in [one for one in of_stage if one.startswith(STYLES)]:
+            style, _, outcome = what.removeprefix(STYLES).rpartition(".")
+            found.setdefault(style, {})[outcome] = of_stage.pop(what)
+    return found
 
 
 def read_skipped(folder: Path, stages: tuple[Stage, ...]) -> dict[str, Any]:

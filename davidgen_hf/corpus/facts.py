@@ -11,12 +11,13 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from davidgen_hf.corpus.build import read_counts
+from davidgen_hf.corpus.build import read_counts, take_styles
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.counting import shown_counts
 from davidgen_hf.processors.select import Ranked, margin, perplexity
-from davidgen_hf.recipe import selection_of, stages_of
+from davidgen_hf.recipe import ranked_stage, selection_of, stages_of
+from davidgen_hf.schema import Candidate
 from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import iterate_columns, shard_paths
@@ -26,7 +27,6 @@ from davidgen_hf.storage.validation import read_json
 PERPLEXITY_STEPS, MARGIN_STEP, OUTPUT_STEP = 10, 0.02, 20
 MAX_MARGIN_STEPS = 1000
 STEPS = ("seeds", "generator", "corpus", "follower", "evaluation")
-SCORED = "scored"  # the folder of the rows with scored candidates, in every method that has some
 COLUMNS = ("id", "text", "output", "strategy", "start", "end", "source", "license", "url", "candidates")
 # What steps count, from the first stage to the last, and what it is called where only that is shown.
 _LEFT = {
@@ -51,7 +51,8 @@ class TrainingLosses:
 class Choices:
     """Perplexities of the rows that had a choice: of the winner, of a candidate drawn at random, and of the loser.
 
-    Rows with a score that is not a finite number, which old runs may hold, are left out.
+    Winner and loser are the first and the last of the ranking. Rows without scores are left out, and those with a
+    score that is not a finite number, which old runs may hold.
     """
 
     values: "dict[str, array[float]]" = field(
@@ -67,8 +68,9 @@ class Choices:
             return
         candidates = [one for _, one in ranked]
         drawn = candidates[draw(len(candidates), candidates[0]["instruction"], candidates[0]["nll"])]
-        found = [perplexity(one) for one in (candidates[0], drawn, candidates[-1])]
-        if all(map(math.isfinite, found)):
+        scored = [perplexity(one) for one in (candidates[0], drawn, candidates[-1])]
+        found = [one for one in scored if one is not None and math.isfinite(one)]
+        if len(found) == len(scored):
             for values, value in zip(self.values.values(), found, strict=True):
                 values.append(value)
 
@@ -102,12 +104,13 @@ class Facts:
         record: ``run.json``.
         counts: What each stage counted, in the order of the stages.
         seconds: Seconds of each stage.
-        rows: Number of scored rows.
+        styles: What came of the candidates by the style of their prompt.
+        rows: Number of ranked rows.
         choices: Perplexities of winner, random candidate and loser.
         margins: Histogram of the winner's lead, by step.
         lengths: Histograms of instructions and outputs, in words, by step.
         reasons: Rejected candidates by reason.
-        strategies: Scored rows by strategy.
+        strategies: Ranked rows by strategy.
         instructions: Some of the winners, drawn evenly, for the picture of verbs.
         losses: ``(step, loss)`` of the trainings by model and by what was measured.
     """
@@ -115,6 +118,7 @@ class Facts:
     record: dict[str, Any]
     counts: Mapping[str, Counter[str]]
     seconds: dict[str, float]
+    styles: dict[str, dict[str, int]] = field(default_factory=dict)
     rows: int = 0
     choices: Choices = field(default_factory=Choices)
     margins: Counter[int] = field(default_factory=Counter)
@@ -142,7 +146,7 @@ class Facts:
 
 
 def read_facts(run: Path, sample: int = 2000) -> Facts:
-    """Count what a run holds, in one pass over its scored rows.
+    """Count what a run holds, in one pass over its ranked rows.
 
     Args:
         run: The run's folder; it need not be finished.
@@ -153,7 +157,8 @@ def read_facts(run: Path, sample: int = 2000) -> Facts:
     """
     record = read_record(run)
     counts, seconds = read_counts(run, stages_of(record))
-    facts = Facts(record, defaultdict(Counter, counts), seconds)
+    styles = take_styles(counts)
+    facts = Facts(record, defaultdict(Counter, counts), seconds, styles)
     for model in ("generator", "follower"):
         facts.losses[model] = _losses(run / model)
     total = dict(facts.stages)["fragments"]
@@ -178,13 +183,13 @@ def read_choices(run: Path) -> Choices:
     return choices
 
 
-def ranked_rows(run: Path, record: dict[str, Any]) -> Iterator[tuple[bool, Ranked, dict[str, Any]]]:
-    """Yield each scored row: whether it became a pair, its candidates as the selection ranks them, and itself."""
-    select = selection_of(record)
-    if not shard_paths(run / SCORED):
+def ranked_rows(run: Path, record: dict[str, Any]) -> Iterator[tuple[list[Candidate], Ranked, dict[str, Any]]]:
+    """Yield each row: the candidates that became pairs, all candidates as the selection ranks them, and the row."""
+    select, folder = selection_of(record), run / ranked_stage(record)
+    if not shard_paths(folder):
         return
-    for row in iterate_columns(run / SCORED, (*COLUMNS, *select.needs)):
-        yield select.drop_reason(row) is None, select.rank(row), row
+    for row in iterate_columns(folder, (*COLUMNS, *select.needs)):
+        yield [one for one, _ in select.kept(row)], select.rank(row), row
 
 
 def attrition(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
@@ -199,6 +204,15 @@ def attrition(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]
         for stage, counts in shown_counts(record["steps"].get("corpus", {}).get("counts", {})).items():
             found.update({(stage, _words(what)): number for what, number in counts.items()})
     return [(stage, what, number) for (stage, what), number in found.items() if number]
+
+
+def yield_by_style(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, int, int, int]]:
+    """Return (style, candidates, those that no guard rejected, pairs) of each style of prompt, summed over runs."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        for style, counts in record["steps"].get("corpus", {}).get("styles", {}).items():
+            found[style].update(counts)
+    return [(style, one["candidates"], one["accepted"], one["pairs"]) for style, one in sorted(found.items())]
 
 
 def _words(name: str) -> str:

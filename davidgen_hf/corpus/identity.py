@@ -20,9 +20,9 @@ def stage_identity(stage: Stage) -> str:
     """Return the hash of everything that decides what a stage makes of a row, apart from the row.
 
     A model in a folder and a local evaluation set count by their files, not by their path; any other by its name and
-    revision. Settings declared with ``affects_rows: False`` do not count, nor do those
-    declared with ``UNLESS_DEFAULT`` at their default. Nor does the package's own version: a
-    processor's ``version`` rises when the same settings give other rows.
+    revision. Settings declared with ``affects_rows: False`` do not count, nor do those of ``UNLESS_DEFAULT`` at their
+    default. Nor does the package's own version: a processor's ``version`` rises when the same settings give other
+    rows.
     """
     return _hash([stage.name, [row_settings(step) for step in stage.steps]])
 
@@ -37,6 +37,8 @@ def row_settings(value: Any) -> Any:
         if isinstance(value, Source) and (path := local_path(value.source)):
             plain["source"] = data_digest(path)
         return plain
+    if isinstance(value, dict):
+        return {name: row_settings(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [row_settings(one) for one in value]
     return value

@@ -1,6 +1,6 @@
 """The paper's method: a generator writes instructions for text that people wrote; the best one stays (section 2)."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from davidgen_hf.errors import SettingError
@@ -20,7 +20,8 @@ from davidgen_hf.processors import (
     SelectInstruction,
 )
 from davidgen_hf.processors.near_duplicates import NearDuplicates
-from davidgen_hf.processors.own import OwnSteps, ShippedOrOwn
+from davidgen_hf.processors.own import OwnSteps, ShippedOrOwn, ShippedOwnOrNone
+from davidgen_hf.processors.styles import TABLE_9, style_prompts
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class BackTranslation(Method):
 
     An engine whose ``model`` is left empty is the run's own: the generator that it trained where candidates are
     written, the base model everywhere else. ``guards: none`` lets every candidate through, as the paper does.
+    ``score: none`` leaves the scores out; ``select`` then chooses the first candidate, or one at random.
 
     ``limit``, ``generate``, ``score`` and ``select`` may each hold ``own: {package.module:Class: {settings}}`` instead
     of settings: a processor of your own takes the place of the shipped one. ``extract`` and ``guards`` may have
@@ -84,28 +86,44 @@ class BackTranslation(Method):
         default_factory=GenerateInstructions, metadata={"role": "generator"}
     )
     guards: GuardSettings | Literal["none"] = field(default_factory=GuardSettings, metadata={"role": "scorer"})
-    score: ShippedOrOwn[ScoreCandidates] = field(default_factory=ScoreCandidates, metadata={"role": "scorer"})
+    score: ShippedOwnOrNone[ScoreCandidates] = field(default_factory=ScoreCandidates, metadata={"role": "scorer"})
     select: ShippedOrOwn[SelectInstruction] = field(default_factory=SelectInstruction, metadata={"role": "scorer"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.extract.strategies()
-        if isinstance(self.select, SelectInstruction) and isinstance(self.score, ScoreCandidates):
+        if not isinstance(self.select, SelectInstruction):
+            return
+        if self.score == "none" and (self.select.compares or self.select.needs):
+            setting = f"choose: {self.select.choose}" if self.select.compares else "min_ifd and max_ifd"
+            raise SettingError(
+                f"score is none, and select compares scores ({setting}). Without scores, a candidate is taken by its "
+                "place. Set select.choose to first or random, or score the candidates."
+            )
+        if isinstance(self.score, ScoreCandidates):
             missing = [f"score.{name}: true" for name in self.select.needs.values() if not getattr(self.score, name)]
             if missing:
                 raise SettingError(f"select needs scores that score does not write. Set {' and '.join(missing)}.")
 
+    def _knowing_styles(self, guard: Processor) -> Processor:
+        """Return a guard that knows the prompts of the recipe's own styles."""
+        if not isinstance(guard, GuardCandidates) or not isinstance(self.generate, GenerateInstructions):
+            return guard
+        own = [style for name, style in style_prompts(self.generate.styles).items() if name not in TABLE_9]
+        texts = (text for style in own for text in (style.head, style.tail))
+        return replace(guard, own_prompts=(*guard.own_prompts, *texts))
+
     def stages(self) -> tuple[Stage, ...]:
-        """Return the stages in order; without guards, two of them are left out."""
+        """Return the stages in order; those that the recipe does not want are left out."""
         guarded = []
         if self.guards != "none":
-            guarded.append(Stage("guarded", self.guards.on_rows()))
+            guarded.append(Stage("guarded", tuple(map(self._knowing_styles, self.guards.on_rows()))))
             if self.guards.near_duplicates != "none":
                 guarded.append(Stage("unique", (self.guards.near_duplicates,), whole_corpus=True))
         return (
             Stage("fragments", (self.limit, ExtractFragments(tuple(self.extract.strategies())))),
             Stage("candidates", (self.generate,)),
             *guarded,
-            Stage("scored", (self.score,)),
+            *([Stage("scored", (self.score,))] if self.score != "none" else []),
             Stage("corpus", (self.select,)),
         )

@@ -6,7 +6,7 @@ An instruction that contains its output would have the lowest perplexity, so the
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.processors.language import is_other_language
 from davidgen_hf.schema import CANDIDATES, Candidate
 from davidgen_hf.sources.words import words
-from davidgen_hf.storage.settings import check_settings
+from davidgen_hf.storage.settings import UNLESS_DEFAULT, check_settings
 
 # Lines that begin like a part of the prompts of Tables 7 and 9: the generator continued the template.
 TEMPLATE_PART = re.compile(r"^\s*(?:(?:X|Instruction|Output|Message|Reply|Query|Document):|###\s)", re.MULTILINE)
@@ -51,6 +51,8 @@ class GuardCandidates:
         min_language_confidence: Probability from which the language identifier is believed, see
             ``processors.language``; 1.01 turns the rule off.
         language: Language of the passages (a code or name, see ``sources.languages``) without such a column.
+        own_prompts: Heads and tails of your own styles, next to Table 9's, for ``echoes_prompt``; a recipe adds those
+            of ``generate.styles``.
 
     Raises:
         SettingError: A setting is out of range; all of them are named.
@@ -67,6 +69,7 @@ class GuardCandidates:
     min_language_confidence: float = 0.8
     language: str = "en"
     version: int = 2
+    own_prompts: tuple[str, ...] = field(default=(), metadata=UNLESS_DEFAULT)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -109,7 +112,7 @@ class GuardCandidates:
             ("unfinished", lambda: candidate["finished"] is False),
             ("over_long", lambda: len(own) > self.max_words),
             ("template_words", lambda: bool(TEMPLATE_PART.search(text))),
-            ("echoes_prompt", lambda: bool(runs(own, PROMPT_RUN_WORDS) & _prompt_runs())),
+            ("echoes_prompt", lambda: bool(runs(own, PROMPT_RUN_WORDS) & _prompt_runs(self.own_prompts))),
             ("copies_output", lambda: self._copies(own, output)),
             ("wrong_language", lambda: is_other_language(text, language, self.min_language_confidence)),
         )
@@ -141,7 +144,7 @@ def candidate_text(candidate: Candidate) -> str:
 
 
 @lru_cache
-def _prompt_runs() -> set[tuple[str, ...]]:
+def _prompt_runs(own: tuple[str, ...]) -> set[tuple[str, ...]]:
     texts = [part for style in prompts.STYLES.values() for part in (style.head, style.tail)]
-    texts += [prompts.FOLLOWER_WITH_INPUT, prompts.FOLLOWER_WITHOUT_INPUT]
+    texts += [prompts.FOLLOWER_WITH_INPUT, prompts.FOLLOWER_WITHOUT_INPUT, *own]
     return {run for text in texts for run in runs(words(text), PROMPT_RUN_WORDS)}

@@ -124,6 +124,10 @@ class NearDuplicates:
         """Return the Jaccard index of two texts, 0.0 to 1.0."""
         return _jaccard(self._shingles(one), self._shingles(other))
 
+    def repeats(self, one: str, other: str) -> bool:
+        """Return whether two texts nearly repeat each other."""
+        return self.similarity(one, other) >= self.threshold
+
     def _fill(self, store: sqlite3.Connection, texts: Iterable[tuple[str, str]]) -> int:
         """Store texts and their keys; return how many there are."""
         from datasketch import MinHash  # takes long to import, and a recipe only names this step

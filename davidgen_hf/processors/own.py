@@ -83,6 +83,7 @@ Shipped = TypeVar("Shipped")
 if TYPE_CHECKING:
     OwnSteps = tuple[Processor, ...]
     ShippedOrOwn = Annotated[Shipped, "or a step of a user's own"]
+    ShippedOwnOrNone = Annotated[Shipped | Literal["none"], "or a step of a user's own"]
 else:
     # ``own: {package.module:Class: {settings}}`` next to shipped steps: it adds steps to them.
     OwnSteps = Annotated[dict[str, Any], AfterValidator(_steps)]
@@ -91,4 +92,9 @@ else:
     ShippedOrOwn = Annotated[
         _Own | Annotated[Shipped, Tag("Shipped")],
         Discriminator(lambda given: "Own" if isinstance(given, dict) and "own" in given else "Shipped"),
+    ]
+    # As above, or ``none`` where the step is left out.
+    ShippedOwnOrNone = Annotated[
+        Annotated[Literal["none"], Tag("None")] | Annotated[ShippedOrOwn[Shipped], Tag("Step")],
+        Discriminator(lambda given: "None" if isinstance(given, str) else "Step"),
     ]

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from davidgen_hf import prompts
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.base import Batch, draw, take
+from davidgen_hf.processors.base import Batch, take
+from davidgen_hf.processors.styles import TABLE_9, Styles, draw_styles, style_prompts
 from davidgen_hf.schema import TRAINING
 from davidgen_hf.storage.settings import check_settings
 
@@ -20,7 +21,7 @@ class ReverseSeeds:
     Batch out: all columns of the rows kept, with ``prompt`` (m,) str and ``completion`` (m,) str, m <= n.
 
     Args:
-        styles: Names of ``prompts.STYLES``; one is drawn for each row.
+        styles: Names of ``prompts.STYLES``, or a mapping as in ``GenerateInstructions``; one is drawn for each row.
         inputs: What to do with a seed's input: ``append`` writes it after the instruction, ``omit`` leaves it out,
             ``skip_row`` leaves out rows that have one. The paper does not say which.
         seed: Decides the draw of the style, together with the row's own texts.
@@ -33,14 +34,14 @@ class ReverseSeeds:
     writes: ClassVar = TRAINING
     changes_row_count: ClassVar[bool] = True
 
-    styles: tuple[str, ...] = tuple(prompts.STYLES)
+    styles: Styles = TABLE_9
     inputs: str = "append"
     seed: int = 0
     version: int = 1
 
     def __post_init__(self) -> None:
         check_settings(self)
-        check_styles(self.styles)
+        style_prompts(self.styles)
         if self.inputs not in SEED_INPUTS:
             raise SettingError(f"inputs must be one of {SEED_INPUTS}, got {self.inputs!r}.")
 
@@ -50,21 +51,11 @@ class ReverseSeeds:
         kept = [row for row in rows if has_both[row] and not (self.inputs == "skip_row" and batch["input"][row])]
         reversed_rows = take(batch, kept)
         seeds = zip(*(reversed_rows[name] for name in self.reads), strict=True)
-        pairs = [self._pair(instruction, given or "", output) for instruction, given, output in seeds]
+        styles = style_prompts(self.styles)
+        pairs = [self._pair(instruction, given or "", output, styles) for instruction, given, output in seeds]
         return reversed_rows | {"prompt": [pair[0] for pair in pairs], "completion": [pair[1] for pair in pairs]}
 
-    def _pair(self, instruction: str, given: str, output: str) -> tuple[str, str]:
-        style = self.styles[draw(len(self.styles), self.seed, instruction, output)]
+    def _pair(self, instruction: str, given: str, output: str, styles: dict[str, prompts.Style]) -> tuple[str, str]:
+        (style,) = draw_styles(styles, 1, self.seed, instruction, output)
         answer = prompts.render_answer(instruction, given if self.inputs == "append" else "")
-        return prompts.render_generator(output, style), answer
-
-
-def check_styles(styles: tuple[str, ...]) -> None:
-    """Refuse an empty tuple of styles, and names that ``prompts.STYLES`` does not have.
-
-    Raises:
-        SettingError: ``styles`` is empty, or has an unknown name.
-    """
-    unknown = [style for style in styles if style not in prompts.STYLES]
-    if unknown or not styles:
-        raise SettingError(f"styles must be some of {list(prompts.STYLES)}, got {list(styles)}.")
+        return prompts.render_generator(output, styles[style]), answer

@@ -1,23 +1,26 @@
-"""Scored candidates to a pair: the instruction that best predicts its output (section 3.1)."""
+"""Scored candidates to pairs: the instructions that best predict their output (section 3.1)."""
 
 import math
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from davidgen_hf import prompts
 from davidgen_hf.engines.base import perplexity as engine_perplexity
 from davidgen_hf.errors import MissingColumnsError, SettingError
-from davidgen_hf.processors.base import Batch, take
+from davidgen_hf.processors.base import Batch, draw, take
 from davidgen_hf.processors.copied import copied_tokens
+from davidgen_hf.processors.counting import STYLES
 from davidgen_hf.processors.guard import candidate_text
+from davidgen_hf.processors.near_duplicates import NearDuplicates
 from davidgen_hf.schema import PAIR, Candidate
-from davidgen_hf.storage.settings import check_settings
+from davidgen_hf.storage.settings import UNLESS_DEFAULT, check_settings
 
 # A candidate that copies more of the output's tokens than this leaves too few to judge it by.
 MAX_MASKED_SHARE = 0.5
 # The guards that come last: if one of them rejected a candidate, all the others had accepted it.
 LAST_GUARDS = ("near_duplicate", "overlaps_evaluation")
+MAX_KEPT = 100
 Ranked = list[tuple[float, Candidate]]
 
 
@@ -27,10 +30,11 @@ class SelectInstruction:
 
     All candidates of a row are compared on the same tokens, so the lowest perplexity is the lowest summed nll.
 
-    Batch in:  ``output`` (n,) str, ``candidates`` (n, k) structs with scores; ``unconditional_nll`` (n,) and
-    ``token_ends`` (n, n_tokens) where the settings need them.
+    Batch in:  ``output`` (n,) str, ``candidates`` (n, k) structs; ``unconditional_nll`` (n,) and ``token_ends``
+    (n, n_tokens) where the settings need them.
     Batch out: all columns of the rows kept, with ``instruction``, ``input``, ``perplexity``, ``margin`` (nats per
-    token), ``ifd``, ``prompt`` and ``completion`` (m,), m <= n.
+    token), ``ifd``, ``prompt`` and ``completion`` (m,), m <= n * ``keep``. The first pair of a row has the row's
+    ``id``, and the second has ``#pair-2`` after it.
 
     Args:
         min_margin: Smallest lead of the winner over the next best, in nats per token; a row whose winner leads by less
@@ -43,9 +47,16 @@ class SelectInstruction:
             Needs ``unconditional`` of the scores. Within a row it ranks as perplexity does, since the divisor is the
             same.
         max_ifd: Upper limit; from 1.0 on, the instruction does not help to predict the output.
+        choose: Which candidate wins. ``best`` has the lowest perplexity, the paper's choice, and ``worst`` the
+            highest. ``first`` and ``random`` need no scores: with them, a corpus is unfiltered (Tables 3 and 4).
+        seed: Decides, together with the output, the order of ``random``.
+        keep: Candidates of a row that become pairs, at most. They are taken in the order of the ranking, without
+            those that nearly repeat an earlier one. The last of them must lead the one that follows it by
+            ``min_margin``; if it does not, fewer are kept.
+        near_duplicates: When two candidates of a row nearly repeat each other.
 
     Raises:
-        SettingError: A setting is out of range.
+        SettingError: A setting is out of range, or one needs scores that ``choose`` does not look at.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("output", "candidates")
@@ -57,6 +68,10 @@ class SelectInstruction:
     min_ifd: float | None = None
     max_ifd: float | None = None
     version: int = 2
+    choose: Literal["best", "first", "random", "worst"] = field(default="best", metadata=UNLESS_DEFAULT)
+    seed: int = field(default=0, metadata=UNLESS_DEFAULT)
+    keep: int = field(default=1, metadata=UNLESS_DEFAULT)
+    near_duplicates: NearDuplicates = field(default_factory=NearDuplicates, metadata=UNLESS_DEFAULT)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -66,6 +81,18 @@ class SelectInstruction:
             raise SettingError(f"mask_copied_words must be at least 1, got {self.mask_copied_words}.")
         if not (self.min_ifd or 0) <= (math.inf if self.max_ifd is None else self.max_ifd):
             raise SettingError(f"min_ifd must be at most max_ifd, got {self.min_ifd} and {self.max_ifd}.")
+        if not 1 <= self.keep <= MAX_KEPT:
+            raise SettingError(f"keep must be 1 to {MAX_KEPT}, got {self.keep}.")
+        if not self.compares and (self.min_margin or self.mask_copied_words is not None):
+            raise SettingError(
+                f"choose is {self.choose!r}, which compares no scores. min_margin and mask_copied_words compare them. "
+                "Leave these out, or choose best or worst."
+            )
+
+    @property
+    def compares(self) -> bool:
+        """Whether the ranking depends on scores."""
+        return self.choose in ("best", "worst")
 
     @property
     def needs(self) -> dict[str, str]:
@@ -75,17 +102,30 @@ class SelectInstruction:
         return needed | ({"token_ends": "token_nll"} if self.mask_copied_words is not None else {})
 
     def __call__(self, batch: Batch) -> Batch:
-        n_rows = len(batch["output"])
-        rows = [{name: batch[name][row] for name in batch} for row in range(n_rows)]
-        kept = [row for row in range(n_rows) if self.drop_reason(rows[row]) is None]
-        pairs = [_pair(rows[row], self.rank(rows[row])) for row in kept]
-        return take(batch, kept) | {name: [pair[name] for pair in pairs] for name in PAIR}
+        rows = _rows(batch)
+        kept = [
+            (number, place, pair)
+            for number, row in enumerate(rows)
+            for place, pair in enumerate(self.kept(row), start=1)
+        ]
+        columns = take(batch, [number for number, _, _ in kept])
+        if "id" in columns:
+            pairs = zip(columns["id"], kept, strict=True)
+            columns["id"] = [_pair_id(identity, place) for identity, (_, place, _) in pairs]
+        made = [_pair(rows[number], *pair) for number, _, pair in kept]
+        return columns | {name: [pair[name] for pair in made] for name in PAIR}
 
     def counts(self, given: Batch, made: Batch) -> Counter[str]:
-        """Return the number of pairs, and of rows without one by reason."""
-        rows = ({name: given[name][row] for name in given} for row in range(len(given["output"])))
+        """Return the number of pairs, of rows without one by reason, and what came of the candidates by style."""
+        rows = _rows(given)
         reasons = (self._why_dropped(row) for row in rows)
-        return Counter(pairs=len(made["output"])) + Counter(reason for reason in reasons if reason is not None)
+        counts = Counter(pairs=len(made["output"])) + Counter(reason for reason in reasons if reason is not None)
+        for row in rows:
+            named = [one for one in row["candidates"] if one["style"] is not None]
+            counts.update(f"{STYLES}{one['style']}.candidates" for one in named)
+            counts.update(f"{STYLES}{one['style']}.accepted" for one in named if one["reject_reason"] is None)
+            counts.update(f"{STYLES}{one['style']}.pairs" for one, _ in self.kept(row) if one["style"] is not None)
+        return counts
 
     def _why_dropped(self, row: dict[str, Any]) -> str | None:
         """Return ``drop_reason``, with the guard that rejected the last candidate if it was one of ``LAST_GUARDS``."""
@@ -101,24 +141,73 @@ class SelectInstruction:
         Raises:
             MissingColumnsError: The settings need scores that the row does not have.
         """
-        ranked = self.rank(row)
-        if not ranked:
-            return "none_left"
-        lead = margin(ranked)
-        if lead is not None and lead < self.min_margin:
-            return "below_margin"
-        if self.min_ifd is None and self.max_ifd is None:
-            return None
-        difficulty = ifd(ranked[0][1], self._needed(row, "unconditional_nll"))
-        low, high = self.min_ifd or 0.0, math.inf if self.max_ifd is None else self.max_ifd
-        return None if difficulty is not None and low <= difficulty < high else "outside_ifd"
+        return self._judge(row)[1]
 
-    def rank(self, row: dict[str, Any]) -> Ranked:
-        """Return the candidates that may win with their nats per token, the best first; ties keep their order.
+    def kept(self, row: dict[str, Any]) -> list[tuple[Candidate, float | None]]:
+        """Return the candidates that become pairs, the first of the ranking first.
+
+        Returns:
+            Each with its lead over the candidate that follows the last of them, in nats per token; None without one,
+            or without scores that were compared.
 
         Raises:
             MissingColumnsError: As ``drop_reason``.
         """
+        return self._judge(row)[0]
+
+    def _judge(self, row: dict[str, Any]) -> tuple[list[tuple[Candidate, float | None]], str | None]:
+        ranked = self.rank(row)
+        if not ranked:
+            return [], "none_left"
+        kept = self._distinct(ranked)
+        leads = _leads(kept, ranked)
+        while kept and leads[-1] is not None and leads[-1] < self.min_margin:
+            kept.pop()
+            leads = _leads(kept, ranked)
+        if not kept:
+            return [], "below_margin"
+        pairs = [(one, lead) for (_, one), lead in zip(kept, leads, strict=True) if self._is_within_ifd(one, row)]
+        return pairs, None if pairs else "outside_ifd"
+
+    def _distinct(self, ranked: Ranked) -> Ranked:
+        """Return the first ``keep`` candidates that do not nearly repeat an earlier one."""
+        kept: Ranked = []
+        for value, one in ranked:
+            if len(kept) == self.keep:
+                break
+            if not any(self.near_duplicates.repeats(candidate_text(one), candidate_text(other)) for _, other in kept):
+                kept.append((value, one))
+        return kept
+
+    def _is_within_ifd(self, candidate: Candidate, row: dict[str, Any]) -> bool:
+        if self.min_ifd is None and self.max_ifd is None:
+            return True
+        difficulty = ifd(candidate, self._needed(row, "unconditional_nll"))
+        low, high = self.min_ifd or 0.0, math.inf if self.max_ifd is None else self.max_ifd
+        return difficulty is not None and low <= difficulty < high
+
+    def rank(self, row: dict[str, Any]) -> Ranked:
+        """Return the candidates that may win, the first choice first; ties keep their order.
+
+        Returns:
+            Each with the value by which it is ranked: its nats per token, negative where ``worst`` is chosen, and NaN
+            where scores are not compared.
+
+        Raises:
+            MissingColumnsError: As ``drop_reason``.
+        """
+        if not self.compares:
+            left = [one for one in row["candidates"] if one["reject_reason"] is None and _has_no_bad_score(one)]
+            if self.choose == "random":
+                order = {id(one): draw(2**64, self.seed, row["output"], place) for place, one in enumerate(left)}
+                left.sort(key=lambda one: order[id(one)])
+            return [(math.nan, one) for one in left]
+        ranked = self._rank_by_score(row)
+        if self.choose == "worst":
+            return sorted(((-value, one) for value, one in ranked), key=lambda value: value[0])
+        return ranked
+
+    def _rank_by_score(self, row: dict[str, Any]) -> Ranked:
         scored = rank(row["candidates"])
         if self.mask_copied_words is None or not scored:
             return [(one["nll"] / one["n_tokens"], one) for one in scored]
@@ -157,31 +246,50 @@ def rank(candidates: list[Candidate]) -> list[Candidate]:
     return sorted(eligible, key=lambda one: one["nll"])
 
 
-def perplexity(candidate: Candidate) -> float:
-    """Return exp(nll / n_tokens) of a scored candidate, as ``Score.perplexity`` does."""
-    return engine_perplexity(candidate["nll"] / candidate["n_tokens"])
+def perplexity(candidate: Candidate) -> float | None:
+    """Return exp(nll / n_tokens) of a candidate, as ``Score.perplexity`` does; None without a score."""
+    return None if candidate["nll"] is None else engine_perplexity(candidate["nll"] / candidate["n_tokens"])
 
 
 def ifd(candidate: Candidate, unconditional_nll: float | None) -> float | None:
-    """Return the perplexity given the candidate divided by the one without; None if that was not scored."""
-    if unconditional_nll is None:
+    """Return the perplexity given the candidate divided by the one without; None if one of them was not scored."""
+    if unconditional_nll is None or candidate["nll"] is None:
         return None
     return engine_perplexity((candidate["nll"] - unconditional_nll) / candidate["n_tokens"])
 
 
 def margin(ranked: Ranked) -> float | None:
-    """Return the lead of the first of ``ranked`` over the second, in nats per token; None without a second."""
-    return ranked[1][0] - ranked[0][0] if len(ranked) > 1 else None
+    """Return the lead of the first of ``ranked`` over the second, in nats per token; None without one or scores."""
+    return _leads(ranked[:1], ranked)[0] if ranked else None
 
 
-def _pair(row: dict[str, Any], ranked: Ranked) -> dict[str, Any]:
-    best = ranked[0][1]
+def _leads(kept: Ranked, ranked: Ranked) -> list[float | None]:
+    """Return the lead of each candidate over the one that follows the last of them; None without one, or no values."""
+    order = [id(one) for _, one in ranked]
+    following = ranked[order.index(id(kept[-1][1])) + 1 :] if kept else []
+    rival = following[0][0] if following else math.nan
+    return [None if math.isnan(rival - value) else rival - value for value, _ in kept]
+
+
+def _rows(batch: Batch) -> list[dict[str, Any]]:
+    return [{name: batch[name][row] for name in batch} for row in range(len(batch["output"]))]
+
+
+def _has_no_bad_score(candidate: Candidate) -> bool:
+    return candidate["nll"] is None or math.isfinite(candidate["nll"])
+
+
+def _pair_id(identity: Any, place: int) -> Any:
+    return f"{identity}#pair-{place}" if place > 1 and isinstance(identity, str) else identity
+
+
+def _pair(row: dict[str, Any], one: Candidate, lead: float | None) -> dict[str, Any]:
     return {
-        "instruction": best["instruction"],
-        "input": best["input"] or "",
-        "perplexity": perplexity(best),
-        "margin": margin(ranked),
-        "ifd": ifd(best, row.get("unconditional_nll")),
-        "prompt": prompts.render_follower(best["instruction"], best["input"] or ""),
+        "instruction": one["instruction"],
+        "input": one["input"] or "",
+        "perplexity": perplexity(one),
+        "margin": lead,
+        "ifd": ifd(one, row.get("unconditional_nll")),
+        "prompt": prompts.render_follower(one["instruction"], one["input"] or ""),
         "completion": row["output"],
     }

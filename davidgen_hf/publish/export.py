@@ -10,12 +10,12 @@ import pyarrow
 import pyarrow.parquet
 
 from davidgen_hf import prompts
-from davidgen_hf.corpus.facts import SCORED
 from davidgen_hf.corpus.finished import FINISHED, require_shards
 from davidgen_hf.errors import InputError, RunFolderError
+from davidgen_hf.processors.generate import GenerateInstructions
 from davidgen_hf.processors.select import SelectInstruction
 from davidgen_hf.publish.marks import is_restricted
-from davidgen_hf.recipe import selection_of, stages_of
+from davidgen_hf.recipe import SCORED, selection_of, stages_of
 from davidgen_hf.storage.files import replacing
 from davidgen_hf.storage.record import FILE_NAME, read_record
 from davidgen_hf.storage.shards import read_columns, shard_paths
@@ -46,9 +46,9 @@ def export_pairs(run: Path, output: Path) -> int:
 def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
     """Write the best and the worst candidate of each fragment, as TRL's ``DPOTrainer`` reads them.
 
-    The candidates of a fragment answer the same generator prompt, so they are preferences of an instruction
-    *generator*: ``prompt`` asks for the instruction of the output, ``chosen`` is the candidate that the run's
-    selection ranks first, as in the corpus, and ``rejected`` the one that it ranks last. ``margin`` is the difference
+    Both answer the same generator prompt, so they are preferences of an instruction *generator*: ``prompt`` asks for
+    the instruction of the output, ``chosen`` is the candidate that the run's selection ranks first, as in the corpus,
+    and ``rejected`` the one that it ranks last of the same style of prompt. ``margin`` is the difference
     between them by the same measure, in nats per token of the output. Candidates that a guard rejected were not scored
     and are neither.
 
@@ -61,29 +61,47 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
         How many rows there are; fragments with fewer than two ranked candidates yield none.
 
     Raises:
-        RunFolderError: The run has no scores, or a shard is damaged.
+        RunFolderError: The run has no scores or its selection does not prefer the best, or a shard is damaged.
         InputError: The file is of another kind, or cannot be written.
     """
     select = selection_of(read_record(run)) if (run / FILE_NAME).exists() else SelectInstruction()
+    if select.choose != "best":
+        raise RunFolderError(
+            f"{run} was selected with choose: {select.choose}, so the instruction in its corpus is not the preferred "
+            "one. Preferences need a ranking by scores. Run the recipe again with corpus.select.choose=best and "
+            "--update, which builds only the last stage."
+        )
+    generate = _generate(run)
     columns = ("output", "candidates", *select.needs)
     tables = (
         pyarrow.Table.from_pylist(
-            list(_preferences(read_columns(path, columns).to_pylist(), select, min_margin)), schema=PREFERENCE
+            list(_preferences(read_columns(path, columns).to_pylist(), select, generate, min_margin)),
+            schema=PREFERENCE,
         )
         for path in _shards(run, SCORED)
     )
     return _write(tables, output, marked=is_restricted(run))
 
 
-def _preferences(rows: list[dict[str, Any]], select: SelectInstruction, min_margin: float) -> Iterator[dict[str, Any]]:
+def _generate(run: Path) -> GenerateInstructions:
+    """Return the step that asked the generator of a run, with its styles."""
+    stages = stages_of(read_record(run)) if (run / FILE_NAME).exists() else ()
+    steps = (step for stage in stages for step in stage.steps)
+    return next((step for step in steps if isinstance(step, GenerateInstructions)), GenerateInstructions())
+
+
+def _preferences(
+    rows: list[dict[str, Any]], select: SelectInstruction, generate: GenerateInstructions, min_margin: float
+) -> Iterator[dict[str, Any]]:
     for row in rows:
         ranked = select.rank(row)
-        if len(ranked) < 2:
+        of_style = [one for one in ranked if one[1]["style"] == ranked[0][1]["style"]]
+        if len(of_style) < 2:
             continue
-        (best_value, best), (worst_value, worst) = ranked[0], ranked[-1]
+        (best_value, best), (worst_value, worst) = of_style[0], of_style[-1]
         chosen, rejected = (prompts.render_answer(one["instruction"], one["input"] or "") for one in (best, worst))
         if worst_value - best_value >= min_margin and chosen != rejected:
-            prompt = prompts.render_generator(row["output"], best["style"])
+            prompt = generate.render(row["output"], best["style"])
             yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": worst_value - best_value}
 
 

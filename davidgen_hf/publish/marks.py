@@ -19,13 +19,13 @@ def is_restricted(run: Path) -> bool:
 
 
 def has_restricted_rows(run: Path) -> bool:
-    """Return whether a row of the corpus is marked as restricted, or a closed model wrote a scored candidate.
+    """Return whether a row of the corpus is marked as restricted, or a closed model wrote a candidate.
 
     Raises:
         RunFolderError: A shard is damaged.
     """
     return any(_is_marked(path, "restricted") for path in shard_paths(run / "corpus")) or any(
-        _is_marked(path, "candidates") for path in shard_paths(run / "scored")
+        _is_marked(path, "candidates") for path in shard_paths(run / "scored") or shard_paths(run / "candidates")
     )
 
 

@@ -16,9 +16,9 @@ import pyarrow
 from pydantic import BaseModel, ConfigDict, Field
 from tqdm.auto import tqdm
 
-from davidgen_hf.corpus.facts import COLUMNS, SCORED, ranked_rows
+from davidgen_hf.corpus.facts import COLUMNS, ranked_rows
 from davidgen_hf.errors import SettingError
-from davidgen_hf.recipe import selection_of
+from davidgen_hf.recipe import ranked_stage, selection_of
 from davidgen_hf.report.rows import row_of, search_text
 from davidgen_hf.sources.words import is_unspaced, word_runs
 from davidgen_hf.storage.record import read_record
@@ -26,7 +26,7 @@ from davidgen_hf.storage.shards import read_columns, read_metadata, read_table, 
 from davidgen_hf.storage.validation import validate
 
 INDEX = "report.index"
-INDEX_VERSION = 2  # raise it when an index holds something else for the same rows
+INDEX_VERSION = 3  # raise it when an index holds something else for the same rows
 PAGE_ROWS = 25
 # More rows than this are not counted: counting them all would take longer than showing a page.
 MOST_COUNTED = 10_000
@@ -47,7 +47,7 @@ _INDEXES = """
     CREATE INDEX by_perplexity ON rows (perplexity, n);
     CREATE INDEX by_margin ON rows (margin, n);
     CREATE INDEX by_strategy ON rows (strategy, n);
-    CREATE INDEX by_kept ON rows (kept, n);
+    CREATE INDEX by_kept ON rows (kept > 0, n);
     CREATE TABLE made_of (state TEXT);
 """
 Words = Annotated[str, Field(max_length=1000)]
@@ -85,7 +85,7 @@ class RowQuery(BaseModel):
             "words MATCH ?": words or None,
             "strategy = ?": self.strategy or None,
             "instr(reasons, ?)": f" {self.reason} " if self.reason else None,
-            "kept = ?": int(self.kept) if self.kept else None,
+            "(kept > 0) = ?": int(self.kept) if self.kept else None,
             "margin >= ?": self.margin,
             "perplexity <= ?": self.perplexity,
         }
@@ -112,7 +112,7 @@ class Rows:
 
     def __init__(self, run: Path) -> None:
         self.run, self.record = run, read_record(run)
-        self.select = selection_of(self.record)
+        self.select, self.folder = selection_of(self.record), run / ranked_stage(self.record)
         self._temporary = None if os.access(run, os.W_OK) else TemporaryDirectory(prefix="davidgen_")
         self.path = (Path(self._temporary.name) if self._temporary else run) / INDEX
         self._index()
@@ -140,17 +140,18 @@ class Rows:
             with self._lock:  # so that several requests read a shard once
                 table = self._read(shard)
             row = table.slice(place, 1).to_pylist()[0]
-            yield row_of(n, bool(kept), self.select.rank(row), row)
+            pairs = [one for one, _ in self.select.kept(row)][:kept]
+            yield row_of(n, pairs, self.select.rank(row), row)
 
     def _read_shard(self, number: int) -> pyarrow.Table:
-        return read_columns(shard_paths(self.run / SCORED)[number], (*COLUMNS, *self.select.needs))
+        return read_columns(shard_paths(self.folder)[number], (*COLUMNS, *self.select.needs))
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True)
 
     def _index(self) -> None:
         """Build the index, unless there is one of the current shards and selection."""
-        shards = shard_paths(self.run / SCORED)
+        shards = shard_paths(self.folder)
         state = json.dumps([INDEX_VERSION, str(self.select), [read_metadata(path).identity for path in shards]])
         if self._has_index(state):
             return
@@ -164,7 +165,7 @@ class Rows:
             for number, ((kept, ranked, row), at) in enumerate(zip(rows, places, strict=True)):
                 shown = row_of(number, kept, ranked, row)
                 reasons = f" {' '.join(shown['reasons'])} "
-                values = (number, *at, shown["strategy"], kept, shown["perplexity"], shown["margin"], reasons)
+                values = (number, *at, shown["strategy"], len(kept), shown["perplexity"], shown["margin"], reasons)
                 database.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
                 terms = " ".join(search_terms(search_text(shown)))
                 database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, terms))

@@ -21,6 +21,7 @@ from davidgen_hf.corpus.facts import (
     attrition,
     ranked_rows,
     read_facts,
+    yield_by_style,
 )
 from davidgen_hf.processors.base import draw
 from davidgen_hf.provenance.record import find_provenance
@@ -113,6 +114,7 @@ def render(run: Path, facts: Facts, *, rows: str = "", shown: int | None = None,
         facts=facts,
         funnel=_shares(facts.stages),
         attrition=attrition([facts.record]),
+        styles=yield_by_style([{"steps": {"corpus": {"styles": facts.styles}}}]),
         reasons=facts.reasons.most_common(),
         means=facts.choices.means(),
         charts=_charts(facts),

@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 from davidgen_hf.processors.select import Ranked, margin, perplexity
+from davidgen_hf.schema import Candidate
 
 
-def row_of(number: int, kept: bool, ranked: Ranked, row: dict[str, Any]) -> dict[str, Any]:
+def row_of(number: int, kept: list[Candidate], ranked: Ranked, row: dict[str, Any]) -> dict[str, Any]:
     """Return a row as plain values for JSON.
 
     ``start`` and ``end`` count UTF-16 units of the passage, as browsers count; both are None where the output is no
@@ -15,23 +16,24 @@ def row_of(number: int, kept: bool, ranked: Ranked, row: dict[str, Any]) -> dict
     text = row["text"]
     is_span = row["start"] is not None and text[row["start"] : row["end"]] == row["output"]
     order = {id(one): place for place, (_, one) in enumerate(ranked)}
+    pairs = {id(one) for one in kept}
     candidates = [
         {
             "instruction": one["instruction"] or "",
             "input": one["input"] or "",
             "style": one["style"],
-            "perplexity": _rounded(perplexity(one)) if one["nll"] is not None else None,
+            "perplexity": _rounded(perplexity(one)),
             "reason": one["reject_reason"],
             "rank": order.get(id(one), -1) + 1,
+            "kept": id(one) in pairs,
         }
         for one in row["candidates"]
     ]
-    lead = margin(ranked)
     return {
         "n": number,
         "id": row["id"],
         "strategy": row["strategy"],
-        "kept": kept,
+        "kept": bool(kept),
         "text": text,
         "start": _units(text, row["start"]) if is_span else None,
         "end": _units(text, row["end"]) if is_span else None,
@@ -40,7 +42,7 @@ def row_of(number: int, kept: bool, ranked: Ranked, row: dict[str, Any]) -> dict
         "license": row["license"],
         "url": row["url"],
         "perplexity": _rounded(perplexity(ranked[0][1])) if ranked else None,
-        "margin": _rounded(lead) if lead is not None else None,
+        "margin": _rounded(margin(ranked)),
         "reasons": sorted({one["reject_reason"] for one in row["candidates"] if one["reject_reason"]}),
         "candidates": sorted(candidates, key=lambda one: one["rank"] or len(candidates) + 1),
     }
@@ -55,6 +57,6 @@ def _units(text: str, place: int) -> int:
     return len(text[:place].encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _rounded(value: float) -> float | None:
+def _rounded(value: float | None) -> float | None:
     """Return four digits of a number; None for what is none, which JSON cannot write."""
-    return float(f"{value:.4g}") if math.isfinite(value) else None
+    return float(f"{value:.4g}") if value is not None and math.isfinite(value) else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from datasets import Dataset, Features, Value, concatenate_datasets
 
-from davidgen_hf.corpus.build import WHOLE, build_corpus, read_counts, read_skipped, take_tokens
+from davidgen_hf.corpus.build import WHOLE, build_corpus, read_counts, read_skipped, take_styles, take_tokens
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError
@@ -156,7 +156,7 @@ def _corpus(
     _build(recipe, output, provenance, restart=restart, executor=executor)
     stages = recipe.corpus.stages()
     counts, seconds = read_counts(output, stages)
-    tokens = take_tokens(counts)
+    tokens, styles = take_tokens(counts), take_styles(counts)
     before, last = stages[-2].name, stages[-1].name
     if not counts[last]["pairs"]:
         raise RunFolderError(
@@ -164,7 +164,8 @@ def _corpus(
             f"needed. Look at {output / before}, and loosen the guards or give other passages, in a new folder."
         )
     skipped = read_skipped(output, stages)
-    return {"counts": counts, "stage_seconds": seconds, "stage_tokens": tokens, "skipped": skipped}
+    report = {"counts": counts, "stage_seconds": seconds, "stage_tokens": tokens, "skipped": skipped}
+    return report | ({"styles": styles} if styles else {})
 
 
 def _build(  # noqa: PLR0913 - one keyword a choice of the caller

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from davidgen_hf.corpus.facts import Choices, attrition, ranked_rows
+from davidgen_hf.corpus.facts import Choices, attrition, ranked_rows, yield_by_style
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import Ranked, perplexity
 from davidgen_hf.report import FILE_NAME as REPORT
@@ -24,7 +24,8 @@ def print_summary(record: RunRecord, console: Console) -> None:
     choices = Choices()
     rows = _with_a_choice(record, choices)
     shown = heapq.nsmallest(SHOWN, rows, key=lambda row: draw(2**64, row[1]["output"], row[1]["strategy"]))
-    for table in (attrition_table(record), perplexities(choices), evaluation(record), *map(_pair, shown)):
+    tables = (attrition_table(record), style_table(record), perplexities(choices), evaluation(record))
+    for table in (*tables, *map(_pair, shown)):
         if table is not None:
             console.print(table)
     console.print(places(record.folder))
@@ -48,6 +49,17 @@ def attrition_table(record: RunRecord) -> Table:
             table.add_section()
         table.add_row(stage, escape(what), str(number))
         before = stage
+    return table
+
+
+def style_table(record: RunRecord) -> Table | None:
+    """Return the table of what came of the candidates of each style, if there are several."""
+    styles = yield_by_style([record.content])
+    if len(styles) < 2:
+        return None
+    table = Table("style", "candidates", "accepted", "pairs", title="Yield by style of the prompt")
+    for style, *numbers in styles:
+        table.add_row(escape(style), *map(str, numbers))
     return table
 
 
@@ -88,8 +100,9 @@ def _pair(row: Row) -> Table:
     ranked, columns = row
     table = Table("perplexity", "candidate", title=escape(_brief(columns["output"], 300)), title_justify="left")
     for place, (_, one) in enumerate(ranked):
-        style = "bold" if place == 0 else None
-        table.add_row(f"{perplexity(one):.2f}", escape(_brief(one["instruction"], 200)), style=style)
+        style, value = "bold" if place == 0 else None, perplexity(one)
+        shown = "not scored" if value is None else f"{value:.2f}"
+        table.add_row(shown, escape(_brief(one["instruction"], 200)), style=style)
     for one in columns["candidates"]:
         if one["reject_reason"]:
             table.add_row(escape(one["reject_reason"]), escape(_brief(one["instruction"] or "", 200)), style="dim")

@@ -8,7 +8,7 @@ from davidgen_hf.corpus.identity import row_settings, stage_identity
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.engines.settings import SILENT_SETTINGS
 from davidgen_hf.methods import Stage
-from davidgen_hf.processors import GenerateInstructions, ScoreCandidates
+from davidgen_hf.processors import GenerateInstructions, GuardCandidates, ScoreCandidates, SelectInstruction
 
 SERVER = EngineSettings(kind="server", model="m", base_url="http://127.0.0.1:8000/v1")
 OTHER = {
@@ -56,3 +56,23 @@ def test_a_setting_that_was_added_later_counts_only_if_it_is_set():
     plain = row_settings(step)
     assert "prompt_format" not in plain
     assert row_settings(replace(step, prompt_format="following")) == plain | {"prompt_format": "following"}
+
+
+def test_settings_that_were_added_count_only_where_they_are_used():
+    """Otherwise the shards of earlier versions would be rebuilt; these are their identities."""
+    before = {
+        "echo": (GenerateInstructions(EngineSettings(kind="echo")), "68ba3a14d65e79d213077076115db2fb"),
+        "guarded": (GuardCandidates(), "86c350b8f95ef12eac67804e1a3c2908"),
+        "corpus": (SelectInstruction(), "ab3299dc2edd2c66f04cddba65885bf8"),
+    }
+    assert {name: stage_identity(Stage(name, (step,))) for name, (step, _) in before.items()} == {
+        name: known for name, (_, known) in before.items()
+    }
+    own = {"summary": {"head": "Text: ", "tail": " In short:"}}
+    used = [
+        *(SelectInstruction(keep=2), SelectInstruction(choose="random"), SelectInstruction(seed=1)),
+        *(SelectInstruction(near_duplicates={"threshold": 0.5}), GuardCandidates(own_prompts=("Text: ",))),
+        *(GenerateInstructions(n=4, styles_per_passage=2), GenerateInstructions(n=4, styles=own), SelectInstruction()),
+        GenerateInstructions(n=4, styles={"summary": {"head": "Text: ", "tail": " In one line:"}}),
+    ]
+    assert len({stage_identity(Stage("corpus", (step,))) for step in used}) == len(used)

@@ -31,10 +31,14 @@ STEPS = [
     processors.ExtractWithModel(engine=ECHO),
     processors.ExtractFragments((processors.KeepWhole(),)),
     processors.GenerateInstructions(engine=ECHO),
+    processors.GenerateInstructions(
+        engine=ECHO, styles={"title": {"head": "Text: ", "tail": " Title:"}, "chatbot": "none"}, styles_per_passage=3
+    ),
     processors.GuardCandidates(),
     processors.Decontaminate((Source(str(CONSTRAINTS)),)),
     processors.ScoreCandidates(engine=ECHO),
     processors.SelectInstruction(),
+    processors.SelectInstruction(choose="random", keep=2),
 ]
 each_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: type(step).__name__)
 

@@ -4,7 +4,7 @@ import pytest
 from datasets import Dataset
 
 from davidgen_hf import prompts
-from davidgen_hf.engines import EngineSettings, Sampling
+from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.engines.echo import EchoEngine
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors import GenerateInstructions, apply
@@ -73,3 +73,58 @@ def test_a_follower_is_asked_in_its_own_form():
     assert prompts.parse_follower(prompt)[0] == "What is the informal message X?"
     with pytest.raises(SettingError, match="prompt_format"):
         GenerateInstructions(prompt_format="chat")
+
+
+SUMMARY = {"head": "Text: ", "tail": "\n\nAsk for it in short:"}
+
+
+def test_candidates_are_spread_over_styles_of_the_recipe_too(tiny_llama):
+    engine = EngineSettings(model=str(tiny_llama), dtype="float32")
+    step = GenerateInstructions(
+        engine, n=5, sampling=Sampling(max_new_tokens=4), styles={"summary": SUMMARY}, styles_per_passage=3
+    )
+    given = Dataset.from_dict({"output": [f"text number {n}" for n in range(12)]})
+    rows = given.map(step, batched=True)["candidates"][:]
+    drawn = [[one["style"] for one in row] for row in rows]
+    assert {style for row in drawn for style in row} == {*prompts.STYLES, "summary"}
+    assert {tuple(row.count(style) for style in dict.fromkeys(row)) for row in drawn} == {(2, 2, 1)}
+    assert step(given[3:4])["candidates"] == rows[3:4]
+    of_summary = [one["instruction"] for row in rows for one in row if one["style"] == "summary"]
+    places = [number for number, row in enumerate(drawn) if "summary" in row]
+    texts = [prompts.render_generator(given[place]["output"], prompts.Style(**SUMMARY)) for place in places]
+    assert [text for text in step.prompts(given["output"][:]) if text.endswith("in short:")] == texts
+    expected = [
+        prompts.parse_answer(text)[0]
+        for place, prompt in zip(places, texts, strict=True)
+        for text in load_engine(engine).generate([prompt], drawn[place].count("summary"), step.sampling)[0]
+    ]
+    assert of_summary == expected
+
+
+def test_a_style_of_table_9_can_be_left_out():
+    step = GenerateInstructions(ECHO, styles={"chatbot": "none", "search_query": "none", "summary": SUMMARY}, n=1)
+    made = step({"output": [f"text {n}" for n in range(20)]})["candidates"]
+    assert {row[0]["style"] for row in made} == {"instruction", "summary"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"styles": {"a b": SUMMARY}}, "styles.a b is not a name"),
+        ({"styles": {"chatbot": SUMMARY}}, "styles.chatbot is a style of Table 9, which stays as it is"),
+        ({"styles": {"one": {"head": " ", "tail": "x"}}}, "styles.one has a blank head or tail"),
+        ({"styles": {"one": {"head": "x", "tail": "x: "}}}, "styles.one has a tail that ends in white space"),
+        ({"styles": {"one": SUMMARY, "two": SUMMARY}}, "styles.two has the prompt of another style"),
+        (
+            {"styles": {"one": "none"}},
+            "styles.one is none, which leaves out a style of Table 9",
+        ),
+        ({"styles": dict.fromkeys(prompts.STYLES, "none")}, "styles leaves out all styles"),
+        ({"styles": ["one"]}, r"styles must be some of \['instruction', .* as a mapping"),
+        ({"styles_per_passage": 4}, "styles_per_passage must be 1 to 3, got 4.* 4 candidates and 3 styles"),
+        ({"n": 1, "styles_per_passage": 2}, "styles_per_passage must be 1 to 1, got 2"),
+    ],
+)
+def test_styles_are_checked(settings, message):
+    with pytest.raises(SettingError, match=message):
+        GenerateInstructions(ECHO, **settings)

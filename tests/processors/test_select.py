@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from datasets import Dataset
+from datasets import Dataset, Features
 
 from davidgen_hf import prompts
 from davidgen_hf.errors import MissingColumnsError, SettingError
@@ -150,3 +150,75 @@ def test_a_perplexity_too_large_for_a_float_is_infinite():
     given = rows(1e6)[:] | {"unconditional_nll": [4.0]}
     pair = SelectInstruction()(given)
     assert pair["perplexity"] == pair["ifd"] == [math.exp(700)]
+
+
+def instructions(step: SelectInstruction, given: Dataset) -> list[str]:
+    """Return the instructions that a step chooses in a plain ``Dataset.map``."""
+    features = Features(given.features | step.writes)
+    made = given.map(step, batched=True, remove_columns=given.column_names, features=features)
+    return made["instruction"][:]
+
+
+def test_the_choice_is_a_setting():
+    scored, unscored = rows(8.0, 4.0, 6.0), rows(None, None, None)
+    found = {choose: instructions(SelectInstruction(choose=choose), scored) for choose in ("best", "worst", "first")}
+    assert found == {"best": ["i1"], "worst": ["i0"], "first": ["i0"]}
+    worst = SelectInstruction(choose="worst")(scored[:])
+    assert (worst["perplexity"], worst["margin"]) == ([pytest.approx(math.exp(2))], [pytest.approx(0.5)])
+    drawn = [instructions(SelectInstruction(choose="random", seed=seed), unscored)[0] for seed in (*range(9), 0)]
+    assert set(drawn) == {"i0", "i1", "i2"}
+    assert drawn[0] == drawn[-1] == instructions(SelectInstruction(choose="random"), scored)[0]
+    pair = SelectInstruction(choose="first")(unscored[:])
+    assert (pair["instruction"], pair["perplexity"], pair["margin"], pair["ifd"]) == (["i0"], [None], [None], [None])
+
+
+@pytest.mark.parametrize("settings", [{"min_margin": 0.1}, {"mask_copied_words": 4}])
+def test_a_choice_without_scores_takes_no_setting_that_compares_them(settings):
+    with pytest.raises(SettingError, match="choose is 'random', which compares no scores"):
+        SelectInstruction(choose="random", **settings)
+
+
+def several(*texts_and_nlls: tuple[str, float]) -> Dataset:
+    candidates = [
+        empty_candidate(instruction=text, input="", nll=nll, n_tokens=4, style="chatbot")
+        for text, nll in texts_and_nlls
+    ]
+    return Dataset.from_dict({"id": ["a"], "output": ["out"], "candidates": [candidates]})
+
+
+BRIDGE, BRIDGE_TOO, TORN = "When was the bridge built?", "when was the bridge built", "When was the bridge torn down?"
+RIVER, TOWN = "Name a river.", "A town?"
+
+
+def test_several_candidates_that_differ_are_kept():
+    given = several((BRIDGE_TOO, 5.0), (BRIDGE, 4.0), (RIVER, 6.0), (TOWN, 8.0))
+    pairs = given.map(SelectInstruction(keep=2), batched=True, remove_columns=given.column_names)[:]
+    assert (pairs["instruction"], pairs["id"]) == ([BRIDGE, RIVER], ["a", "a#pair-2"])
+    assert pairs["margin"] == pytest.approx([1.0, 0.5])  # over the town, which follows the last that is kept
+    assert instructions(SelectInstruction(keep=9), given) == [BRIDGE, RIVER, TOWN]
+    assert instructions(SelectInstruction(keep=9, near_duplicates={"threshold": 1.0}), given)[:2] == [BRIDGE, RIVER]
+    assert instructions(
+        SelectInstruction(keep=9, near_duplicates={"threshold": 0.5}), several((BRIDGE, 1.0), (TORN, 2.0))
+    ) == [BRIDGE]
+    assert instructions(SelectInstruction(keep=1), given) == instructions(SelectInstruction(), given) == [BRIDGE]
+    counts = SelectInstruction(keep=2).counts(given[:], pairs)
+    assert counts == {
+        **{"pairs": 2, "style.chatbot.candidates": 4, "style.chatbot.accepted": 4, "style.chatbot.pairs": 2},
+    }
+
+
+@pytest.mark.parametrize(("min_margin", "kept"), [(0.4, 2), (0.5, 2), (0.6, 1), (2.1, 0)])
+def test_the_last_that_is_kept_leads_the_rest_by_the_margin(min_margin, kept):
+    """Leads of 1.0 nats per token, 0.5 and none: two of the three lead the last by 0.5, and one leads both by 1.0."""
+    given = several((BRIDGE, 4.0), (RIVER, 8.0), (TOWN, 10.0))
+    assert len(instructions(SelectInstruction(keep=2, min_margin=min_margin), given)) == kept
+
+
+def test_a_difficulty_outside_the_range_drops_one_pair_and_not_the_others():
+    given = several((BRIDGE, 2.0), (RIVER, 6.0))[:] | {"unconditional_nll": [8.0]}  # exp(-1.5) and exp(-0.5)
+    assert SelectInstruction(keep=2, min_ifd=0.5)(given)["instruction"] == [RIVER]
+
+
+def test_keep_is_checked():
+    with pytest.raises(SettingError, match="keep must be 1 to 100, got 0"):
+        SelectInstruction(keep=0)

@@ -34,7 +34,7 @@ def test_a_fragment_is_where_a_browser_counts_it():
     candidate = {"instruction": "Count.", "input": "", "style": "", "reject_reason": None, "nll": 4.0, "n_tokens": 2}
     row = {"id": "a", "text": text, "output": "Two three.", "strategy": "sentence", "start": 7, "end": 17}
     row |= {"source": "s", "license": "", "url": "", "candidates": [candidate]}
-    made = row_of(0, True, [(2.0, candidate)], row)
+    made = row_of(0, [], [(2.0, candidate)], row)
     units = text.encode("utf-16-le")[2 * made["start"] : 2 * made["end"]]
     assert units.decode("utf-16-le") == "Two three."
     assert made["output"] is None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 ABOUT = {
-    "id": "of the passage in its source",
+    "id": "of the passage in its source; a second pair of the same output ends in `#pair-2`",
     "text": "the whole passage",
     "language": "its language, ISO 639",
     "supervised": "whether the passage is the answer of instruction data, not plain text",
@@ -23,8 +23,8 @@ ABOUT = {
     "end": "where it ends there",
     "instruction": "what the output answers",
     "input": "what the instruction is about, often empty",
-    "perplexity": "of the output given the instruction, by the model that scored",
-    "margin": "how far the next best candidate is behind, in nats per token; null if there is none",
+    "perplexity": "of the output given the instruction, by the model that scored; null if none did",
+    "margin": "how far the next best candidate that was not kept is behind, in nats per token; null if there is none",
     "ifd": "the perplexity divided by that without any instruction; null where that was not scored",
     "prompt": "instruction and input in the form of the paper's Table 7, for TRL",
     "completion": "the output, for TRL",

@@ -11,7 +11,7 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 from markupsafe import Markup
 
-from davidgen_hf.corpus.facts import Choices, attrition, read_choices
+from davidgen_hf.corpus.facts import Choices, attrition, read_choices, yield_by_style
 from davidgen_hf.evaluation.results import FILE_NAME, FOLDER
 from davidgen_hf.evaluation.table import compare, to_markdown
 from davidgen_hf.publish.builder import KINDS
@@ -22,6 +22,7 @@ from davidgen_hf.publish.cards.notes import NOTES
 from davidgen_hf.publish.cards.origin import Origin, origin_of
 from davidgen_hf.publish.cards.rows import RowFacts, count_rows
 from davidgen_hf.publish.cards.text import render
+from davidgen_hf.recipe import selection_of
 from davidgen_hf.sources.rows import on_hub
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import read_table, shard_paths
@@ -149,6 +150,9 @@ def _facts(runs: Sequence[Path], records: Sequence[dict[str, Any]]) -> dict[str,
     return {
         "runs": [describe_run(one, f"recipes/{name}") for one, name in zip(records, folder_names(runs), strict=True)],
         "attrition": attrition(records),
+        "styles": yield_by_style(records),
+        "chosen": sorted({selection_of(record).choose for record in records}),
+        "several": any(selection_of(record).keep > 1 for record in records),
         "held_out": [one for one in evaluations if one.get("held_out") or one.get("too_long")],
         "benchmarks": Markup(to_markdown(compare(evaluated))) if evaluated else None,
         "unguarded": any(record["recipe"]["corpus"].get("guards") == "none" for record in records),

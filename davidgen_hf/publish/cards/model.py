@@ -7,13 +7,13 @@ from huggingface_hub import ModelCard, ModelCardData
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from davidgen_hf import prompts
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.evaluation.model_index import eval_results
 from davidgen_hf.evaluation.results import FILE_NAME as RESULTS
 from davidgen_hf.evaluation.results import FOLDER as EVALUATION
 from davidgen_hf.evaluation.results import read_results
 from davidgen_hf.evaluation.table import compare, to_markdown
+from davidgen_hf.processors.styles import style_prompts
 from davidgen_hf.provenance import judge_model
 from davidgen_hf.publish.cards.facts import CITATION, describe_run, flatten, model_name, versions_of
 from davidgen_hf.publish.cards.license import license_metadata
@@ -132,8 +132,8 @@ def _license(role: Role, base: str, origin: Origin) -> str | None:
 
 
 def _of_generator(record: dict[str, Any]) -> dict[str, Any]:
-    styles = record["recipe"]["seeds"].get("reverse", {}).get("styles") or list(prompts.STYLES)
-    return {"styles": styles, "style": prompts.STYLES[styles[0]]}
+    styles = style_prompts(parse_recipe(record["name"], record["recipe"]).seeds.reverse.styles)
+    return {"styles": list(styles), "style": next(iter(styles.values()))}
 
 
 def _of_follower(run: Path, record: dict[str, Any], results: dict[str, Any] | None) -> dict[str, Any]:

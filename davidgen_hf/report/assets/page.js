@@ -89,7 +89,7 @@ function candidates(row) {
   const body = row.candidates.map((one) => {
     const text = element("span", { className: "candidate", dir: "auto" }, ...texts(one.instruction.slice(0, LONGEST) || "(empty)"));
     if (one.input) text.append("\n", element("b", { textContent: "Input: " }), ...texts(one.input.slice(0, LONGEST)));
-    const won = one.rank === 1;
+    const won = row.kept ? one.kept : one.rank === 1;
     return element("tr", { className: won ? "won" : one.reason ? "lost" : "" },
       cell("rank", one.rank ? String(one.rank) : "–"), cell("perplexity", shown(one.perplexity)),
       element("td", {}, text), cell("style", (one.style || "–").replaceAll("_", " ")),
@@ -103,12 +103,13 @@ function candidates(row) {
 }
 function item(row) {
   const winner = row.candidates.find((one) => one.rank === 1);
+  const pairs = row.candidates.filter((one) => one.kept).length;
   const title = element("span", { className: "title", dir: "auto" },
     ...texts(winner ? winner.instruction.slice(0, 400) : "No candidate was left"));
   const about = element("span", { className: "about" },
     element("span", { textContent: row.strategy }), element("span", { textContent: `perplexity ${shown(row.perplexity)}` }),
     element("span", { textContent: `margin ${shown(row.margin, 3)}` }),
-    element("span", { textContent: row.kept ? "became a pair" : "became no pair" }));
+    element("span", { textContent: pairs > 1 ? `became ${pairs} pairs` : pairs ? "became a pair" : "became no pair" }));
   const details = element("details", {}, element("summary", {}, title, about));
   details.addEventListener("toggle", () => {
     if (!details.open || details.querySelector(".open")) return;
