@@ -20,8 +20,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(RUN)/davidgen demo
 
+# In two processes of one thread each; JOBS=0 runs the tests in one.
+JOBS ?= 2
 test: $(READY)
-	$(RUN)/python -m pytest
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n $(JOBS) --dist loadfile
 
 style: $(READY)
 	$(RUN)/ruff check --fix .
