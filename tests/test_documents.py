@@ -104,6 +104,12 @@ EXTENSIONS = {
         "    decontaminate: Decontaminate | None = None\n",
         "from davidgen_hf.processors.min_length import RejectShort\n",
     ),
+    "add_an_engine": (
+        "engines/zlib_size.py",
+        "engines/settings.py",
+        '    "echo": "davidgen_hf.engines.settings:EchoSettings",\n',
+        "",
+    ),
     "add_a_method": (
         "methods/first_candidate.py",
         "methods/__init__.py",

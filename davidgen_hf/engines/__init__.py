@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from davidgen_hf.engines.base import Engine, Sampling, Score
-from davidgen_hf.engines.settings import EngineSettings, LocalSettings, ServerSettings, VllmSettings
+from davidgen_hf.engines.settings import EngineSettings
 
 __all__ = ["Engine", "EngineSettings", "Sampling", "Score", "load_engine"]
 
@@ -15,18 +15,4 @@ def load_engine(settings: EngineSettings) -> Engine:
     Raises:
         ModelError: The model is absent or cannot do what the engine needs, or the engine's extra is not installed.
     """
-    if isinstance(settings, VllmSettings):
-        from davidgen_hf.engines.vllm import VllmEngine
-
-        return VllmEngine(settings)
-    if isinstance(settings, ServerSettings):
-        from davidgen_hf.engines.server import ServerEngine
-
-        return ServerEngine(settings)
-    if isinstance(settings, LocalSettings):
-        from davidgen_hf.engines.local import LocalEngine
-
-        return LocalEngine(settings)
-    from davidgen_hf.engines.echo import EchoEngine
-
-    return EchoEngine(settings)
+    return settings.load()

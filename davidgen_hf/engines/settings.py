@@ -3,9 +3,10 @@
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, GetCoreSchemaHandler
@@ -14,9 +15,19 @@ from pydantic_core import CoreSchema, core_schema
 from davidgen_hf.errors import SettingError
 from davidgen_hf.storage.settings import check_settings
 
+if TYPE_CHECKING:
+    from davidgen_hf.engines.base import Engine
+
 logger = logging.getLogger(__name__)
 
-ENGINE_KINDS = ("transformers", "vllm", "server", "echo")
+# The settings of each kind of engine, as "module:Class". Their modules are imported to check a recipe: they must not
+# import a library that loads models; ``load`` of the class does that.
+ENGINES = {
+    "transformers": "davidgen_hf.engines.settings:TransformersSettings",
+    "vllm": "davidgen_hf.engines.settings:VllmSettings",
+    "server": "davidgen_hf.engines.settings:ServerSettings",
+    "echo": "davidgen_hf.engines.settings:EchoSettings",
+}
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 Problems = tuple[tuple[bool, str], ...]
 
@@ -48,7 +59,7 @@ class EngineSettings(metaclass=_ByKind):
     ``TransformersSettings``, ``VllmSettings``, ``ServerSettings`` and ``EchoSettings``.
 
     Args:
-        kind: One of ``ENGINE_KINDS``.
+        kind: One of ``ENGINES``.
         model: Hub id, local folder, or ``embedded`` for the model that the demo's package ships.
         revision: Branch, tag or commit; a branch is resolved to its commit when the model is loaded.
 
@@ -57,6 +68,10 @@ class EngineSettings(metaclass=_ByKind):
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
+    # How an engine without a model answers, in a sentence for cards; and whether this process loads the model, so that
+    # its commit can be looked up.
+    without_model: ClassVar[str] = ""
+    loads_model: ClassVar[bool] = False
 
     kind: str = "transformers"
     model: str = ""
@@ -66,10 +81,18 @@ class EngineSettings(metaclass=_ByKind):
         if isinstance(self.model, os.PathLike):
             object.__setattr__(self, "model", os.fspath(self.model))
         check_settings(self)
-        known = (self.kind not in ENGINE_KINDS, f"kind must be one of {ENGINE_KINDS}, got {self.kind!r}")
+        known = (self.kind not in ENGINES, f"kind must be one of {tuple(ENGINES)}, got {self.kind!r}")
         problems = [message for broken, message in (known, *self._problems()) if broken]
         if problems:
             raise SettingError("Engine settings: " + "; ".join(problems) + ".")
+
+    def load(self) -> "Engine":
+        """Load the engine; ``load_engine`` does so once per process.
+
+        Raises:
+            ModelError: The model is absent or cannot do what the engine needs, or the engine's extra is not installed.
+        """
+        raise NotImplementedError
 
     def _problems(self) -> Problems:
         """Return what may be wrong with the settings of a kind: whether it is, and how to say it."""
@@ -81,7 +104,7 @@ class EngineSettings(metaclass=_ByKind):
         if source is not EngineSettings:
             return handler(source)
         # Names with a capital are not keys: an error can leave them out of the path to a setting.
-        choices = {one.__name__: handler.generate_schema(one) for one in _CLASSES.values()}
+        choices = {one.__name__: handler.generate_schema(one) for one in _classes()}
         union = core_schema.tagged_union_schema(choices, lambda given: _class_of(_kind(given)).__name__)
         return core_schema.no_info_before_validator_function(
             lambda given: _own(_class_of(_kind(given)), given) if isinstance(given, Mapping) else given, union
@@ -92,7 +115,15 @@ class EngineSettings(metaclass=_ByKind):
 class EchoSettings(EngineSettings):
     """An engine without a model, for tests and dry runs."""
 
+    without_model: ClassVar[str] = "It repeats words of its prompt, without a model."
+
     kind: str = "echo"
+
+    def load(self) -> "Engine":
+        """Return an ``EchoEngine``."""
+        from davidgen_hf.engines.echo import EchoEngine
+
+        return EchoEngine(self)
 
 
 @dataclass(frozen=True)
@@ -106,6 +137,8 @@ class LocalSettings(EngineSettings):
         max_length: Tokens of context and target together; ``None`` takes the model's own limit.
         max_batch_tokens: Tokens of one forward pass, padding included.
     """
+
+    loads_model: ClassVar[bool] = True
 
     dtype: str = "auto"
     device: str = where_and_how_fast("auto")
@@ -124,6 +157,12 @@ class LocalSettings(EngineSettings):
 class TransformersSettings(LocalSettings):
     """A model that ``transformers`` runs in this process."""
 
+    def load(self) -> "Engine":
+        """Load the model into a ``LocalEngine``; raises as ``EngineSettings.load``."""
+        from davidgen_hf.engines.local import LocalEngine
+
+        return LocalEngine(self)
+
 
 @dataclass(frozen=True)
 class VllmSettings(LocalSettings):
@@ -137,6 +176,12 @@ class VllmSettings(LocalSettings):
 
     kind: str = "vllm"
     memory_share: float = where_and_how_fast(0.45)
+
+    def load(self) -> "Engine":
+        """Load the model into a ``VllmEngine``; raises as ``EngineSettings.load``."""
+        from davidgen_hf.engines.vllm import VllmEngine
+
+        return VllmEngine(self)
 
     def _problems(self) -> Problems:
         broken = not 0 < self.memory_share < 1
@@ -164,6 +209,12 @@ class ServerSettings(EngineSettings):
     timeout_seconds: float = where_and_how_fast(120.0)
     allow_closed_source: bool = False
 
+    def load(self) -> "Engine":
+        """Connect a ``ServerEngine``; raises as ``EngineSettings.load``."""
+        from davidgen_hf.engines.server import ServerEngine
+
+        return ServerEngine(self)
+
     def _problems(self) -> Problems:
         seconds = self.timeout_seconds
         return (
@@ -180,20 +231,33 @@ class ServerSettings(EngineSettings):
         )
 
 
-_CLASSES: dict[str, type[EngineSettings]] = {
-    "transformers": TransformersSettings,
-    "vllm": VllmSettings,
-    "server": ServerSettings,
-    "echo": EchoSettings,
-}
 # As positional arguments come.
 _ORDER = (
     *("kind", "model", "revision", "dtype", "device", "max_length", "max_batch_tokens", "memory_share"),
     *("base_url", "concurrency", "timeout_seconds", "allow_closed_source"),
 )
-_ALL = {one.name: one for chosen in _CLASSES.values() for one in fields(chosen)}
-# Settings that change no row, of all kinds.
-SILENT_SETTINGS = frozenset(name for name, one in _ALL.items() if not one.metadata.get("affects_rows", True))
+
+
+@cache
+def silent_settings() -> frozenset[str]:
+    """Return the names of the settings that change no row, of all kinds."""
+    return frozenset(name for name, one in _fields().items() if not one.metadata.get("affects_rows", True))
+
+
+@cache
+def _class(kind: str) -> type[EngineSettings]:
+    module, name = ENGINES[kind].split(":")
+    found: type[EngineSettings] = getattr(import_module(module), name)
+    return found
+
+
+def _classes() -> list[type[EngineSettings]]:
+    return [_class(kind) for kind in ENGINES]
+
+
+@cache
+def _fields() -> dict[str, Field[Any]]:
+    return {one.name: one for chosen in _classes() for one in fields(chosen)}
 
 
 def _kind(given: Any) -> Any:
@@ -202,7 +266,7 @@ def _kind(given: Any) -> Any:
 
 def _class_of(kind: Any) -> type[EngineSettings]:
     """Return the class of a kind; an unknown kind is for the class of the default one to refuse."""
-    return _CLASSES.get(kind, TransformersSettings) if isinstance(kind, str) else TransformersSettings
+    return _class(kind if isinstance(kind, str) and kind in ENGINES else EngineSettings.kind)
 
 
 def _own(chosen: type[EngineSettings], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,8 +274,8 @@ def _own(chosen: type[EngineSettings], given: Mapping[str, Any]) -> dict[str, An
     own = {one.name for one in fields(chosen)}
     # An address that is not there may be written as null.
     kept = {name: value for name, value in given.items() if (name, value) != ("base_url", None)}
-    foreign = tuple(sorted(name for name in kept if name in _ALL and name not in own))
-    if foreign and chosen is not EchoSettings:
+    foreign = tuple(sorted(name for name in kept if name in _fields() and name not in own))
+    if foreign and not chosen.without_model:
         _tell_of_foreign(chosen.kind, foreign)
     return {name: value for name, value in kept.items() if name not in foreign}
 

@@ -102,7 +102,7 @@ class Comparison:
         return answers, engine.commit
 
     def _chat_renderer(self) -> Callable[[str], str] | None:
-        if self.chat_tokenizer is None and self.judge.kind not in ("transformers", "vllm"):
+        if self.chat_tokenizer is None and not self.judge.loads_model:
             return None
         return chat_renderer(self.chat_tokenizer or self.judge.model, self.judge.revision)
 

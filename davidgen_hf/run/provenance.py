@@ -25,8 +25,6 @@ from davidgen_hf.sources.source import Source
 from davidgen_hf.storage.record import FILE_NAME, read_record
 from davidgen_hf.training import resolve_model
 
-# Kinds of engines that load a model in this process; a server has its own.
-LOADED = ("transformers", "vllm")
 AnySource = TypeVar("AnySource", bound=Source)
 
 
@@ -94,7 +92,8 @@ def judge(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Provenance:
     """
     engines = list(_engines(recipe)) if "corpus" in steps else []
     uses_own = "corpus" in steps and any(
-        role == "generator" and not engine.model and engine.kind != "echo" for role, engine in recipe.corpus.engines()
+        role == "generator" and not engine.model and not engine.without_model
+        for role, engine in recipe.corpus.engines()
     )
     trains = "generator" in steps or uses_own
     seeds = recipe.seeds.sources if trains or "seeds" in steps else ()
@@ -130,19 +129,19 @@ def _engines(recipe: Recipe) -> Iterator[tuple[str, EngineSettings]]:
         if role != "tokenizer"
     }
     for (role, *_), engine in sorted(found.items(), key=lambda one: ROLES.index(one[0][0])):
-        if engine.model or engine.kind == "echo":
+        if engine.model or engine.without_model:
             yield role, engine
 
 
 def _runs_base(recipe: Recipe) -> bool:
     engines = recipe.corpus.engines()
-    return any(not engine.model and engine.kind in LOADED and role != "generator" for role, engine in engines)
+    return any(not engine.model and engine.loads_model and role != "generator" for role, engine in engines)
 
 
 def _without_lookup(engine: EngineSettings) -> Verdict | None:
     """Judge an engine whose model's name does not matter: one without a model, or a host of closed models."""
-    if engine.kind == "echo":
-        return Verdict("echo", "clean", "It repeats words of its prompt, without a model.", "cc0-1.0")
+    if engine.without_model:
+        return Verdict(engine.kind, "clean", engine.without_model, "cc0-1.0")
     address = _address(engine)
     closed = closed_source_reason(address) if address else None
     return Verdict(engine.model, "restricted", f"{address} answers with {closed}.") if closed else None
@@ -154,7 +153,7 @@ def _address(engine: EngineSettings) -> str | None:
 
 def _engine_at_commit(pins: Pins, role: str, engine: EngineSettings) -> EngineSettings:
     """Name the commit of a model that this process loads; a server has its own, which cannot be looked up."""
-    if not engine.model or engine.kind not in LOADED or role == "tokenizer":
+    if not engine.model or not engine.loads_model or role == "tokenizer":
         return engine
     commit = pins.commit(role, engine.model) or find_model(engine).commit
     return replace(engine, revision=commit) if commit else engine

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from davidgen_hf.engines.settings import SILENT_SETTINGS
+from davidgen_hf.engines.settings import silent_settings
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors import GenerateInstructions
 from davidgen_hf.recipe import TRAININGS, Recipe
@@ -85,7 +85,7 @@ def open_record(
     differing = [
         line
         for part, now in wanted.items()
-        for line in differences(before.get(part), now, part, silent={"engine": SILENT_SETTINGS})
+        for line in differences(before.get(part), now, part, silent={"engine": silent_settings()})
     ]
     if not differing:
         return RunRecord(folder, before | {"recipe": wanted["recipe"]})

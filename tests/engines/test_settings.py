@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from davidgen_hf.engines import EngineSettings, Sampling, Score
-from davidgen_hf.engines.settings import ENGINE_KINDS
+from davidgen_hf.engines.settings import ENGINES
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors import ScoreCandidates
 
@@ -63,7 +63,7 @@ def test_settings_that_name_no_engine_are_refused(settings, reason):
         EngineSettings(**settings)
 
 
-@pytest.mark.parametrize("kind", ENGINE_KINDS)
+@pytest.mark.parametrize("kind", ENGINES)
 def test_each_kind_has_the_settings_that_mean_something_for_it(kind):
     made = EngineSettings(kind=kind, model="m", base_url=URL, memory_share=0.2, dtype="float32", concurrency=3)
     names = {one.name for one in fields(made)} - {"kind", "model", "revision"}

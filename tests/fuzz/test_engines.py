@@ -15,12 +15,12 @@ from server_double import running
 from davidgen_hf.engines import EngineSettings, Sampling
 from davidgen_hf.engines.local import LocalEngine
 from davidgen_hf.engines.server import PROBE, ServerEngine
-from davidgen_hf.engines.settings import SILENT_SETTINGS
+from davidgen_hf.engines.settings import silent_settings
 from davidgen_hf.errors import DavidgenError
 
 REFUSED = "refused"
 KINDS = ["transformers", "vllm", "server", "echo"]
-SETTINGS = [*SILENT_SETTINGS, "model", "revision", "dtype", "max_length", "allow_closed_source"]
+SETTINGS = [*silent_settings(), "model", "revision", "dtype", "max_length", "allow_closed_source"]
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
 NUMBERS = st.integers() | st.floats() | st.sampled_from([10**400, -(10**400), 2**63, 0, 1, -1, math.nan])
 VALUES = st.none() | st.booleans() | NUMBERS | ANY_TEXT

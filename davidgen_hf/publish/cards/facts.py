@@ -6,7 +6,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from davidgen_hf.engines.settings import SILENT_SETTINGS
+from davidgen_hf.engines.settings import silent_settings
 from davidgen_hf.methods.seeds import SeedSettings
 from davidgen_hf.recipe import parse_recipe, recipe_files
 from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME
@@ -22,7 +22,7 @@ CITATION = """
 }
 """
 # Settings that say where and how fast, not what comes of it.
-SILENT = SILENT_SETTINGS | {"version", "shard_rows", "method"}
+SILENT = silent_settings() | {"version", "shard_rows", "method"}
 
 
 def settings_of(record: dict[str, Any]) -> list[tuple[str, str]]:
