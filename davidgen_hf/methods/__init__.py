@@ -3,9 +3,9 @@
 from davidgen_hf.methods.back_translation import BackTranslation
 from davidgen_hf.methods.base import Method, Stage
 
-# The values of ``method`` in 3_corpus.yaml; a user's own is named as package.module:Class.
-METHODS: dict[str, type[Method]] = {
-    "back_translation": BackTranslation,
+# The values of ``method`` in 3_corpus.yaml, as "module:Class"; a user's own is named by that alone.
+METHODS = {
+    "back_translation": "davidgen_hf.methods.back_translation:BackTranslation",
 }
 
 __all__ = ["METHODS", "BackTranslation", "Method", "Stage"]
