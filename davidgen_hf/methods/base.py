@@ -48,7 +48,9 @@ class Method:
     Args:
         method: Name of the method, as the recipe gives it.
         passages: One source or a tuple of them, read one after another, each up to its own ``max_rows``.
-        shard_rows: Passages per shard.
+        shard_rows: Passages per shard; shards that exist keep the number that they have.
+        target_pairs: Number of pairs that are wanted. Passages are read in waves of shards until there are as many,
+            and what is beyond the last pair is left out. None reads all passages.
 
     Raises:
         SettingError: A value is out of range, or two sources have the same name.
@@ -57,10 +59,13 @@ class Method:
     method: str = "back_translation"
     passages: Passages = field(default_factory=PassageSource)
     shard_rows: int = 256
+    target_pairs: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.shard_rows <= MAX_SHARD_ROWS:
             raise SettingError(f"shard_rows must be 1 to {MAX_SHARD_ROWS:,}, got {self.shard_rows}.")
+        if self.target_pairs is not None and self.target_pairs < 1:
+            raise SettingError(f"target_pairs must be at least 1, got {self.target_pairs}.")
         check_names("passages", self.sources)
 
     @property
