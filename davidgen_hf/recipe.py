@@ -133,7 +133,16 @@ def stages_of(record: dict[str, Any]) -> tuple[Stage, ...]:
     Raises:
         SettingError: The recipe in the record is not one that this version reads.
     """
-    return parse_recipe(record["name"], record["recipe"]).corpus.stages()
+    return method_of(record).stages()
+
+
+def method_of(record: dict[str, Any]) -> Method:
+    """Return the settings of the corpus of a run, from the content of its ``run.json``.
+
+    Raises:
+        SettingError: As ``stages_of``.
+    """
+    return parse_recipe(record["name"], record["recipe"]).corpus
 
 
 def selection_of(record: dict[str, Any]) -> SelectInstruction:
@@ -158,15 +167,6 @@ def ranked_stage(record: dict[str, Any]) -> str:
     *before, last = stages_of(record)
     names = [stage.name for stage in before]
     return names[-1] if names and SCORED not in names and isinstance(last.steps[-1], SelectInstruction) else SCORED
-
-
-def target_of(record: dict[str, Any]) -> int | None:
-    """Return how many pairs a run is to have, from the content of its ``run.json``; None for no limit.
-
-    Raises:
-        SettingError: As ``stages_of``.
-    """
-    return parse_recipe(record["name"], record["recipe"]).corpus.target_pairs
 
 
 def recipe_files(text: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
@@ -253,8 +253,9 @@ def _build(section: str, values: dict[str, Any], name: str) -> Any:
 def _method(values: dict[str, Any], name: str) -> type[Method]:
     """Return the settings of the method that a recipe names, ours or a user's own."""
     method = values.get("method", "back_translation")
-    named = METHODS.get(method, method) if isinstance(method, str) else ""
-    found = load_class(named) if ":" in named else None
+    if isinstance(method, str) and method in METHODS:
+        return METHODS[method]
+    found = load_class(method) if isinstance(method, str) and ":" in method else None
     if found is None or not issubclass(found, Method):
         raise SettingError(
             f"{name}: method: got {method!r}. Name one of {', '.join(METHODS)}, or a subclass of "

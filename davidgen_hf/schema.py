@@ -46,6 +46,10 @@ TRAINING = Features({"prompt": _STRING, "completion": _STRING})
 # (keywords).
 FRAGMENT = Features({"output": _STRING, "strategy": _STRING, "start": _INT, "end": _INT})
 
+# The model that wrote ``output``, in a run by its id in the ``provenance`` of ``run.json``; null, or no such column,
+# where people wrote it.
+WRITTEN_BY = Features({"output_written_by": _STRING})
+
 # ``finished`` is False if the generator was stopped by its token limit; ``closed_source`` is True if a host of closed
 # models wrote the candidate; ``nll`` is in nats, summed over the ``n_tokens`` tokens of the output; ``token_nll`` has
 # it per token if the recipe asks for that. All are None for a candidate that was not scored.

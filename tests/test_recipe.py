@@ -145,7 +145,7 @@ def test_a_broken_file(folder, content, message):
 
 def test_every_recipe_folder_is_read():
     read = [load_recipe(path.parent) for path in sorted(RECIPES.rglob(FILES["corpus"]))]
-    assert [one.name for one in read] == ["demo", "combined", "supervised", "unsupervised", "small"]
+    assert [one.name for one in read] == ["demo", "combined", "supervised", "unsupervised", "self_instruct", "small"]
     rows = {one.name: [source.max_rows for source in one.corpus.sources] for one in read[1:4]}
     assert rows == {"combined": [9000, 4500, 13500], "supervised": [13500], "unsupervised": [9000, 4500]}
     assert [source.max_rows for source in read[3].seeds.sources] == [14563, 13500]

@@ -16,7 +16,7 @@ from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.counting import shown_counts
 from davidgen_hf.processors.select import Ranked, margin, perplexity
-from davidgen_hf.recipe import ranked_stage, selection_of, stages_of, target_of
+from davidgen_hf.recipe import method_of, ranked_stage, selection_of
 from davidgen_hf.schema import Candidate
 from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.record import read_record
@@ -28,14 +28,6 @@ PERPLEXITY_STEPS, MARGIN_STEP, OUTPUT_STEP = 10, 0.02, 20
 MAX_MARGIN_STEPS = 1000
 STEPS = ("seeds", "generator", "corpus", "follower", "evaluation")
 COLUMNS = ("id", "text", "output", "strategy", "start", "end", "source", "license", "url", "candidates")
-# What steps count, from the first stage to the last, and what it is called where only that is shown.
-_LEFT = {
-    "passages": "passages",
-    "fragments": "fragments",
-    "candidates": "candidates",
-    "accepted": "candidates that no guard rejected",
-    "pairs": "pairs",
-}
 Losses = list[tuple[int, float]]
 
 
@@ -112,12 +104,15 @@ class Facts:
         reasons: Rejected candidates by reason.
         strategies: Ranked rows by strategy.
         instructions: Some of the winners, drawn evenly, for the picture of verbs.
+        funnel: What the steps of the method count, from the first stage to the last, and what it is called where only
+            that is shown.
         losses: ``(step, loss)`` of the trainings by model and by what was measured.
     """
 
     record: dict[str, Any]
     counts: Mapping[str, Counter[str]]
     seconds: dict[str, float]
+    funnel: Mapping[str, str]
     styles: dict[str, dict[str, int]] = field(default_factory=dict)
     rows: int = 0
     choices: Choices = field(default_factory=Choices)
@@ -131,12 +126,12 @@ class Facts:
     @property
     def stages(self) -> list[tuple[str, int]]:
         """What came in and what was left, in the order of the stages: (what, number)."""
-        found = dict.fromkeys(_LEFT.values(), 0)
+        found = dict.fromkeys(self.funnel.values(), 0)
         for counts in self.counts.values():
             stage: Counter[str] = Counter({"accepted": 0} if "candidates" in counts else {})
             for what, number in counts.items():
                 stage[what.partition(".")[0]] += number
-            found |= {_LEFT[what]: number for what, number in stage.items() if what in _LEFT}
+            found |= {self.funnel[what]: number for what, number in stage.items() if what in self.funnel}
         return list(found.items())
 
     @property
@@ -156,12 +151,13 @@ def read_facts(run: Path, sample: int = 2000) -> Facts:
         RunFolderError: It is not a run folder, or a file of it is damaged.
     """
     record = read_record(run)
-    counts, seconds = read_counts(run, stages_of(record))
+    method = method_of(record)
+    counts, seconds = read_counts(run, method.stages())
     styles = take_styles(counts)
-    facts = Facts(record, defaultdict(Counter, counts), seconds, styles)
+    facts = Facts(record, defaultdict(Counter, counts), seconds, method.funnel, styles)
     for model in ("generator", "follower"):
         facts.losses[model] = _losses(run / model)
-    total = dict(facts.stages)["fragments"]
+    total = facts.stages[1][1]  # fragments or tasks: what has a row
     every = max(1, total // max(sample, 1))
     rows = tqdm(ranked_rows(run, record), desc="report", total=total, unit=" rows", leave=False, delay=2)
     for number, (_, ranked, row) in enumerate(rows):
@@ -185,13 +181,11 @@ def read_choices(run: Path) -> Choices:
 
 def ranked_rows(run: Path, record: dict[str, Any]) -> Iterator[tuple[list[Candidate], Ranked, dict[str, Any]]]:
     """Yield each row: the candidates that became pairs, all candidates as the selection ranks them, and the row."""
-    select, folder, left = selection_of(record), run / ranked_stage(record), target_of(record)
+    select, folder = selection_of(record), run / ranked_stage(record)
     if not shard_paths(folder):
         return
     for row in iterate_columns(folder, (*COLUMNS, *select.needs)):
-        kept = [one for one, _ in select.kept(row)][:left]
-        left = None if left is None else left - len(kept)
-        yield kept, select.rank(row), row
+        yield [one for one, _ in select.kept(row)], select.rank(row), row
 
 
 def attrition(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
@@ -206,6 +200,14 @@ def attrition(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]
         for stage, counts in shown_counts(record["steps"].get("corpus", {}).get("counts", {})).items():
             found.update({(stage, _words(what)): number for what, number in counts.items()})
     return [(stage, what, number) for (stage, what), number in found.items() if number]
+
+
+def pairs_per_hour(record: Mapping[str, Any]) -> float | None:
+    """Return how many pairs came of an hour of one worker, over all stages of the corpus; None without a corpus."""
+    corpus = record["steps"].get("corpus", {})
+    pairs = sum(counts.get("pairs", 0) for counts in corpus.get("counts", {}).values())
+    seconds = sum(corpus.get("stage_seconds", {}).values())
+    return 3600 * pairs / seconds if seconds else None
 
 
 def yield_by_style(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, int, int, int]]:

@@ -6,6 +6,10 @@ import sys
 
 from davidgen_hf.engines.base import Sampling, Score
 from davidgen_hf.engines.settings import EngineSettings
+from davidgen_hf.prompts import render_tasks
+
+# How a prompt ends that is a list of tasks.
+LIST_OPENING = re.compile(r"^(\d+)\. Instruction:\n\Z", re.MULTILINE)
 
 
 class EchoEngine:
@@ -19,8 +23,11 @@ class EchoEngine:
         self.settings = settings
 
     def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str] | None]:
-        """Return ``n`` texts per prompt: four of its words, chosen by seed, prompt and candidate number."""
-        return [[self._words(prompt, number, sampling.seed) for number in range(n)] for prompt in prompts]
+        """Return ``n`` texts per prompt: four of its words, chosen by seed, prompt and candidate number.
+
+        A list of tasks (Table 8) gets two more: a whole one, and one that often lacks its input or output.
+        """
+        return [[self._text(prompt, number, sampling.seed) for number in range(n)] for prompt in prompts]
 
     def score(
         self, contexts: list[str], targets: list[str], max_target_tokens: list[int] | None = None
@@ -40,6 +47,15 @@ class EchoEngine:
     def token_ends(self, texts: list[str]) -> list[list[int]]:
         """Return where each word of each text ends."""
         return [[word.end() for word in re.finditer(r"\S+", text)] for text in texts]
+
+    def _text(self, prompt: str, number: int, seed: int) -> str:
+        opening = LIST_OPENING.search(prompt)
+        if opening is None:
+            return self._words(prompt, number, seed)
+        texts = [self._words(prompt, place, seed) for place in range(6 * number, 6 * number + 6)]
+        written = render_tasks([(texts[0], "", texts[1]), (texts[2], texts[3], texts[4])], int(opening[1]))
+        lines = written.split("\n")
+        return "\n".join(lines[: len(lines) - 2 * (_hash(seed, prompt, number) % 3)])
 
     def _words(self, prompt: str, number: int, seed: int) -> str:
         words = prompt.split() or ["nothing"]

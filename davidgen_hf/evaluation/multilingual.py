@@ -6,7 +6,8 @@ from importlib.metadata import version
 from sacrebleu.metrics.chrf import CHRF
 
 from davidgen_hf.errors import EvaluationError
-from davidgen_hf.evaluation.rouge import rouge_l, tokens
+from davidgen_hf.evaluation.rouge import tokens
+from davidgen_hf.sources.subsequence import rouge_l
 from davidgen_hf.sources.words import fold, words
 
 METRICS = ("chrf", "rougeL", "exact_match")

@@ -16,6 +16,7 @@ from nltk.stem.porter import PorterStemmer
 from rouge_score import scoring, tokenize
 
 from davidgen_hf.errors import ModelError, SettingError
+from davidgen_hf.sources.subsequence import rouge_l
 from davidgen_hf.sources.words import fold, words
 
 # Where GPT-2's tokenizer comes from: a Hub id, a folder, or a file of BPE ranks in tiktoken's format.
@@ -64,30 +65,10 @@ class _CachedStemmer:
     stem = staticmethod(lru_cache(maxsize=262144)(PorterStemmer().stem))
 
 
-def rouge_l(prediction: tuple[Hashable, ...], reference: tuple[Hashable, ...]) -> float:
-    """Return the F1 of the longest common subsequence, from 0 to 1, in the arithmetic of rouge-score."""
-    if not prediction or not reference:
-        return 0.0
-    common = _lcs_length(reference, prediction)
-    return float(scoring.fmeasure(common / len(prediction), common / len(reference)))
-
-
 def rouge_1(prediction: tuple[Hashable, ...], reference: tuple[Hashable, ...]) -> float:
     """Return the F1 of the tokens in common, from 0 to 1."""
     common = (Counter(prediction) & Counter(reference)).total()
     return float(scoring.fmeasure(common / max(len(prediction), 1), common / max(len(reference), 1)))
-
-
-def _lcs_length(first: tuple[Hashable, ...], second: tuple[Hashable, ...]) -> int:
-    """Return the length of the longest common subsequence by Hyyrö's bit-parallel rows (2004): one integer per row."""
-    places: dict[Hashable, int] = {}
-    for place, token in enumerate(first):
-        places[token] = places.get(token, 0) | 1 << place
-    row = full = (1 << len(first)) - 1
-    for token in second:
-        matches = row & places.get(token, 0)
-        row = (row + matches | row - matches) & full
-    return len(first) - row.bit_count()
 
 
 @lru_cache(maxsize=2)

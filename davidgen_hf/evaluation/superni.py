@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any
 
 from davidgen_hf.errors import EvaluationError, SettingError
-from davidgen_hf.evaluation.rouge import rouge_1, rouge_l, tokens
+from davidgen_hf.evaluation.rouge import rouge_1, tokens
+from davidgen_hf.sources.subsequence import rouge_l
 
 TRACKS = ("default", "xlingual")
 METRICS = ("exact_match", "rougeL")

@@ -7,11 +7,10 @@ from datasets import Dataset
 from pydantic import Tag
 
 from davidgen_hf.errors import InputError, SettingError
-from davidgen_hf.methods.base import ONE_OR_MORE
 from davidgen_hf.processors import FollowSeeds, ListSeeds, ReverseSeeds, apply
 from davidgen_hf.processors.base import draw
 from davidgen_hf.sources.seeds import SeedSource, read_seeds
-from davidgen_hf.sources.source import Skipped, check_names
+from davidgen_hf.sources.source import ONE_OR_MORE, Skipped, check_names
 
 Seeds = Annotated[
     Annotated[SeedSource, Tag("One")] | Annotated[tuple[SeedSource, ...], Tag("More")],

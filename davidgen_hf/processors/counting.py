@@ -44,10 +44,16 @@ def shown_counts(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[s
     hidden = set(with_candidates[1:])
     latest = counts[with_candidates[-1]] if with_candidates else {}
     return {
-        stage: latest if with_candidates and stage == with_candidates[0] else found
+        stage: {**_others(found), **latest} if with_candidates and stage == with_candidates[0] else found
         for stage, found in counts.items()
         if stage not in hidden
     }
+
+
+def _others(found: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts that are not of candidates."""
+    of_candidates = ("candidates", "accepted", "rejected")
+    return {what: number for what, number in found.items() if what.partition(".")[0] not in of_candidates}
 
 
 def n_rows(columns: Batch) -> int:

@@ -9,11 +9,12 @@ from davidgen_hf.storage.shards import read_table, shard_paths
 
 
 def mark_rows(passages: Iterable[dict[str, Any]], provenance: Provenance) -> Iterator[dict[str, Any]]:
-    """Yield passages with the columns of ``schema.MADE_WITH``.
+    """Yield the rows of a method with the columns of ``schema.MADE_WITH``.
 
     A row is restricted if the passage's own source is, or anything else that the run is made with: the seeds that
     taught the generator, the models that extracted, wrote and scored. What came of the follower is not in a row.
-    A passage without a licence takes that of its source.
+    A passage without a licence takes that of its source. A row that is not a passage, whose text the generator goes on
+    with, has the generator as its source.
     """
     sources = {(part.name, part.config or ""): part for part in provenance.of_role("passages")}
     roles = ("seeds", "generator", "extractor", "scorer")
@@ -22,7 +23,16 @@ def mark_rows(passages: Iterable[dict[str, Any]], provenance: Provenance) -> Ite
     made_with = {role: ids[role] if role == "seeds" else ", ".join(ids[role]) or None for role in roles}
     restricted = any(part.answer == "restricted" for parts in used.values() for part in parts)
     for passage in passages:
-        own = sources[passage["source"], passage["config"]]
+        if passage["source"] is None:
+            (own,) = used["generator"]
+            passage = passage | {
+                "source": own.name,
+                "config": own.config or "",
+                "revision": own.revision or "",
+                "url": "",
+            }
+        else:
+            own = sources[passage["source"], passage["config"]]
         yield passage | {
             "license": passage["license"] or own.license or "",
             "made_with": made_with,

@@ -26,7 +26,7 @@ from davidgen_hf.storage.shards import read_columns, read_table
 
 Filter = Callable[[pyarrow.Table], Any]
 
-PAIRS = Features(schema.PASSAGE | schema.MADE_WITH | schema.FRAGMENT | schema.PAIR)
+PAIRS = Features(schema.PASSAGE | schema.MADE_WITH | schema.FRAGMENT | schema.WRITTEN_BY | schema.PAIR)
 SCORED = Features(schema.PASSAGE | schema.MADE_WITH | schema.FRAGMENT | schema.SCORED)
 SEEDS = Features(schema.SEED | schema.TRAINING)
 # Rows of one row group: what a reader has to take at once, so few for streaming, but enough to be read fast.
@@ -64,8 +64,12 @@ def _is_supervised(rows: pyarrow.Table) -> Any:
     return pyarrow.compute.and_(_is_whole(rows), rows["supervised"])
 
 
+def _is_self_instruct(rows: pyarrow.Table) -> Any:
+    return pyarrow.compute.is_valid(rows["output_written_by"])
+
+
 def _is_extracted(rows: pyarrow.Table) -> Any:
-    return pyarrow.compute.invert(_is_whole(rows))
+    return pyarrow.compute.invert(pyarrow.compute.or_(_is_whole(rows), _is_self_instruct(rows)))
 
 
 def _may_be_passed_on(rows: pyarrow.Table) -> Any:
@@ -75,14 +79,16 @@ def _may_be_passed_on(rows: pyarrow.Table) -> Any:
 
 
 def _pairs(about: str, keeps: Filter | None = None) -> Kind:
-    return Kind(about, PAIRS, {"train": "corpus/*.parquet"}, ("supervised", "strategy"), keeps)
+    return Kind(about, PAIRS, {"train": "corpus/*.parquet"}, ("supervised", "strategy", "output_written_by"), keeps)
 
 
-# Every pair is in exactly one of the first three.
+# Every pair is in exactly one of these; "combined" reads their files, so that none is stored twice.
+PARTS = ("unsupervised", "supervised", "extracted", "self_instruct")
 KINDS = {
     "unsupervised": _pairs("pairs whose outputs are whole passages of plain text", _is_unsupervised),
     "supervised": _pairs("pairs whose outputs are answers of instruction data", _is_supervised),
     "extracted": _pairs("pairs whose outputs were extracted from passages", _is_extracted),
+    "self_instruct": _pairs("pairs that a model wrote whole, outputs too", _is_self_instruct),
     "combined": _pairs("all pairs"),
     "scored": Kind(
         "all candidates of every output, with their scores, and why those that were rejected were",

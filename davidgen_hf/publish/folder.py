@@ -10,7 +10,7 @@ from datasets import DatasetInfo, SplitDict, SplitInfo
 
 from davidgen_hf.commandline import run_command_line
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.publish.builder import KINDS, PAIRS, DavidGen, kinds_of
+from davidgen_hf.publish.builder import KINDS, PAIRS, PARTS, DavidGen, kinds_of
 from davidgen_hf.publish.cards import CardContext, Config, corpus_card, read_notes
 from davidgen_hf.publish.cards.facts import folder_names
 from davidgen_hf.publish.cards.pictures import FOLDER as PICTURES
@@ -18,9 +18,6 @@ from davidgen_hf.publish.cards.pictures import pictures_of
 from davidgen_hf.recipe import recipe_files
 from davidgen_hf.storage.files import as_pattern, write_whole
 from davidgen_hf.storage.record import read_record
-
-# Every pair is in one of these; "combined" reads their files, so that none is stored twice.
-PARTS = ("unsupervised", "supervised", "extracted")
 
 
 def build_folder(

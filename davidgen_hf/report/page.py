@@ -19,11 +19,13 @@ from davidgen_hf.corpus.facts import (
     PERPLEXITY_STEPS,
     Facts,
     attrition,
+    pairs_per_hour,
     ranked_rows,
     read_facts,
     yield_by_style,
 )
 from davidgen_hf.processors.base import draw
+from davidgen_hf.processors.write_tasks import STRATEGY
 from davidgen_hf.provenance.record import find_provenance
 from davidgen_hf.report import charts
 from davidgen_hf.report.rings import opening_picture, verb_picture
@@ -114,6 +116,8 @@ def render(run: Path, facts: Facts, *, rows: str = "", shown: int | None = None,
         facts=facts,
         funnel=_shares(facts.stages),
         attrition=attrition([facts.record]),
+        pairs_per_hour=pairs_per_hour(facts.record),
+        written=STRATEGY in facts.strategies,
         styles=yield_by_style([{"steps": {"corpus": {"styles": facts.styles}}}]),
         reasons=facts.reasons.most_common(),
         means=facts.choices.means(),

@@ -13,6 +13,7 @@ from davidgen_hf.engines.loading import find_model
 from davidgen_hf.engines.roles import with_engines
 from davidgen_hf.engines.settings import ServerSettings
 from davidgen_hf.errors import RunFolderError
+from davidgen_hf.methods import PassageMethod
 from davidgen_hf.provenance import Part, Provenance, find_provenance
 from davidgen_hf.provenance.record import ROLES, require_parts
 from davidgen_hf.provenance.verdict import Verdict
@@ -73,11 +74,13 @@ def pin(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Recipe:
         commit = pins.commit(role, name)
         commit = commit or resolve_model(name, values.get("model_revision"))[1]
         training[section] = values | ({"model_revision": commit} if commit else {})
-    if "seeds" in steps:
+    if "seeds" in steps or ("corpus" in steps and recipe.corpus.uses_seeds):
         seeds = tuple(pins.source("seeds", one) for one in recipe.seeds.sources)
         training["seeds"] = replace(recipe.seeds, source=seeds)
     if "corpus" in steps:
-        corpus = replace(recipe.corpus, passages=tuple(pins.source("passages", one) for one in recipe.corpus.sources))
+        corpus = recipe.corpus
+        if isinstance(corpus, PassageMethod):
+            corpus = replace(corpus, passages=tuple(pins.source("passages", one) for one in corpus.sources))
         at_commit = partial(_engine_at_commit, pins)
         training["corpus"] = with_engines(corpus, at_commit)
     return replace(recipe, **training)
@@ -96,7 +99,8 @@ def judge(recipe: Recipe, pins: Pins, steps: Collection[str]) -> Provenance:
         for role, engine in recipe.corpus.engines()
     )
     trains = "generator" in steps or uses_own
-    seeds = recipe.seeds.sources if trains or "seeds" in steps else ()
+    shows_seeds = "corpus" in steps and recipe.corpus.uses_seeds
+    seeds = recipe.seeds.sources if trains or shows_seeds or "seeds" in steps else ()
     passages = recipe.corpus.sources if "corpus" in steps else ()
     sources: list[tuple[str, Source]] = [*zip(repeat("seeds"), seeds), *zip(repeat("passages"), passages)]
     models: list[tuple[str, str, str | None]] = []
@@ -206,6 +210,8 @@ def check_inputs(recipe: Recipe, steps: Collection[str]) -> None:
                 pass
         else:
             next(passages)
+    if "corpus" in steps and recipe.corpus.uses_seeds:
+        next(recipe.corpus.rows(recipe.seeds, Skipped()))
 
 
 def _finished(output: Path) -> set[str]:

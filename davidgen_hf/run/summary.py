@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from davidgen_hf.corpus.facts import Choices, attrition, ranked_rows, yield_by_style
+from davidgen_hf.corpus.facts import Choices, attrition, pairs_per_hour, ranked_rows, yield_by_style
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import Ranked, perplexity
 from davidgen_hf.report import FILE_NAME as REPORT
@@ -42,7 +42,9 @@ def print_summary(record: RunRecord, console: Console) -> None:
 
 def attrition_table(record: RunRecord) -> Table:
     """Return the table of what came in and what was left out, by stage."""
-    table = Table("stage", "what", "number", title="From text to pairs")
+    speed = pairs_per_hour(record.content)
+    caption = f"{speed:,.0f} pairs per hour of one worker" if speed else None
+    table = Table("stage", "what", "number", title="From text to pairs", caption=caption)
     before = None
     for stage, what, number in attrition([record.content]):
         if stage != before:

@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from typing import Self
 
+from pydantic import Discriminator
+
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.schema import Row
 from davidgen_hf.sources import embedded
@@ -24,6 +26,8 @@ from davidgen_hf.storage.settings import check_settings
 
 COMMIT = re.compile("[0-9a-f]{40}")
 _FOLD = re.compile("[0-9]{1,4}/[0-9]{1,4}")
+# One source or a list, decided before either is read, so that an error refers to the form the user meant.
+ONE_OR_MORE = Discriminator(lambda given: "More" if isinstance(given, list | tuple) else "One")
 ORIGIN_COLUMNS = ("license", "url", "source", "language", "lang")
 # The columns of SuperNI's copy on the Hub. A column called `task_name` alone does not make rows SuperNI's.
 SUPERNI_COLUMNS = frozenset(("task_name", "id", "definition", "inputs", "targets"))

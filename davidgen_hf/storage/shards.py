@@ -24,8 +24,10 @@ METADATA_KEY = b"davidgen"
 MAX_PARTS = 100_000
 NEVER_NULL = frozenset(("text", "output", "strategy", "candidates"))
 _TYPES = Features(
-    schema.PASSAGE | schema.MADE_WITH | schema.SEED | schema.FRAGMENT | schema.SCORED | schema.PAIR
+    schema.PASSAGE | schema.MADE_WITH | schema.SEED | schema.FRAGMENT | schema.WRITTEN_BY | schema.SCORED | schema.PAIR
 ).arrow_schema
+# Columns that only some methods write: null in all rows of a shard without them.
+ADDED = frozenset(schema.WRITTEN_BY) | frozenset(("unconditional_nll", "token_ends"))
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,13 @@ def read_columns(path: Path, names: Iterable[str]) -> pyarrow.Table:
     """
     wanted, found = list(names), column_names(path)
     advice = "Another version of this package wrote it: read it with that version, or run the recipe again."
-    if missing := [name for name in wanted if name not in found]:
+    if missing := [name for name in wanted if name not in found and name not in ADDED]:
         raise RunFolderError(f"{path} lacks the columns {missing}. {advice}")
-    table, types = read_table(path, wanted).select(wanted), pyarrow.schema([_TYPES.field(name) for name in wanted])
+    table = read_table(path, [name for name in wanted if name in found])
+    types = pyarrow.schema([_TYPES.field(name) for name in wanted])
+    for name in [name for name in wanted if name not in found]:
+        table = table.append_column(name, pyarrow.nulls(len(table), types.field(name).type))
+    table = table.select(wanted)
     try:
         table = table_cast(table, types)
     except (pyarrow.ArrowException, TypeError, ValueError) as error:

@@ -38,6 +38,8 @@ STEPS = [
     processors.Decontaminate((Source(str(CONSTRAINTS)),)),
     processors.ScoreCandidates(engine=ECHO),
     processors.SelectInstruction(),
+    processors.WriteTasks(engine=ECHO),
+    processors.GuardTasks(),
     processors.SelectInstruction(choose="random", keep=2),
 ]
 each_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: type(step).__name__)
@@ -97,5 +99,6 @@ def test_every_processor_is_covered():
     assert {type(step).__name__ for step in STEPS} == set(processors.__all__) - {
         "Processor",
         "CorpusProcessor",
+        "NovelInstructions",  # compares the rows of one call: see test_novelty.py
         "apply",
     }

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from davidgen_hf.corpus.facts import pairs_per_hour
 from davidgen_hf.engines.settings import silent_settings
 from davidgen_hf.methods.seeds import SeedSettings
 from davidgen_hf.recipe import parse_recipe, recipe_files
@@ -37,7 +38,7 @@ def settings_of(record: dict[str, Any]) -> list[tuple[str, str]]:
     shown = {
         "seeds": {"seeds": _seeds(recipe.seeds)},
         "generator": {"train the generator": recipe.generator},
-        "corpus": {name: _plain(value) for name, value in stages.items() if value is not None},
+        "corpus": {name: _plain(value) for name, value in stages.items()},
         "follower": {"train the follower": recipe.follower},
     }
     done = [step for name, steps in shown.items() if name in record["steps"] for step in steps.items()]
@@ -62,6 +63,7 @@ def describe_run(record: dict[str, Any], folder: str) -> dict[str, Any]:
         "name": record["name"],
         "settings": settings_of(record),
         "versions": versions_of(record),
+        "pairs_per_hour": pairs_per_hour(record),
         "seconds": sum(step.get("seconds", 0.0) for step in record["steps"].values()),
         "command": shlex.join(["davidgen", command, folder, "--output", f"runs/{Path(folder).name}"]),
         "folder": folder,

@@ -14,6 +14,7 @@ from davidgen_hf.evaluation.results import FOLDER as EVALUATION
 from davidgen_hf.evaluation.results import read_results
 from davidgen_hf.evaluation.table import compare, to_markdown
 from davidgen_hf.processors.styles import style_prompts
+from davidgen_hf.prompts import render_follower
 from davidgen_hf.provenance import judge_model
 from davidgen_hf.publish.cards.facts import CITATION, describe_run, flatten, model_name, versions_of
 from davidgen_hf.publish.cards.license import license_metadata
@@ -132,8 +133,15 @@ def _license(role: Role, base: str, origin: Origin) -> str | None:
 
 
 def _of_generator(record: dict[str, Any]) -> dict[str, Any]:
-    styles = style_prompts(parse_recipe(record["name"], record["recipe"]).seeds.reverse.styles)
-    return {"styles": list(styles), "style": next(iter(styles.values()))}
+    """Return how the generator is prompted: as its seeds were laid out."""
+    seeds = parse_recipe(record["name"], record["recipe"]).seeds
+    styles = style_prompts(seeds.reverse.styles)
+    examples = {
+        "following": render_follower("Name a river."),
+        "tasks": seeds.tasks.render([("Name a river.", "", "The Nile.")] * seeds.tasks.examples),
+    }
+    example = {"layout": seeds.layout, "prompt": examples.get(seeds.layout)}
+    return example | {"styles": list(styles), "style": next(iter(styles.values()))}
 
 
 def _of_follower(run: Path, record: dict[str, Any], results: dict[str, Any] | None) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class RowFacts:
         origins: Rows by source, configuration, revision and license.
         languages: Rows by language.
         strategies: Rows by strategy of extraction.
+        written_by: Rows by the model that wrote their output; those that people wrote are left out.
         samples: Rows drawn by their ids, the same in every call.
         restricted: Rows that are marked as restricted.
     """
@@ -33,6 +34,7 @@ class RowFacts:
     origins: Counter[tuple[str, ...]] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
     strategies: Counter[str] = field(default_factory=Counter)
+    written_by: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, Any]] = field(default_factory=list)
     restricted: int = 0
 
@@ -56,11 +58,12 @@ def count_rows(runs: Iterable[Path]) -> RowFacts:
     facts = RowFacts()
     drawn: list[tuple[int, Path, int]] = []
     for path in _shards(runs, "corpus"):
-        rows = read_columns(path, [*_ORIGIN, "id", "language", "strategy", "restricted"])
+        rows = read_columns(path, [*_ORIGIN, "id", "language", "strategy", "restricted", "output_written_by"])
         facts.restricted += pyarrow.compute.sum(rows["restricted"]).as_py() or 0
         facts.origins.update(zip(*(rows[name].to_pylist() for name in _ORIGIN), strict=True))
         facts.languages.update(rows["language"].to_pylist())
         facts.strategies.update(rows["strategy"].to_pylist())
+        facts.written_by.update(rows["output_written_by"].drop_null().to_pylist())
         ids = zip(*(rows[name].to_pylist() for name in ("source", "id", "strategy")), strict=True)
         here = ((draw(2**64, *identity), path, number) for number, identity in enumerate(ids))
         drawn = heapq.nsmallest(SHOWN, [*drawn, *here])

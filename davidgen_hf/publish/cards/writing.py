@@ -7,8 +7,7 @@ from pathlib import Path
 from huggingface_hub import RepoCard
 
 from davidgen_hf.corpus.facts import Facts
-from davidgen_hf.corpus.waves import BEYOND
-from davidgen_hf.publish.builder import KINDS, shards_by_split
+from davidgen_hf.publish.builder import KINDS, PARTS, shards_by_split
 from davidgen_hf.publish.cards.corpus import CardContext, Config, corpus_card
 from davidgen_hf.publish.cards.model import model_card
 from davidgen_hf.publish.cards.notes import read_notes
@@ -21,7 +20,6 @@ from davidgen_hf.storage.shards import read_metadata, read_table
 from davidgen_hf.training.summary import FILE_NAME
 
 README = "README.md"
-_PARTS = ("unsupervised", "supervised", "extracted")
 
 
 def write_cards(run: Path, *, repo: str | None = None, facts: Facts | None = None) -> list[Path]:
@@ -73,7 +71,7 @@ def folder_configs(run: Path) -> dict[str, Config]:
     Its files are not split by kind: where all pairs are of one kind, they go by its name too.
     """
     held = {name: found for name in KINDS if (found := shards_by_split([run], name))}
-    mixed = len(held.keys() & set(_PARTS)) > 1
+    mixed = len(held.keys() & set(PARTS)) > 1
     return {
         name: Config(
             KINDS[name].about,
@@ -82,7 +80,7 @@ def folder_configs(run: Path) -> dict[str, Config]:
             fingerprint=_fingerprint([path for paths in found.values() for path in paths]),
         )
         for name, found in held.items()
-        if not (mixed and name in _PARTS)
+        if not (mixed and name in PARTS)
     }
 
 
@@ -90,8 +88,5 @@ def _fingerprint(paths: Iterable[Path]) -> str:
     """Return a hash of what shards were built from; one that does not say so counts by its bytes."""
     state = hashlib.sha256()
     for path in paths:
-        metadata = read_metadata(path)
-        state.update((metadata.identity or data_digest(path)).encode())
-        if beyond := metadata.counts[BEYOND]:
-            state.update(str(beyond).encode())
+        state.update((read_metadata(path).identity or data_digest(path)).encode())
     return state.hexdigest()[:16]

@@ -1,0 +1,116 @@
+"""Prompts to tasks: the generator continues a list with instructions, inputs and outputs of its own (Table 8)."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from datasets import Features
+
+from davidgen_hf import prompts
+from davidgen_hf.engines import EngineSettings, Sampling, load_engine
+from davidgen_hf.processors.base import Batch
+from davidgen_hf.processors.counting import TOKENS, count_candidates, n_rows
+from davidgen_hf.schema import CANDIDATES, FRAGMENT, PASSAGE, WRITTEN_BY, empty_candidate
+from davidgen_hf.storage.settings import check_settings
+
+STRATEGY = "self_instruct"
+_TEXT = Features({"text": PASSAGE["text"]})
+
+
+@dataclass(frozen=True)
+class WriteTasks:
+    """Let a generator continue a list of tasks, and cut what it writes into tasks.
+
+    Batch in:  ``text`` (n,) str, a prompt as ``prompts.render_meta`` makes it; ``id`` (n,) str and ``made_with`` if
+    there are such columns.
+    Batch out: a row for each task that was begun, m >= n, with all columns of its prompt. ``text`` is the prompt with
+    what was written, ``output`` a part of it from ``start`` to ``end``, ``strategy`` is ``self_instruct``.
+    ``candidates`` (m, 1) has the instruction and its input; a broken task has its reason there:
+
+    - ``engine_failed``: the engine failed permanently on the prompt.
+    - ``no_task``: the prompt does not end as Table 8 does, and no task was begun after it either.
+    - ``prompt_too_long``: the prompt leaves no room for ``sampling.max_new_tokens``.
+    - ``unfinished``: the task was cut by the limit of tokens.
+    - ``wrong_number``, ``repeated_part``, ``no_input``, ``no_output``, ``empty_instruction``, ``empty_output``: it
+      does not have the layout of Table 8.
+
+    ``output_written_by`` (m,) str is the model that wrote the output: the generator in ``made_with``, or the name of
+    the engine's model. The tasks of a prompt after its first one get the ``id`` of the prompt and ``-1``, ``-2``, ….
+
+    Args:
+        engine: The generator.
+        sampling: How lists are drawn; the paper's top-p 0.9, top-k 40, temperature 0.7.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("text",)
+    writes: ClassVar = Features(_TEXT | FRAGMENT | WRITTEN_BY | CANDIDATES)
+    changes_row_count: ClassVar[bool] = True
+
+    engine: EngineSettings = field(default_factory=EngineSettings, metadata={"role": "generator"})
+    sampling: Sampling = field(default_factory=lambda: Sampling(max_new_tokens=512))
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def __call__(self, batch: Batch) -> Batch:
+        engine = load_engine(self.engine)
+        fits = [left >= self.sampling.max_new_tokens for left in engine.tokens_left(batch["text"])]
+        fitting = [prompt for prompt, fit in zip(batch["text"], fits, strict=True) if fit]
+        written = iter(engine.generate(fitting, n=1, sampling=self.sampling) if fitting else [])
+        rows: Batch = {name: [] for name in {**batch, **self.writes}}
+        for place, fit in enumerate(fits):
+            answer = next(written) if fit else None
+            tasks = self._tasks(batch["text"][place], None if answer is None else answer[0], fit=fit)
+            for number, task in enumerate(tasks):
+                row = {name: batch[name][place] for name in batch} | task
+                if number and isinstance(row.get("id"), str):
+                    row["id"] = f"{row['id']}-{number}"
+                row["output_written_by"] = (row.get("made_with") or {}).get("generator") or self.engine.model
+                for name, values in rows.items():
+                    values.append(row[name])
+        return rows
+
+    def counts(self, given: Batch, made: Batch) -> Counter[str]:
+        """Return the number of prompts, of tasks, whole ones, and broken ones by reason, and the tokens of both."""
+        engine = load_engine(self.engine)
+        counts = count_candidates(made) + Counter(prompts=n_rows(given))
+        n_prompts = sum(engine.count_tokens(given["text"]))
+        counts[f"{TOKENS}prompts"] = n_prompts
+        counts[f"{TOKENS}candidates"] = sum(engine.count_tokens(list(dict.fromkeys(made["text"])))) - n_prompts
+        return counts
+
+    def _tasks(self, prompt: str, written: str | None, *, fit: bool) -> list[dict[str, Any]]:
+        if written is None:
+            reason = "engine_failed" if fit else "prompt_too_long"
+            return [_row(prompt, prompts.ListedTask("", start=len(prompt), broken=reason), finished=None)]
+        engine = load_engine(self.engine)
+        # The prompt ends with the number of the task that the generator goes on with.
+        opening = prompt.rstrip("\n").rpartition("\n")[2] + "\n"
+        found = prompts.split_tasks(opening + written) or [prompts.ListedTask("", broken="no_task")]
+        (n_tokens,) = engine.count_tokens([written])
+        is_cut = n_tokens >= self.sampling.max_new_tokens
+        offset = len(prompt) - len(opening)
+        rows = [
+            _row(prompt + written, task, finished=not (is_cut and place == len(found)), offset=offset)
+            for place, task in enumerate(found, start=1)
+        ]
+        for row in rows:
+            row["candidates"][0]["closed_source"] = engine.closed_source
+        return rows
+
+
+def _row(text: str, task: prompts.ListedTask, *, finished: bool | None, offset: int = 0) -> dict[str, Any]:
+    start = offset + task.start
+    reason = "unfinished" if finished is False else task.broken
+    candidate = empty_candidate(
+        instruction=task.instruction, input=task.input, finished=finished, reject_reason=reason
+    )
+    return {
+        "text": text,
+        "output": task.output,
+        "strategy": STRATEGY,
+        "start": start,
+        "end": start + len(task.output),
+        "candidates": [candidate],
+    }
