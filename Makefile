@@ -32,6 +32,7 @@ style: $(READY)
 quality: $(READY)
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
+	$(RUN)/typos
 	$(RUN)/python -m mypy
 
 # The keys of training recipes, for the versions of TRL and transformers that are installed.

@@ -190,7 +190,7 @@ def _find(folder: str | Path) -> Path:
             needed = [name for section, name in FILES.items() if section not in OPTIONAL]
             missing = [name for name in needed if not (path / name).is_file()]
             if missing:
-                raise InputError(f"{path} is no recipe: it lacks {missing}. A recipe holds {needed}.")
+                raise InputError(f"{path} is not a recipe: it lacks {missing}. A recipe holds {needed}.")
             return path
     raise InputError(
         f"There is no recipe folder {brief(str(folder))}. Give the path of one, or the name of one that comes with "

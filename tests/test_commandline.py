@@ -56,7 +56,9 @@ def test_every_crash_has_a_report_of_its_own(cache):
     assert len(list(cache.iterdir())) == 2
 
 
-def test_a_crash_report_goes_to_the_temporary_folder_if_the_cache_is_no_folder(cache, tmp_path, monkeypatch, capsys):
+def test_a_crash_report_goes_to_the_temporary_folder_if_the_cache_is_not_a_folder(
+    cache, tmp_path, monkeypatch, capsys
+):
     cache.touch()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert ends(KeyError("x")) == 1
@@ -88,7 +90,7 @@ def test_an_error_of_ours_ends_with_2(cache, capsys):
 @pytest.mark.parametrize(
     "number", [errno.EACCES, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOSPC, errno.EROFS]
 )
-def test_a_path_that_cannot_be_used_is_no_bug(cache, capsys, number):
+def test_a_path_that_cannot_be_used_is_not_a_bug(cache, capsys, number):
     assert ends(OSError(number, os.strerror(number), "some/where")) == 2
     assert f"some/where cannot be used: {os.strerror(number)}. It must" in capsys.readouterr().err
 
@@ -117,7 +119,7 @@ def test_a_pipe_that_closes_during_a_command_ends_without_a_word(tmp_path):
     assert (ended.returncode, ended.stderr) == (141, "")
 
 
-def test_text_that_is_no_utf8_is_printed_all_the_same(tmp_path):
+def test_text_that_is_not_utf8_is_printed_anyway(tmp_path):
     code = "from davidgen_hf.commandline import run_command_line as r\nr(lambda: print('a\\udcffb é'))"
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True

@@ -70,7 +70,7 @@ def test_a_text_without_a_task():
 
 
 @pytest.mark.parametrize("style", prompts.STYLES)
-def test_a_follower_is_asked_the_question_of_table_9(style):
+def test_a_follower_gets_the_question_of_table_9(style):
     question, given = prompts.parse_follower(prompts.render_following("The heart pumps blood.", style))
     assert question.endswith("?")
     assert "X:" not in question
@@ -117,6 +117,6 @@ def test_another_text_is_refused(parse):
         parse("Write a poem.")
 
 
-def test_another_instruction_is_no_extraction():
+def test_another_instruction_is_not_an_extraction():
     with pytest.raises(ValueError, match="not a prompt of Table 10: its instruction is 'Sum up'"):
         prompts.parse_extraction(prompts.render_follower("Sum up", "text"))

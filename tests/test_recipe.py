@@ -102,7 +102,7 @@ def test_a_selection_needs_its_scores():
 
 
 @pytest.mark.parametrize("override", ["corpus.generate.n", "korpus.n=1", "corpus=1", "=1"])
-def test_what_is_no_override(override):
+def test_what_is_not_an_override(override):
     with pytest.raises(
         SettingError, match=r"is not an override\. An override is section\.key=value, where the section is one of"
     ):
@@ -125,7 +125,7 @@ def test_a_missing_folder_lists_what_there_is():
 
 def test_a_folder_without_all_files(folder):
     (folder / FILES["corpus"]).unlink()
-    with pytest.raises(InputError, match=r"is no recipe: it lacks \['3_corpus\.yaml'\]"):
+    with pytest.raises(InputError, match=r"is not a recipe: it lacks \['3_corpus\.yaml'\]"):
         load_recipe(folder)
 
 

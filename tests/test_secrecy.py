@@ -54,7 +54,7 @@ def test_a_token_over_two_lines_is_refused(cut):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_everyday_names_are_no_tokens(name):
+def test_everyday_names_are_not_tokens(name):
     assert hide(name) == name
     refuse_secrets({name: name}, "recipe")
 

@@ -213,5 +213,5 @@ def _check_chat_template(lm: LM, name: str, manager: TaskManager) -> None:
             raise SettingError(
                 f"The model's chat template writes {header!r} itself: it is the follower's prompt (Table 7), which "
                 f"{name} has too, so that one would be within the other. Leave --chat-template out: the model is then "
-                "asked as it was trained."
+                "prompted as it was trained."
             )

@@ -30,8 +30,8 @@ class FollowSeeds:
     def __call__(self, batch: Batch) -> Batch:
         kept = [row for row, output in enumerate(batch["output"]) if output is not None and batch["instruction"][row]]
         rows = take(batch, kept)
-        asked = zip(rows["instruction"], rows["input"], strict=True)
+        pairs = zip(rows["instruction"], rows["input"], strict=True)
         return rows | {
-            "prompt": [prompts.render_follower(instruction, given or "") for instruction, given in asked],
+            "prompt": [prompts.render_follower(instruction, given or "") for instruction, given in pairs],
             "completion": rows["output"],
         }

@@ -70,7 +70,7 @@ class GenerateInstructions:
         names = style_prompts(self.styles)
         drawn = [self._draw(names, output) for output in batch["output"]]
         rows: Batch = {"candidates": [[] for _ in drawn]}
-        # Where n is no multiple of the styles, the first ones of a row get a candidate more.
+        # If n is not a multiple of the number of styles, the first ones of a row get one more candidate each.
         for n in dict.fromkeys(self._shares):
             wanted = [
                 (row, style)

@@ -84,7 +84,7 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
 
 
 def _generate(run: Path) -> GenerateInstructions:
-    """Return the step that asked the generator of a run, with its styles."""
+    """Return the step that wrote the candidates of a run, with its styles."""
     stages = stages_of(read_record(run)) if (run / FILE_NAME).exists() else ()
     steps = (step for stage in stages for step in stage.steps)
     return next((step for step in steps if isinstance(step, GenerateInstructions)), GenerateInstructions())

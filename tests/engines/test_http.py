@@ -51,7 +51,9 @@ def test_a_passing_fault_is_retried(serve, engine, fault):
 
 @pytest.mark.usefixtures("quick_retries")
 @pytest.mark.parametrize(("fault", "reason"), (TRANSIENT | FINAL).items())
-def test_a_lasting_fault_leaves_its_row_without_an_answer_and_the_run_goes_on(serve, engine, caplog, fault, reason):
+def test_a_permanent_failure_leaves_its_row_without_an_answer_and_the_run_continues(
+    serve, engine, caplog, fault, reason
+):
     server = serve(lambda handler, body, number: (fault if body["prompt"] == "b" else texts)(handler, body, number))
     answers = engine(server, timeout_seconds=0.4, concurrency=2).generate(["a", "b", "c"], 1, GREEDY)
     assert answers == [["a!0"], None, ["c!0"]]

@@ -29,7 +29,7 @@ def test_a_folder_that_is_not_there(name):
     refuse(name, r"The model folder '.*' does not exist\. Name a folder with config\.json, weights and tokenizer")
 
 
-def test_a_file_is_no_folder(copy):
+def test_a_file_is_not_a_folder(copy):
     refuse(copy / "config.json", r"is a file, not a folder\.")
 
 
@@ -173,7 +173,7 @@ def test_a_model_that_computes_nan(copy):
     refuse(copy, r"computes only NaN or infinity\. .*the weights are broken")
 
 
-def test_code_of_a_models_folder_never_runs_and_nobody_is_asked(copy, tmp_path, monkeypatch):
+def test_code_of_a_models_folder_never_runs_and_there_is_no_prompt(copy, tmp_path, monkeypatch):
     mark = tmp_path / "ran"
     (copy / "code.py").write_text(f"open({str(mark)!r}, 'w')\n")
     change(

@@ -25,7 +25,7 @@ def scoring_server(serve, answer_with_model, tiny_llama):
     return serve(answer_with_model, list_tiny_llama(tiny_llama, max_model_len=32))
 
 
-def test_a_request_asks_for_all_candidates_of_a_prompt_as_the_settings_say(serve, engine):
+def test_one_request_draws_all_candidates_of_a_prompt_as_the_settings_say(serve, engine):
     server = serve(texts)
     sampling = Sampling(max_new_tokens=9, temperature=0.7, top_p=0.9, top_k=40, seed=3, stop=("\n",))
     assert engine(server).generate(["a", "b", "a"], 3, sampling) == [["text 0", "text 1", "text 2"]] * 3
@@ -44,12 +44,12 @@ def test_a_request_asks_for_all_candidates_of_a_prompt_as_the_settings_say(serve
     assert [body["seed"] for body in asked] == [sampling.seed_of("a"), sampling.seed_of("b")]
 
 
-def test_a_prompt_has_the_same_seed_whatever_stands_beside_it():
+def test_a_prompt_has_the_same_seed_in_any_batch():
     assert Sampling(seed=1).seed_of("a") == Sampling(seed=1).seed_of("a")
     assert len({Sampling(seed=seed).seed_of(prompt) for seed in (1, 2) for prompt in ("a", "b")}) == 4
 
 
-def test_greedy_candidates_are_asked_for_once(serve, engine):
+def test_greedy_candidates_are_requested_once(serve, engine):
     server = serve(texts)
     assert engine(server).generate(["a"], 3, Sampling(temperature=0.0)) == [["text 0"] * 3]
     assert server.asked[0]["n"] == 1
@@ -73,7 +73,7 @@ def test_scores_are_those_of_the_transformers_engine(scoring_server, engine, tin
     assert there.token_ends(TARGETS) == here.token_ends(TARGETS)
 
 
-def test_equal_pairs_are_asked_for_once(scoring_server, engine, tiny_llama):
+def test_equal_pairs_are_requested_once(scoring_server, engine, tiny_llama):
     engine(scoring_server, model=str(tiny_llama)).score(CONTEXTS, TARGETS)
     assert len(scoring_server.asked) == 1 + 3  # the probe, and three different pairs
     assert {tuple(sorted(body)) for body in scoring_server.asked} == {
@@ -145,7 +145,7 @@ def test_a_server_with_another_tokenizer_is_refused(serve, engine, tiny_llama):
         engine(server, model=str(tiny_llama)).score(["a"], ["b"])
 
 
-def test_scoring_without_the_tokenizer_is_an_error_that_asks_for_it(serve, engine):
+def test_scoring_without_the_tokenizer_is_an_error_that_names_it(serve, engine):
     server = serve(texts, lambda handler: handler.reply({"data": [{"id": "our finest"}]}))
     there = engine(server, model="our finest")
     assert there.generate(["a"], 1, Sampling()) == [["text 0"]]
@@ -194,7 +194,7 @@ def test_an_address_may_end_in_a_slash(serve, path):
         "http://[::1/v1",
     ],
 )
-def test_an_address_that_is_no_plain_one_is_refused_without_being_shown(base_url):
+def test_an_address_that_is_not_plain_is_refused_without_being_shown(base_url):
     with pytest.raises(SettingError) as error:
         EngineSettings(kind="server", base_url=base_url)
     assert str(error.value) == (

@@ -100,6 +100,6 @@ def test_a_model_may_be_a_path(tmp_path):
     assert EngineSettings(model=tmp_path).model == EngineSettings(model=str(tmp_path)).model == str(Path(tmp_path))
 
 
-def test_a_perplexity_beyond_all_floats_is_the_greatest_that_is_told_apart():
+def test_a_perplexity_beyond_all_floats_is_capped():
     assert Score(nll=1e9, n_tokens=2).perplexity == Score(nll=1400.0, n_tokens=2).perplexity == math.exp(700)
     assert Score(nll=2.0, n_tokens=2).perplexity == math.e

@@ -142,7 +142,7 @@ def test_greedy_candidates_are_those_of_the_transformers_engine(ran):
 
 
 @pytest.mark.slow
-def test_candidates_differ_among_themselves_and_not_by_what_stands_beside_them(ran):
+def test_candidates_differ_among_themselves_and_not_by_their_batch(ran):
     assert all(len(set(candidates)) == 4 for candidates in ran["drawn"])
     assert ran["drawn"][0] == ran["drawn"][3]
     if ran["settings"]["dtype"] == "float32":  # vLLM's products in bfloat16 round by what else is in the batch

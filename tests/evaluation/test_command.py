@@ -103,7 +103,7 @@ def test_predictions_are_scored_without_a_model(data, tmp_path, nltk_data):
         ([], "p", Evaluation(), "scored on one task or group, into a folder: give --tasks and --output"),
     ],
 )
-def test_what_was_asked_amiss_is_named(targets, predictions, asked, text):
+def test_a_wrong_query_is_named(targets, predictions, asked, text):
     with pytest.raises(SettingError, match=text):
         list(evaluate_all(targets, predictions, asked, SETTINGS))
 

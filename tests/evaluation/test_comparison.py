@@ -50,7 +50,7 @@ def test_the_ten_are_kept_where_that_is_wanted(vicuna, tmp_path):
     assert "of them without scores" in shown(summary)
 
 
-def test_answers_given_and_answers_asked_for_are_compared(vicuna, tmp_path, tiny_llama):
+def test_answers_and_expected_answers_are_compared(vicuna, tmp_path, tiny_llama):
     comparison = Comparison(
         model=str(vicuna / "eval_table/answer/answer_bard.jsonl"),
         reference=str(tiny_llama),
@@ -72,7 +72,7 @@ def test_answers_given_and_answers_asked_for_are_compared(vicuna, tmp_path, tiny
     assert summary["relative_quality"] is None
 
 
-def test_of_a_run_the_evaluated_answers_are_taken_else_its_follower_is_asked(vicuna, tmp_path, tiny_llama):
+def test_evaluated_answers_of_a_run_are_used_else_its_follower_answers(vicuna, tmp_path, tiny_llama):
     evaluated, trained = tmp_path / "evaluated", tmp_path / "trained"
     (evaluated / "evaluation").mkdir(parents=True)
     (evaluated / "evaluation" / "vicuna.jsonl").write_text('{"id": "1", "answer": "So."}\n')
@@ -96,7 +96,7 @@ def test_of_a_run_the_evaluated_answers_are_taken_else_its_follower_is_asked(vic
     ]
 
 
-def test_what_is_wanting_is_named():
+def test_what_is_missing_is_named():
     with pytest.raises(SettingError, match="needs a model, a reference and a judge; reference and judge is not named"):
         Comparison("a.jsonl", None, ECHO)
 
@@ -140,7 +140,7 @@ def test_the_embedded_model_fails_as_a_judge_and_is_shown_to(vicuna, tmp_path, e
     assert summary["n_failures"] > 0
 
 
-def test_a_trained_model_is_a_model_and_is_asked(vicuna, tmp_path, tiny_llama):
+def test_a_trained_model_is_a_model_and_is_prompted(vicuna, tmp_path, tiny_llama):
     shutil.copytree(tiny_llama, tmp_path / "trained")
     (tmp_path / "trained" / "run.json").write_text('{"finished": true}')
 

@@ -57,7 +57,7 @@ def test_the_prompt_shows_question_and_answers_as_they_are():
     assert all(aspect in prompt for aspect in ("helpfulness", "relevance", "accuracy", "level of detail"))
 
 
-def test_a_random_model_gives_no_scores_and_what_does_not_fit_is_not_asked(tiny_llama):
+def test_a_random_model_gives_no_scores_and_what_does_not_fit_is_skipped(tiny_llama):
     engine = load_engine(EngineSettings(model=str(tiny_llama)))
     short, long = {1: "a"}, {1: "word " * 500}
 
@@ -99,7 +99,7 @@ def test_an_absent_tokenizer_is_named(tmp_path):
         chat_renderer(str(tmp_path))
 
 
-def test_a_hybrid_judge_is_asked_without_thinking(tiny_llama, tmp_path):
+def test_a_hybrid_judge_is_prompted_without_thinking(tiny_llama, tmp_path):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
@@ -112,7 +112,7 @@ def test_a_hybrid_judge_is_asked_without_thinking(tiny_llama, tmp_path):
 
 
 @pytest.mark.parametrize("opening", ["", "<think>\n"])
-def test_thoughts_that_the_prompt_opened_and_nothing_ended_are_told_apart(opening):
+def test_thoughts_that_the_prompt_opened_and_nothing_ended_are_recognized(opening):
     judge = Judge(BiasedJudge("First, 9 3"), render_chat=lambda prompt: f"{prompt}\n{opening}")
     failures = {review.failure for review in judge.review({1: "Why?"}, MODEL, REFERENCE)}
     assert failures == {"unfinished_thoughts" if opening else "no_scores"}

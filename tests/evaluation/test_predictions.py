@@ -54,7 +54,7 @@ def test_missing_doubled_and_foreign_ids_are_named(tmp_path, manager, change, te
         score_predictions(path, GROUP, manager)
 
 
-def test_the_rest_goes_on_where_the_user_says_so(tmp_path, manager):
+def test_the_rest_continues_where_the_user_allows_it(tmp_path, manager):
     rows = [*all_predictions("0")[1:], (f"{TASKS[1]}-0", "the 0!"), ("task1-1", "x")]
     scored, wrong = score_predictions(write_predictions(tmp_path / "p.jsonl", rows), GROUP, manager, partial=True)
     assert wrong == {"missing": 1, "doubled": 1, "foreign": 1}

@@ -64,7 +64,7 @@ def test_bootstrapped_error_is_near_the_closed_form_and_repeats():
     assert bootstrap(values) == score
 
 
-def test_results_are_written_with_the_answers_beside_them(tmp_path):
+def test_results_are_written_next_to_the_answers(tmp_path):
     path = write_results(tmp_path, FACTS, {"superni": summarize(ROWS, SUPERNI)}, {"superni": ROWS})
     assert path == tmp_path / "evaluation" / "results.json"
     lines = (tmp_path / "evaluation" / "superni.jsonl").read_text("utf-8").splitlines()

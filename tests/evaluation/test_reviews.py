@@ -64,7 +64,7 @@ def test_two_scores_on_the_first_line_are_read(text, scores):
         "8 9 because the first is short",
     ],
 )
-def test_anything_else_is_no_score(text):
+def test_anything_else_is_not_a_score(text):
     assert parse_scores(text) is None
 
 

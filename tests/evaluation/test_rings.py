@@ -79,7 +79,7 @@ def test_wedges_are_as_wide_as_their_counts():
     assert sorted(widths) == pytest.approx([90, 90, 90, 180, 270])
 
 
-def test_a_narrow_verb_is_named_beside_its_nouns():
+def test_a_narrow_verb_is_named_next_to_its_nouns():
     texts = [
         text.get_text()
         for text in ring_figure(counts(("give", ("list", 999)), ("bake", ("bread", 1))), "").axes[0].texts

@@ -55,11 +55,11 @@ def test_a_benchmark_that_was_not_run_is_a_dash_and_unlike_runs_get_a_note(run):
     assert "LongForm: the runs differ" not in table
 
 
-def test_lengths_of_answers_are_no_score(run):
+def test_lengths_of_answers_are_not_scores(run):
     assert compare([run("a", superni=1.0, vicuna=80.0)])["columns"] == ["superni"]
 
 
-def test_markdown_and_json_are_written_where_asked(run, tmp_path):
+def test_markdown_and_json_are_written_to_the_given_paths(run, tmp_path):
     text = write_comparison([run("a", superni=1.0)], tmp_path / "out")
     assert (tmp_path / "out" / "comparison.md").read_text("utf-8") == text
     content = json.loads((tmp_path / "out" / "comparison.json").read_text("utf-8"))

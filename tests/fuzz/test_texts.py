@@ -47,7 +47,7 @@ def test_sentences_lose_nothing(text, language):
 
 @settings(suppress_health_check=CHECKS)
 @given(TEXT | LONG)
-def test_words_are_the_same_however_they_are_asked_for(text):
+def test_words_are_the_same_in_any_order_of_requests(text):
     found, spans = words(text), list(word_spans(text))
     assert len(found) == len(spans) == count_words(text)
     assert [fold(text[start:end]) for start, end in spans] == found

@@ -162,7 +162,7 @@ def test_settings_of_other_types_are_refused_when_they_are_given(make, message):
         make()
 
 
-def test_a_list_stands_for_a_tuple_and_a_path_for_its_name(tmp_path):
+def test_a_list_is_read_as_a_tuple_and_a_path_as_its_name(tmp_path):
     (tmp_path / "a.txt").write_text("A text.")
     step = Decontaminate(sources=[Source(tmp_path / "a.txt")])
     assert step == Decontaminate((Source(str(tmp_path / "a.txt")),))

@@ -67,7 +67,7 @@ def test_k_is_checked():
         GenerateInstructions(n=0)
 
 
-def test_a_follower_is_asked_in_its_own_form():
+def test_a_follower_is_prompted_in_its_own_format():
     step = GenerateInstructions(EngineSettings(kind="echo"), prompt_format="following", styles=("chatbot",))
     (prompt,) = step.prompts(["Good evening."])
     assert prompts.parse_follower(prompt)[0] == "What is the informal message X?"

@@ -194,7 +194,7 @@ def test_a_source_is_a_file_where_there_is_one(shared_data, tmp_path):
     assert judge_source("yizhongw/self_instruct", config="human_eval").answer == "clean"
 
 
-def test_the_owner_of_an_id_or_folder_is_no_sign_of_what_is_in_it():
+def test_the_owner_of_an_id_or_folder_does_not_decide_what_is_in_it():
     assert judge_dataset("claude/poems").answer == "unknown"
     assert judge_model("/home/claude/models/mine/").answer == "unknown"
 

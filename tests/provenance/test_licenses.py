@@ -63,7 +63,7 @@ def test_parts_that_no_licence_holds_together(texts, models, reason):
         ([], []),
     ],
 )
-def test_what_is_not_in_the_table_is_asked_for(texts, models):
+def test_what_is_not_in_the_table_must_be_declared(texts, models):
     with pytest.raises(ProvenanceError) as error:
         compose_licenses(texts, models)
     assert str(error.value).startswith("It is not known which licence a corpus of [")

@@ -59,7 +59,7 @@ def test_a_licence_that_is_not_known_is_not_guessed():
     assert with_license(Provenance(parts()), ["my own"], declared="cc-by-4.0").license == "cc-by-4.0"
 
 
-def test_all_that_stands_against_publishing_is_named():
+def test_everything_that_prevents_publishing_is_named():
     unknown, restricted = judge_dataset("org/new"), judge_model("embedded")
     provenance = Provenance(parts(Part("seeds", unknown), Part("scorer", restricted)))
     assert provenance.answer == "restricted"

@@ -88,7 +88,7 @@ def test_runs_follow_one_another(tiny_run, build):
     assert rows_of(build("combined", tiny_run, tiny_run)) == 2 * rows_of(build("combined", tiny_run))
 
 
-def test_a_run_that_went_on_is_read_anew(tiny_run, build, tmp_path):
+def test_a_run_that_continued_is_read_again(tiny_run, build, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     last = shard_paths(run / "corpus")[-1].rename(tmp_path / "later.parquet")
@@ -105,7 +105,7 @@ def test_a_kind_that_a_run_does_not_hold(tiny_run, build, tmp_path):
         build("seeds", run).download_and_prepare()
 
 
-def test_what_is_no_run_is_named(tmp_path, build):
+def test_what_is_not_a_run_is_named(tmp_path, build):
     with pytest.raises(RunFolderError, match=r"is not a run folder: it has no run\.json"):
         build("combined", tmp_path).download_and_prepare()
 

@@ -62,7 +62,7 @@ def test_best_against_worst_under_the_generators_prompt(run, suffix):
     assert list((run / "out").iterdir()) == [path]
 
 
-def test_a_margin_may_be_asked_for(run):
+def test_a_margin_can_be_required(run):
     assert export_preferences(run, run / "p.jsonl", min_margin=1.1) == 2
 
 

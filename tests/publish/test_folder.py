@@ -84,7 +84,7 @@ def test_the_card_says_how_many_rows_there_are(built):
             assert split["num_examples"] == len(load_dataset(str(built), name, split=split["name"]))
 
 
-def test_the_recipe_beside_it_is_that_of_the_run(built, tiny_run):
+def test_the_recipe_next_to_it_is_that_of_the_run(built, tiny_run):
     record = json.loads((tiny_run / "run.json").read_text())
     assert load_recipe(built / "recipes" / "run").text == record["recipe"]
 
@@ -110,7 +110,7 @@ def test_a_run_without_rows(tiny_run, tmp_path):
     assert not (tmp_path / "built").exists()
 
 
-def test_an_interrupted_build_leaves_nothing_under_its_name_and_is_begun_anew(tiny_run, tmp_path, monkeypatch):
+def test_an_interrupted_build_leaves_nothing_under_its_name_and_starts_over(tiny_run, tmp_path, monkeypatch):
     def interrupt(*_, **__) -> None:
         raise KeyboardInterrupt
 

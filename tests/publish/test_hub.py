@@ -59,7 +59,7 @@ def call(hub: HubDouble, *words: str | Path, home: Path, **environment: str) -> 
     )
 
 
-def test_a_run_is_pushed_and_a_newcomer_goes_on_with_it(hub, run, tmp_path):
+def test_a_run_is_pushed_and_a_newcomer_continues_it(hub, run, tmp_path):
     words = ("-m", "davidgen_hf", "push", run, "org/davidgen", "--private", "--yes")
     pushed = call(hub, *words, home=tmp_path / "home")
     assert pushed.returncode == 0, pushed.stderr
@@ -147,7 +147,7 @@ def test_without_yes_nothing_is_sent(hub, run, tmp_path):
     assert hub.state.repos == {}
 
 
-def test_a_pulled_run_goes_on_where_it_stopped(hub, run, declared_run, tmp_path):
+def test_a_pulled_run_resumes_where_it_stopped(hub, run, declared_run, tmp_path):
     whole = read_shards(run / "corpus")[:]
     for shard in ("scored/00001.parquet", "corpus/00001.parquet"):
         (run / shard).unlink()

@@ -56,12 +56,12 @@ def test_following_ends_with_the_run(tiny_run, tmp_path):
     assert 'http-equiv="refresh"' not in written[-1].read_text("utf-8")
 
 
-def test_a_folder_that_is_no_run(tmp_path):
+def test_a_folder_that_is_not_a_run(tmp_path):
     with pytest.raises(RunFolderError, match=r"it has no run\.json"):
         write_report(tmp_path)
 
 
-def test_more_rows_than_the_page_holds_are_drawn_and_told(hostile_run, tmp_path):
+def test_more_rows_than_the_page_holds_are_sampled_and_counted(hostile_run, tmp_path):
     html = write_report(hostile_run, tmp_path / "report.html", max_rows=20).read_text("utf-8")
     assert "rows, drawn evenly" in html
 
@@ -98,7 +98,7 @@ def test_the_index_finds_what_the_rows_hold(hostile_run):
 
 
 @pytest.mark.parametrize("given", [{"sort": "n; DROP TABLE rows"}, {"margin": "a"}, {"page": "x"}])
-def test_what_is_asked_of_the_index_is_checked(given):
+def test_queries_of_the_index_are_checked(given):
     with pytest.raises(SettingError):
         RowQuery.parse(given)
 

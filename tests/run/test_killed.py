@@ -98,7 +98,7 @@ def test_killed_at_random_moments(begin, tmp_path, kills):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path, stop):
+def test_a_run_that_is_stopped_says_how_to_resume(tmp_path, stop):
     asked = [*ASKED, *write_passages(tmp_path / "p.jsonl", 60), "corpus.shard_rows=1"]
     command = [sys.executable, "-m", "davidgen_hf", "corpus", "demo", *asked, "--output", str(tmp_path / "run")]
     heeds = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - a job in the background ignores it
@@ -122,7 +122,7 @@ def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path, stop):
     assert {path: after[path] for path in before} == before
 
 
-def test_one_that_dies_before_its_record_is_whole_leaves_a_folder_to_go_on_in(tmp_path):
+def test_one_that_dies_before_its_record_is_complete_leaves_a_folder_that_resumes(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / LOCK).write_text("")
     (tmp_path / "run" / "run.json.part").write_text('{"name"')

@@ -76,7 +76,7 @@ def test_a_part_without_a_generator(recipe, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["4/4", "1", "a/b", "-1/2", "1/0", "/2", ""])
-def test_what_is_no_part(text):
+def test_what_is_not_a_part(text):
     with pytest.raises(
         SettingError, match=r"It must be i/n with i from 0 to n - 1 and n up to 100,000. Pass a part such as 0/4"
     ):
@@ -88,7 +88,7 @@ def test_parts_share_all_numbers():
     assert [[part for part in parts if number in part] for number in range(4)] == [[parts[n]] for n in (0, 1, 2, 0)]
 
 
-def test_what_is_missing_is_told(tmp_path):
+def test_what_is_missing_is_reported(tmp_path):
     told = [describe_missing(missing, Part(1, 2), tmp_path) for missing in ({}, {"corpus": 3}, {"guarded": 3})]
     assert told[0].startswith("Part 1/2 is done, and so are all others.")
     assert told[1].startswith("Part 1/2 is done. 3 shard(s) of other parts are missing")

@@ -116,7 +116,7 @@ def test_a_model_of_a_run_is_what_the_run_was_made_with(tmp_path):
     assert [one.name for one in part.verdict.parts] == [one.name for one in made.parts]
 
 
-def test_no_folder_of_this_machine_is_told(tiny_llama):
+def test_no_folder_of_this_machine_is_recorded(tiny_llama):
     part = judged(load_recipe("demo", [f"generator.model_name_or_path={tiny_llama}"]))["base_model"]
     assert part.name == tiny_llama.name
     assert str(tiny_llama.parent) not in json.dumps(part.record())

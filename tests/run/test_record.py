@@ -23,7 +23,7 @@ def test_no_file_of_a_run_names_where_it_was_made(tiny_run, tiny_llama):
     assert [path for path in told if names.search(path.read_text("utf-8"))] == []
 
 
-def test_a_record_tells_seconds_and_tokens_of_each_stage_seeds_and_versions(tiny_run):
+def test_a_record_has_seconds_and_tokens_of_each_stage_seeds_and_versions(tiny_run):
     record = json.loads((tiny_run / "run.json").read_text("utf-8"))
     report = record["steps"]["corpus"]
     assert set(report["stage_tokens"]) == {"candidates", "scored"}

@@ -102,7 +102,7 @@ def test_settings_that_change_no_row_keep_every_shard_without_a_word(make, setti
         ("corpus.generate.engine.concurrency=3", set()),
     ],
 )
-def test_restart_makes_anew_what_the_change_touches(make, change, anew):
+def test_an_update_rebuilds_what_the_change_affects(make, change, anew):
     run = make()
     before = times(run)
     make(change, restart=True)
@@ -120,7 +120,7 @@ def test_a_restart_gives_the_corpus_of_a_new_folder(make):
     assert read_shards(run / "corpus")[:] == changed
 
 
-def test_restart_takes_away_stages_that_are_no_longer_asked_for(make):
+def test_an_update_removes_stages_that_are_no_longer_part_of_the_recipe(make):
     run = make()
     make("corpus.guards=none", restart=True)
     assert not (run / "guarded").exists()
@@ -136,7 +136,7 @@ def test_fewer_passages_leave_no_shard_of_the_many(make):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_damaged_shard_is_named_and_made_anew_alone(make, stage, caplog):
+def test_only_a_damaged_shard_is_named_and_rebuilt(make, stage, caplog):
     run = make()
     whole = {name: read_shards(run / name)[:] for name in STAGES}
     before = times(run)
@@ -149,7 +149,7 @@ def test_a_damaged_shard_is_named_and_made_anew_alone(make, stage, caplog):
     assert {name: read_shards(run / name)[:] for name in STAGES} == whole
 
 
-def test_a_shard_made_of_something_else_is_never_used(make):
+def test_a_shard_built_from_other_inputs_is_never_used(make):
     run = make()
     forget(run)
     (run / "scored" / "00000.parquet").write_bytes((run / "scored" / "00001.parquet").read_bytes())
@@ -208,7 +208,7 @@ def test_a_second_run_in_the_folder_is_refused_by_name(make, tmp_path):
     assert (make() / "corpus").is_dir()  # one that was killed leaves no lock behind
 
 
-def test_parts_work_side_by_side_and_not_beside_the_whole(tmp_path):
+def test_parts_run_at_the_same_time_but_not_with_the_whole(tmp_path):
     with hold(tmp_path, "1/2"), hold(tmp_path, "2/2"):
         with pytest.raises(RunFolderError, match="in use"), hold(tmp_path, "1/2"):
             pass

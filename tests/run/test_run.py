@@ -163,7 +163,7 @@ def test_bad_input_shows_before_anything_is_written(asked, tmp_path, change, err
     assert not (tmp_path / "out").exists()
 
 
-def test_an_encoder_is_no_causal_model(asked, tmp_path, tiny_t5):
+def test_an_encoder_is_not_a_causal_model(asked, tmp_path, tiny_t5):
     with pytest.raises(ModelError, match=r"is an encoder-decoder \(t5\), and a causal language model is needed"):
         run([*asked, f"generator.model_name_or_path={tiny_t5}"], tmp_path / "out")
 
@@ -196,7 +196,7 @@ def test_the_summary_counts_what_the_files_hold(asked, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_run_killed_while_it_trains_goes_on_from_the_last_checkpoint(asked, tmp_path):
+def test_a_run_killed_while_it_trains_resumes_from_the_last_checkpoint(asked, tmp_path):
     asked += ["generator.max_steps=60", "generator.save_strategy=steps", "generator.save_steps=20"]
     command = [sys.executable, "-m", "davidgen_hf", "run", "demo", *asked, "--output", str(tmp_path / "out")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -164,7 +164,7 @@ def test_a_csv_file_that_would_lose_text(write, content, message):
         texts(write("a.csv", content))
 
 
-def test_empty_lines_of_a_csv_file_are_no_rows(write):
+def test_empty_lines_of_a_csv_file_are_not_rows(write):
     assert texts(write("a.csv", "text\n\none\n\n")) == ["one"]
 
 

@@ -91,7 +91,7 @@ def test_a_column_instances_that_holds_no_records_is_not_self_instructs(tmp_path
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, ""), ("", ""), (0, ""), (3, "3"), ([], ""), ({}, "")])
-def test_an_input_that_is_no_text(tmp_path, value, expected):
+def test_an_input_that_is_not_text(tmp_path, value, expected):
     seed = {"instruction": "a", "input": value, "output": "b"}
     assert read_seeds(SeedSource(write_lines(tmp_path / "a.jsonl", seed)), Skipped())["input"][:] == [expected]
 

@@ -83,7 +83,7 @@ def test_the_175_seed_tasks(shared_data):
 
 
 @pytest.mark.parametrize("row", [{"text": "a"}, {"instruction": "a"}, {"instruction": "a", "instances": []}])
-def test_rows_that_are_no_seeds(tmp_path, row):
+def test_rows_that_are_not_seeds(tmp_path, row):
     with pytest.raises(InputError, match=r"s\.jsonl:1 is not a seed: .* the columns \[.*'instruction' and 'output'"):
         seeds_of(tmp_path, row)
 

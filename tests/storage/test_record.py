@@ -57,7 +57,7 @@ def test_a_damaged_record_names_its_place(tmp_path, change, message):
 @pytest.mark.parametrize(
     "content", ["", "[]", "null", "[" * 100_000, '{"name": ' + "9" * 5000 + "}", '{"name": "\\ud800"}']
 )
-def test_what_is_no_record(tmp_path, content):
+def test_what_is_not_a_record(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(RunFolderError, match="this one is damaged"):
         read_record(tmp_path)

@@ -43,7 +43,7 @@ def test_groups_hold_the_official_test_tasks(index, shared_data, group, track, c
     assert (len(index[group].cfg["task"]), len(official)) == counts
 
 
-def test_each_task_stands_in_its_own_category(index, shared_data):
+def test_each_task_is_in_its_own_category(index, shared_data):
     checked = 0
     for path in (shared_data / "superni" / "tasks").glob("*.json"):
         category = json.loads(path.read_text("utf-8"))["Categories"][0]
@@ -88,7 +88,7 @@ def test_tk_instructs_prompt_needs_examples():
         tk_instruct_prompt({"task": "task1", "examples": []})
 
 
-def test_variant_asks_the_same_tasks_with_the_other_prompt(superni_folder):
+def test_variant_has_the_same_tasks_with_the_other_prompt(superni_folder):
     name = "davidgen_superni_tk_instruct"
     folder, _ = local_tasks({"superni": superni_folder}, [name], partial=True)
     task = load(folder, name)[f"{GROUP}::{TASKS[0]}"]
@@ -107,7 +107,7 @@ def test_absent_and_broken_task_files_are_all_named(superni_folder):
     assert "leave them out with --partial" in str(caught.value)
 
 
-def test_the_rest_goes_on_where_the_user_says_so(superni_folder):
+def test_the_rest_continues_where_the_user_allows_it(superni_folder):
     (superni_folder / f"{TASKS[1]}.json").write_text("{", "utf-8")
     folder, left_out = local_tasks({"superni": superni_folder}, ["davidgen_superni"], partial=True)
     assert TASKS[1] in left_out

@@ -80,7 +80,7 @@ def test_a_follower_answers_in_a_chat_pipeline(recipe, tmp_path):
     assert answer[0]["generated_text"][-1] == {"role": "assistant", "content": " one"}
 
 
-def test_a_generator_s_prompts_are_told_from_a_follower_s():
+def test_a_generators_prompts_differ_from_a_followers():
     follower, generator = ({"prompt": prompt} for prompt in (render_follower("a"), render_generator("a", "chatbot")))
     assert are_follower_prompts(Dataset.from_list([follower, {"prompt": None}, follower]))
     assert not are_follower_prompts(Dataset.from_list([follower, generator]))

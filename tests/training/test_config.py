@@ -79,7 +79,7 @@ def test_a_setting_that_publishes_is_refused(key, value, sections):
         check_config({key: value}, "x.yaml", sections)
 
 
-def test_settings_that_are_switched_off_are_no_problem():
+def test_settings_that_are_switched_off_are_fine():
     off = {
         "push_to_hub": "false",
         "hub_model_id": None,
@@ -116,7 +116,7 @@ def test_a_config_that_is_absent_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"), [("a: [1", "line 1, column 6: expected ',' or ']'"), ("- a\n- b", "its top level is a list")]
 )
-def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, message):
+def test_a_file_that_is_not_a_mapping_is_refused(tmp_path, text, message):
     path = tmp_path / "x.yaml"
     path.write_text(text)
     with pytest.raises(SettingError, match=message):

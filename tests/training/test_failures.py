@@ -43,14 +43,14 @@ def test_a_checkpoint_of_another_model_is_refused(recipe, rows, tiny_model, tmp_
         train(rows, recipe, output_dir=tmp_path / "second", base_model=str(other), resume=True)
 
 
-def test_a_folder_that_is_no_checkpoint_is_refused(recipe, rows, tmp_path):
+def test_a_folder_that_is_not_a_checkpoint_is_refused(recipe, rows, tmp_path):
     (tmp_path / "nothing").mkdir()
     resumed = recipe | {"resume_from_checkpoint": str(tmp_path / "nothing")}
     with pytest.raises(RunFolderError, match="nothing is not a checkpoint to resume from"):
         train(rows, resumed, output_dir=tmp_path / "m")
 
 
-def test_a_loss_that_is_no_number_stops_and_names_the_rows(recipe, rows, tiny_llama, tmp_path):
+def test_a_loss_that_is_not_a_number_stops_and_names_the_rows(recipe, rows, tiny_llama, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(tiny_llama)
     model.lm_head.weight.data[0] = float("nan")
     shutil.copytree(tiny_llama, tmp_path / "broken")

@@ -40,7 +40,7 @@ def run_sft(*options: object, launcher: tuple[str, ...] = (), script: str = "sft
     )
 
 
-def test_the_command_line_stands_above_the_config(config):
+def test_the_command_line_overrides_the_config(config):
     values = parse_arguments(SECTIONS, "", ["--config", str(config), "--max_length", "48", "--use_peft"])
     assert (values["max_length"], values["use_peft"], values["num_train_epochs"]) == (48, True, 2)
 

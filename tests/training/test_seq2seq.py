@@ -58,7 +58,7 @@ def test_an_adapter_merges_into_an_encoder_decoder_that_computes_the_same(recipe
 
 @pytest.mark.parametrize("lora", [{}, {"use_peft": True, "lora_target_modules": ["q", "v"]}], ids=["full", "adapter"])
 @pytest.mark.parametrize("sampling", ["random", "group_by_length"])
-def test_a_training_cut_short_goes_on_as_if_it_had_not_been(recipe, rows, tmp_path, sampling, lora):
+def test_an_interrupted_training_resumes_as_if_it_had_not_been(recipe, rows, tmp_path, sampling, lora):
     recipe |= {"save_strategy": "steps", "save_steps": 4, "train_sampling_strategy": sampling} | lora
     recipe |= {"eval_strategy": "epoch"}
     whole = train_seq2seq(rows, recipe, output_dir=tmp_path / "whole", eval_rows=rows)

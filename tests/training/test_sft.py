@@ -81,7 +81,7 @@ def test_the_folder_holds_safetensors_tokenizer_generation_config_and_record(tra
     assert record["versions"]["trl"]
 
 
-def test_the_card_tells_of_the_training_and_shows_its_loss_without_naming_folders(trained):
+def test_the_card_describes_the_training_and_its_loss_without_naming_folders(trained):
     summary, recipe = trained
     card = ModelCard.load(Path(summary.output_dir) / "README.md")
     assert card.data.library_name == "transformers"
@@ -115,7 +115,7 @@ def test_the_same_seed_gives_the_same_losses(recipe, rows, tmp_path):
 
 @pytest.mark.parametrize("sampling", ["random", "group_by_length"])
 @pytest.mark.parametrize("step", [4, 8], ids=["first_epoch", "second_epoch"])
-def test_a_training_cut_short_goes_on_as_if_it_had_not_been(recipe, rows, tmp_path, sampling, step):
+def test_an_interrupted_training_resumes_as_if_it_had_not_been(recipe, rows, tmp_path, sampling, step):
     recipe |= {"save_strategy": "steps", "save_steps": 4, "train_sampling_strategy": sampling}
     whole = train(rows, recipe, output_dir=tmp_path / "whole", eval_rows=rows)
     cut = tmp_path / "cut"
@@ -257,7 +257,7 @@ def test_four_bits_without_their_package_name_it(recipe, rows, tmp_path):
         train(rows, recipe | QLORA, output_dir=tmp_path / "m")
 
 
-def test_tensorboard_is_told_of_the_losses(recipe, rows, tmp_path):
+def test_tensorboard_gets_the_losses(recipe, rows, tmp_path):
     summary = train(rows, recipe | {"report_to": "tensorboard", "max_steps": 2}, output_dir=tmp_path / "m")
     (events,) = (tmp_path / "m").glob("runs/*/events*")
     found = EventAccumulator(str(events)).Reload().Scalars("train/loss")

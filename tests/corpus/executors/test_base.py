@@ -15,7 +15,7 @@ def double(rows: Dataset, settings: int) -> tuple[Dataset, Counter]:
     return Dataset.from_dict({"n": [settings * n for n in rows["n"]]}), Counter(rows=len(rows))
 
 
-def test_local_makes_each_shard_when_it_is_asked_for():
+def test_local_builds_each_shard_when_it_is_requested():
     read = []
 
     def work():
@@ -53,7 +53,7 @@ def test_without_ray_the_extra_is_named(monkeypatch):
         open_executor(ExecutorSettings("ray"))
 
 
-def test_no_cluster_at_an_address_is_told_at_once():
+def test_a_missing_cluster_is_reported_at_once():
     pytest.importorskip("ray")
     with (
         pytest.raises(ExecutorError, match=r"No Ray cluster can be reached at 127\.0\.0\.1:1: .* refused"),

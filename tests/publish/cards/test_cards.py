@@ -79,7 +79,7 @@ def test_the_corpus_card_counts_what_the_files_hold(tiny_run):
     assert metadata_load(tiny_run / README)["size_categories"] == ["n<1K"]
 
 
-def test_every_column_is_told_once(tiny_run):
+def test_every_column_is_described_once(tiny_run):
     text = (tiny_run / README).read_text("utf-8")
     for column in {*PAIRS, *SCORED, *SEEDS}:
         assert len(re.findall(rf"^\| `{column}` \| ..", text, re.MULTILINE)) == 1, column
@@ -223,7 +223,7 @@ def test_an_evaluation_comes_into_the_cards(run):
         assert "| my \\| recipe | unknown | 12 | **10.50** [10.30, 10.70] |" in (run / name).read_text("utf-8")
 
 
-def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
+def test_a_folder_that_is_not_a_run_is_left_alone(tmp_path):
     refresh_cards(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -240,7 +240,7 @@ def test_a_training_that_is_not_finished(run):
         write_cards(run)
 
 
-def test_a_corpus_made_alone_tells_of_no_training(run):
+def test_a_corpus_built_alone_reports_no_training(run):
     record = json.loads((run / "run.json").read_text())
     used = [part for part in record["provenance"]["parts"] if part["role"] in ("passages", "scorer")]
     change_record(run, steps={"corpus": record["steps"]["corpus"]}, provenance=record["provenance"] | {"parts": used})

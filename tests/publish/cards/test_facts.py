@@ -20,7 +20,7 @@ def test_several_sources_are_numbered():
     assert "2.max_rows = 3" in settings["passages"]
 
 
-def test_defaults_are_told_and_how_fast_is_not():
+def test_defaults_are_shown_and_speed_settings_are_not():
     settings = dict(settings_of(record_of()))
     assert "sampling.top_k = 40" in settings["generate"]
     assert "reserve_tokens" in settings["limit"]

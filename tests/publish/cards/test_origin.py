@@ -60,7 +60,7 @@ def test_restricted_parts_mark_every_card(told):
         assert "restricted" in metadata_load(card)["tags"]
 
 
-def test_unknown_parts_are_no_claim(told):
+def test_unknown_parts_are_not_a_claim(told):
     text = (told(*CLEAN, UNKNOWN) / README).read_text("utf-8")
     assert "it is not known whether a closed model was involved" in text
     assert "No closed model was involved" not in text

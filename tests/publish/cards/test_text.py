@@ -45,7 +45,7 @@ def test_what_shows_nothing_or_turns_the_direction_is_shown():
     assert plain("a\u202eb\u200bc\x00d\x1be") == "a\ufffdb\ufffdc\ufffdd\ufffde"
 
 
-def test_addresses_are_no_links():
+def test_addresses_are_not_links():
     assert "://" not in plain("see https://example.org")
     assert "www." not in plain("see WWW.example.org".lower())
 
