@@ -46,8 +46,13 @@ def evaluate(
     size: Annotated[
         int | None, typer.Option(min=0, help="Number of pairs in its training data, for the table.")
     ] = None,
-    potential_risks: Annotated[
-        bool | None, typer.Option(help="Whether a closed model contributed to its data, for the table.")
+    restricted: Annotated[
+        bool | None,
+        typer.Option(
+            "--restricted/--no-restricted",
+            "--potential-risks/--no-potential-risks",
+            help="Whether a closed model contributed to its data, for the table.",
+        ),
     ] = None,
     table: Annotated[
         bool, typer.Option("--table", help="Compare the stored results of the targets in a table; nothing is run.")
@@ -76,7 +81,7 @@ def evaluate(
     from davidgen_hf.evaluation.harness import HarnessSettings, parse_model_args
     from davidgen_hf.publish.cards import refresh_cards
 
-    evaluation = Evaluation(names, local, partial, output, method, size, potential_risks, include_path)
+    evaluation = Evaluation(names, local, partial, output, method, size, restricted, include_path)
     settings = HarnessSettings(
         revision=revision,
         backend=backend,

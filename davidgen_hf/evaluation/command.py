@@ -36,7 +36,7 @@ class Evaluation:
         output: Folder for the results; ``None`` takes the run's own.
         method: Name in the table; ``None`` takes the recipe's name, or the model's.
         size: Number of pairs that the follower was trained on; ``None`` takes the run's.
-        potential_risks: Whether a closed model contributed to the data; ``None`` takes it from the run.
+        restricted: Whether a closed model contributed to the data; ``None`` takes it from the run.
     """
 
     tasks: Sequence[str] | None = None
@@ -45,7 +45,7 @@ class Evaluation:
     output: Path | None = None
     method: str | None = None
     size: int | None = None
-    potential_risks: bool | None = None
+    restricted: bool | None = None
     include: Path | None = None
 
     @property
@@ -182,11 +182,11 @@ def _facts(evaluation: Evaluation, run: Path | None, name: str) -> dict[str, Any
         )
     found = find_provenance(run) if run else None
     known = {"restricted": True, "clean": False}.get(found.answer) if found else None
-    declared = evaluation.potential_risks
+    declared = evaluation.restricted
     return {
         "model": {"name": name},
         "method": evaluation.method or record.name or name,
-        "potential_risks": known if declared is None else declared,
+        "restricted": known if declared is None else declared,
         "size": evaluation.size if evaluation.size is not None else record.steps.corpus.counts.corpus.pairs,
     }
 

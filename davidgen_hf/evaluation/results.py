@@ -3,7 +3,7 @@
 The file::
 
     {"model": {"name", "commit", "parameters"},
-     "method", "potential_risks", "size",
+     "method", "restricted", "size",
      "benchmarks": {"superni": {"metric": "rougeL", "n": 11810, "scores": {"rougeL": SCORE, "exact_match": SCORE},
                                 "categories": {"Title Generation": {"metric": "rougeL", "n": 1800, "scores": ...}},
                                 "tasks": {"task219_...": {"n": 100, "rougeL": 12.3, "exact_match": 0.0}},
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from davidgen_hf.errors import EvaluationError, RunFolderError
 from davidgen_hf.evaluation.benchmark import Benchmark
@@ -78,7 +78,8 @@ class _Results(BaseModel):
 
     model: _Model
     method: Text | None = None
-    potential_risks: bool | None = None
+    # Version 0.1 called it by the title of the paper's column.
+    restricted: bool | None = Field(default=None, validation_alias=AliasChoices("restricted", "potential_risks"))
     size: int | None = None
     benchmarks: dict[str, _Benchmark]
 
@@ -156,7 +157,7 @@ def write_results(
 
     Args:
         folder: The run's folder, or any other.
-        facts: ``model``, ``method``, ``potential_risks`` and ``size``.
+        facts: ``model``, ``method``, ``restricted`` and ``size``.
         benchmarks: Figures by benchmark.
         rows: The answers by benchmark.
 

@@ -38,7 +38,7 @@ def compare(folders: Sequence[Path]) -> dict[str, Any]:
     """Return the comparison of the runs in ``folders``.
 
     Returns:
-        ``columns`` (benchmarks in order), ``rows`` (method, potential_risks, size, and by benchmark the score in
+        ``columns`` (benchmarks in order), ``rows`` (method, restricted, size, and by benchmark the score in
         percent with its interval and ``place``, 1 for the best), and ``notes`` on what differs.
 
     Raises:
@@ -59,7 +59,7 @@ def to_markdown(comparison: dict[str, Any]) -> str:
     for row in comparison["rows"]:
         size = _NOTHING if row["size"] is None else f"{row['size']:,}"
         cells = [_cell(row["scores"].get(name)) for name in comparison["columns"]]
-        lines.append([_plain(row["method"]), _RISKS[row["potential_risks"]], size, *cells])
+        lines.append([_plain(row["method"]), _RISKS[row["restricted"]], size, *cells])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return "\n\n".join([table, *comparison["notes"]]) + "\n"
 
@@ -84,7 +84,7 @@ def _plain(text: str) -> str:
 def _row(run: dict[str, Any], folder: Path, columns: list[str]) -> dict[str, Any]:
     return {
         "method": run.get("method") or folder.resolve().name,
-        "potential_risks": run.get("potential_risks"),
+        "restricted": run.get("restricted"),
         "size": run.get("size"),
         "scores": {name: _score(name, run["benchmarks"][name]) for name in columns if name in run["benchmarks"]},
     }

@@ -64,8 +64,8 @@ def test_a_run_bears_the_risk_of_what_it_was_made_with(run_folder, data, answer,
     record = json.loads((run_folder / "run.json").read_text("utf-8"))
     provenance = Provenance((Part("scorer", Verdict("org/model", answer, "It is.")),))
     (run_folder / "run.json").write_text(json.dumps(record | {"provenance": provenance.record()}), "utf-8")
-    list(evaluate_all([str(run_folder)], None, Evaluation((GROUP,), data, potential_risks=asked), SETTINGS))
-    assert read_results(run_folder)["potential_risks"] is shown
+    list(evaluate_all([str(run_folder)], None, Evaluation((GROUP,), data, restricted=asked), SETTINGS))
+    assert read_results(run_folder)["restricted"] is shown
 
 
 def test_no_path_of_this_machine_is_recorded(run_folder, data, tmp_path):

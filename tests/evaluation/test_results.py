@@ -8,7 +8,7 @@ from davidgen_hf.evaluation.benchmark import benchmarks
 from davidgen_hf.evaluation.results import bootstrap, read_results, summarize, write_results
 
 SUPERNI, LONGFORM = benchmarks()["superni"], benchmarks()["longform"]
-FACTS = {"model": {"name": "follower"}, "method": "demo", "potential_risks": None, "size": 3}
+FACTS = {"model": {"name": "follower"}, "method": "demo", "restricted": None, "size": 3}
 
 
 def row(task, category, rouge, exact=0.0, answer="x"):
@@ -72,6 +72,13 @@ def test_results_are_written_next_to_the_answers(tmp_path):
     assert read_results(tmp_path)["benchmarks"]["superni"]["n"] == 3
 
 
+def test_results_of_version_0_1_say_whether_they_are_restricted(tmp_path):
+    earlier = {name: value for name, value in FACTS.items() if name != "restricted"} | {"potential_risks": True}
+    path = write_results(tmp_path, earlier, {}, {})
+    assert "potential_risks" in path.read_text()
+    assert read_results(tmp_path)["restricted"] is True
+
+
 def test_another_benchmark_of_the_same_model_is_added(tmp_path):
     superni, longform = summarize(ROWS, SUPERNI), summarize([row("task3", None, 5.0)])
     write_results(tmp_path, FACTS, {"superni": superni}, {})
@@ -102,7 +109,7 @@ GOOD = {"metric": "rougeL", "n": 3, "scores": {"rougeL": {"value": 1.0, "stderr"
     [
         ({"method": 5}, "method: Input should be a valid string, got 5"),
         ({"size": "many"}, "size: Input should be a valid integer, got 'many'"),
-        ({"potential_risks": "no"}, "potential_risks: Input should be a valid boolean, got 'no'"),
+        ({"restricted": "no"}, "restricted: Input should be a valid boolean, got 'no'"),
         ({"model": ["m"]}, r"model: .*got \['m'\]"),
         ({"benchmarks": {"superni": {}}}, r"benchmarks\.superni\.metric: Field required"),
         (

@@ -21,7 +21,7 @@ def run(tmp_path):
             }
             for key, value in values.items()
         }
-        facts = {"model": {"name": name}, "method": name, "potential_risks": risks, "size": size}
+        facts = {"model": {"name": name}, "method": name, "restricted": risks, "size": size}
         write_results(tmp_path / name, facts, benchmarks, {})
         return tmp_path / name
 

@@ -92,7 +92,7 @@ def test_answers_and_questions(folder, answers, questions):
 
 SCORE = {"value": 1.0, "stderr": 0.1, "interval": [0.5, 1.5]}
 BENCHMARK = {"metric": "rougeL", "n": 3, "scores": {"rougeL": SCORE}, "data": "d", "versions": {}, "settings": {}}
-FACTS = {"model": {"name": "m", "commit": None}, "method": "x|y\n#", "potential_risks": None, "size": 3}
+FACTS = {"model": {"name": "m", "commit": None}, "method": "x|y\n#", "restricted": None, "size": 3}
 
 
 def damaged(value):

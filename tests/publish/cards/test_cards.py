@@ -210,7 +210,7 @@ def test_an_evaluation_comes_into_the_cards(run):
     results = {
         "model": {"name": "m", "commit": None},
         "method": "my | recipe",
-        "potential_risks": None,
+        "restricted": None,
         "size": 12,
         "benchmarks": {"superni": {"metric": "rougeL", "n": 118, "scores": {"rougeL": score(10.5)}}},
     }
