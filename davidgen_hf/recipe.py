@@ -253,9 +253,8 @@ def _build(section: str, values: dict[str, Any], name: str) -> Any:
 def _method(values: dict[str, Any], name: str) -> type[Method]:
     """Return the settings of the method that a recipe names, ours or a user's own."""
     method = values.get("method", "back_translation")
-    if isinstance(method, str) and method in METHODS:
-        return METHODS[method]
-    found = load_class(method) if isinstance(method, str) and ":" in method else None
+    named = METHODS.get(method, method) if isinstance(method, str) else ""
+    found = load_class(named) if ":" in named else None
     if found is None or not issubclass(found, Method):
         raise SettingError(
             f"{name}: method: got {method!r}. Name one of {', '.join(METHODS)}, or a subclass of "

@@ -4,10 +4,10 @@ from davidgen_hf.methods.back_translation import BackTranslation
 from davidgen_hf.methods.base import Method, PassageMethod, Stage
 from davidgen_hf.methods.self_instruct import SelfInstruct
 
-# The values of ``method`` in 3_corpus.yaml; a user's own is named as package.module:Class.
-METHODS: dict[str, type[Method]] = {
-    "back_translation": BackTranslation,
-    "self_instruct": SelfInstruct,
+# The values of ``method`` in 3_corpus.yaml, as "module:Class"; a user's own is named by that alone.
+METHODS = {
+    "back_translation": "davidgen_hf.methods.back_translation:BackTranslation",
+    "self_instruct": "davidgen_hf.methods.self_instruct:SelfInstruct",
 }
 
 __all__ = ["METHODS", "BackTranslation", "Method", "PassageMethod", "SelfInstruct", "Stage"]

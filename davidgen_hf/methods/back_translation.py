@@ -1,16 +1,12 @@
 """The paper's method: a generator writes instructions for text that people wrote; the best one stays (section 2)."""
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.methods.base import PassageMethod, Stage
 from davidgen_hf.processors import (
-    Decontaminate,
     ExtractFragments,
-    ExtractKeywords,
-    ExtractSentence,
-    ExtractWithModel,
     GenerateInstructions,
     GuardCandidates,
     KeepWhole,
@@ -20,49 +16,65 @@ from davidgen_hf.processors import (
     SelectInstruction,
 )
 from davidgen_hf.processors.near_duplicates import NearDuplicates
-from davidgen_hf.processors.own import OwnSteps, ShippedOrOwn, ShippedOwnOrNone
+from davidgen_hf.processors.own import OwnSteps, ShippedOrOwn, ShippedOwnOrNone, with_steps
 from davidgen_hf.processors.styles import TABLE_9, style_prompts
+
+# What ``extract`` and ``guards`` can name, in the order in which they run, as "module:Class".
+STRATEGIES = {
+    "whole": "davidgen_hf.processors.extract:KeepWhole",
+    "keywords": "davidgen_hf.processors.extract:ExtractKeywords",
+    "sentence": "davidgen_hf.processors.extract:ExtractSentence",
+    "model": "davidgen_hf.processors.extract:ExtractWithModel",
+}
+GUARDS = {
+    "decontaminate": "davidgen_hf.processors.decontaminate:Decontaminate",
+}
 
 
 @dataclass(frozen=True)
+@with_steps(STRATEGIES)
 class ExtractSettings:
-    """The strategies of section 3.2; each one that is named yields a fragment of each passage."""
+    """The strategies of section 3.2 by the names of ``STRATEGIES``; each one that is named yields a fragment."""
 
-    whole: KeepWhole | None = None
-    keywords: ExtractKeywords | None = None
-    sentence: ExtractSentence | None = None
-    model: ExtractWithModel | None = None
     own: OwnSteps = ()
 
     def strategies(self) -> list[Processor]:
-        """Return the strategies in the order above, a user's own last.
+        """Return the strategies in the order of the table, a user's own last.
 
         Raises:
             SettingError: There is none.
         """
-        shipped = [one.name for one in fields(self) if one.name != "own"]
-        named = [one for one in (getattr(self, name) for name in shipped) if one is not None] + list(self.own)
+        named = [*_named(self, STRATEGIES), *self.own]
         if not named:
             raise SettingError(
-                f"extract names no strategy. Name one or more of {', '.join(shipped)}, or your own as "
+                f"extract names no strategy. Name one or more of {', '.join(STRATEGIES)}, or your own as "
                 "own: {package.module:Class: {settings}}."
             )
         return named
 
 
 @dataclass(frozen=True)
+@with_steps(GUARDS)
 class GuardSettings:
     """What rejects candidates before they are scored: rules on a row, evaluation sets, the rest of the corpus."""
 
     rules: GuardCandidates = field(default_factory=GuardCandidates)
-    decontaminate: Decontaminate | None = None
     near_duplicates: NearDuplicates | Literal["none"] = field(default_factory=NearDuplicates)
     own: OwnSteps = ()
 
     def on_rows(self) -> tuple[Processor, ...]:
-        """Return the guards that look at one row at a time, in order."""
-        named = [getattr(self, one.name) for one in fields(self) if one.name not in ("near_duplicates", "own")]
-        return (*(one for one in named if one is not None), *self.own)
+        """Return the guards that look at one row at a time: the rules, those of ``GUARDS``, a user's own."""
+        return (self.rules, *_named(self, GUARDS), *self.own)
+
+
+def _named(settings: object, table: dict[str, str]) -> list[Processor]:
+    return [step for step in (getattr(settings, name) for name in table) if step is not None]
+
+
+def _whole_passages() -> ExtractSettings:
+    settings: Any = ExtractSettings  # a type checker does not see the fields that come from the table
+    found: ExtractSettings = settings(whole=KeepWhole())
+    return found
 
 
 @dataclass(frozen=True)
@@ -79,9 +91,7 @@ class BackTranslation(PassageMethod):
     """
 
     limit: ShippedOrOwn[LimitPassages] = field(default_factory=LimitPassages, metadata={"role": "tokenizer"})
-    extract: ExtractSettings = field(
-        default_factory=lambda: ExtractSettings(whole=KeepWhole()), metadata={"role": "extractor"}
-    )
+    extract: ExtractSettings = field(default_factory=_whole_passages, metadata={"role": "extractor"})
     generate: ShippedOrOwn[GenerateInstructions] = field(
         default_factory=GenerateInstructions, metadata={"role": "generator"}
     )

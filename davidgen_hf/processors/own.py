@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
@@ -12,6 +12,7 @@ from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Processor
 from davidgen_hf.storage.validation import brief
 
+Settings = TypeVar("Settings")
 CONTRACT = ("reads", "writes", "changes_row_count", "version", "__call__")
 
 
@@ -32,6 +33,22 @@ def load_class(name: str) -> type:
     if not isinstance(found, type):
         raise SettingError(f"{name} is a {type(found).__name__}. A class is expected. Name one.")
     return found
+
+
+def with_steps(table: Mapping[str, str]) -> Callable[[type[Settings]], type[Settings]]:
+    """Give a class of settings an optional field for each step of a table; apply it before ``dataclass``.
+
+    Args:
+        table: Name of each field, and its processor as ``package.module:Class``.
+    """
+
+    def add(settings: type[Settings]) -> type[Settings]:
+        settings.__annotations__ |= {name: load_class(step) | None for name, step in table.items()}
+        for name in table:
+            setattr(settings, name, None)
+        return settings
+
+    return add
 
 
 def own_step(name: str, settings: Any) -> Processor:
