@@ -169,6 +169,15 @@ def ranked_stage(record: dict[str, Any]) -> str:
     return names[-1] if names and SCORED not in names and isinstance(last.steps[-1], SelectInstruction) else SCORED
 
 
+def target_of(record: dict[str, Any]) -> int | None:
+    """Return how many pairs a run is to have, from the content of its ``run.json``; None for no limit.
+
+    Raises:
+        SettingError: As ``stages_of``.
+    """
+    return parse_recipe(record["name"], record["recipe"]).corpus.target_pairs
+
+
 def recipe_files(text: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
     """Return names and content of the files that make a recipe of ``Recipe.text``, as ``run.json`` keeps it."""
     return [

@@ -5,40 +5,40 @@ what is missing, and rebuilds what is damaged or was built from something else. 
 shard through all of them, so that generator and scorer need not be in memory together.
 """
 
-import json
 import logging
 import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features
+from datasets import Features
 from tqdm.auto import tqdm
 
-from davidgen_hf.corpus.executors import Executor, LocalExecutor, ShardResult
-from davidgen_hf.corpus.finished import FINISHED, read_mark
-from davidgen_hf.corpus.identity import rows_identity, stage_identity
-from davidgen_hf.corpus.stage_folder import StageFolder
-from davidgen_hf.engines.unanswered import count_reasons
-from davidgen_hf.errors import FolderBusyError, ModelError, RunFolderError
+from davidgen_hf.corpus.executors import Executor, LocalExecutor
+from davidgen_hf.corpus.finished import read_mark
+from davidgen_hf.corpus.first_stage import WHOLE, FirstStage
+from davidgen_hf.corpus.identity import shard_identities, stage_identity
+from davidgen_hf.corpus.run_stage import run_stage, write_answered
+from davidgen_hf.corpus.stage_folder import StageFolder, keep_only
+from davidgen_hf.corpus.waves import cut, first_wave, forget_cut, next_wave, read_yield
+from davidgen_hf.errors import FolderBusyError
 from davidgen_hf.methods import Method, Stage
 from davidgen_hf.processors.counting import STYLES, TOKENS, count
-from davidgen_hf.schema import MADE_WITH, PASSAGE
 from davidgen_hf.sources.passages import Skipped
-from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.lock import hold
 from davidgen_hf.storage.shards import Part, make_rows, read_metadata, read_shard, read_table, shard_paths, write_shard
 
+__all__ = ["WHOLE", "build_corpus", "read_counts", "read_skipped", "run_stage", "take_styles", "take_tokens"]
+
 logger = logging.getLogger(__name__)
 
-MARKED = Features(PASSAGE | MADE_WITH)
 SHARD = re.compile(r"\d{5,}\.parquet")
-LOCAL, WHOLE = LocalExecutor(), Part()
+LOCAL = LocalExecutor()
 
 
 def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
@@ -50,8 +50,11 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
     restart: bool = False,
     executor: Executor = LOCAL,
     part: Part = WHOLE,
+    announce: Callable[[str], None] = logger.info,
 ) -> dict[str, int]:
     """Run the stages of a method over all passages, each into a folder of its own.
+
+    With ``target_pairs``, passages are read in waves until there are as many pairs; see ``corpus.waves``.
 
     Args:
         passages: Rows of ``schema.PASSAGE``, in a run with ``schema.MADE_WITH``; read once, and only if shards of the
@@ -64,6 +67,7 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
         executor: Where shards are built.
         part: Which of them are built. A stage that needs the whole corpus is for the call that finds all shards
             there; without them, a call ends before it.
+        announce: Called with the yield after each wave.
 
     Returns:
         How many shards are missing of the stage that could not be finished, by its name; empty when all is done.
@@ -75,38 +79,35 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
     stages = settings.stages()
     if restart:
         _remove_other_stages(folder, {stage.name for stage in stages})
-    names: list[str] = []
-    source = folder
-    for stage in stages:
-        target = StageFolder(folder / stage.name, stage_identity(stage), restart)
-        if source == folder:
-            names = _build_first(passages, skipped, stage, settings.shard_rows, target, executor, part)
-        elif stage.whole_corpus:
-            if missing := _missing(source, names) or _build_whole(source, names, stage, target):
-                return {source.name: missing}
-        else:
-            target.keep_only(set(names))
-            _build([source / name for number, name in enumerate(names) if number in part], stage, target, executor)
-        source = target.folder
-    missing = _missing(source, names)
-    return {source.name: missing} if missing else {}
+    first = StageFolder(folder / stages[0].name, stage_identity(stages[0]), restart)
+    reader = FirstStage(passages, skipped, stages[0], settings.shard_rows, first, executor, part)
+    target, last = settings.target_pairs, folder / stages[-1].name
+    n_shards = None if target is None else max(first_wave(target, settings.shard_rows), reader.n_known)
+    while True:
+        names = reader.build(n_shards)
+        if part == WHOLE:
+            forget_cut(last, names, target)
+        if missing := _build_others(names, stages, folder, restart=restart, executor=executor, part=part):
+            return missing
+        if target is None or reader.is_exhausted:
+            break
+        found = read_yield(first.folder, last, names, settings.shard_rows)
+        if found.pairs >= target:
+            break
+        announce(f"{found}, of {target:,} that are wanted; reads on")
+        n_shards = len(names) + next_wave(target, found, settings.shard_rows)
+    _finish([folder / stage.name for stage in stages], names, target, part)
+    return {}
 
 
-def run_stage(rows: Dataset, stage: Stage) -> tuple[Dataset, Counter[str]]:
-    """Run the steps of a stage over a shard at once, so that an engine sees all of it when it sorts by length.
-
-    Returns:
-        The rows, and what the steps counted; a later step's count replaces an earlier one's of the same name.
-    """
-    columns, features = rows[:], rows.features
-    counts: Counter[str] = Counter()
-    for step in stage.steps:
-        result = step(columns)
-        if not step.changes_row_count:
-            result = columns | result
-        counts = Counter(dict(counts) | dict(count(step, columns, result)))
-        columns, features = result, Features(features | step.writes)
-    return make_rows(columns, features), counts
+def _finish(folders: list[Path], names: list[str], target_pairs: int | None, part: Part) -> None:
+    """Delete the shards that are left from more passages, and cut off the pairs beyond the target."""
+    if part == WHOLE:
+        for folder in folders:
+            keep_only(folder, set(names))
+    if target_pairs is not None:
+        with suppress(FolderBusyError), hold(folders[-1]):  # another part that holds it cuts
+            cut(folders[-1], names, target_pairs)
 
 
 def read_counts(folder: Path, stages: Iterable[Stage]) -> tuple[dict[str, Counter[str]], dict[str, float]]:
@@ -151,6 +152,23 @@ def _missing(folder: Path, names: list[str]) -> int:
     return len(set(names) - {path.name for path in shard_paths(folder)})
 
 
+def _build_others(  # noqa: PLR0913 - as build_corpus
+    names: list[str], stages: tuple[Stage, ...], folder: Path, *, restart: bool, executor: Executor, part: Part
+) -> dict[str, int]:
+    """Run all stages but the first over shards; return as ``build_corpus``."""
+    source = folder / stages[0].name
+    for stage in stages[1:]:
+        target = StageFolder(folder / stage.name, stage_identity(stage), restart)
+        if stage.whole_corpus:
+            if missing := _missing(source, names) or _build_whole(source, names, stage, target):
+                return {source.name: missing}
+        else:
+            _build([source / name for number, name in enumerate(names) if number in part], stage, target, executor)
+        source = target.folder
+    missing = _missing(source, names)
+    return {source.name: missing} if missing else {}
+
+
 def _remove_other_stages(folder: Path, names: set[str]) -> None:
     """Delete the folders of shards whose names are not those of stages."""
     for other in folder.glob("*/"):
@@ -158,98 +176,21 @@ def _remove_other_stages(folder: Path, names: set[str]) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _build_first(  # noqa: PLR0913, PLR0917 - as build_corpus
-    passages: Iterable[dict[str, Any]],
-    skipped: Skipped,
-    stage: Stage,
-    shard_rows: int,
-    target: StageFolder,
-    executor: Executor,
-    part: Part,
-) -> list[str]:
-    """Build the first stage's shards as the passages come, and return all names; a mark records that all have come."""
-    finished = target.folder / FINISHED
-    known = _read_mark(finished, target, part)
-    if known is not None:
-        return known
-    if part == WHOLE:
-        finished.unlink(missing_ok=True)
-    names: dict[str, str] = {}
-    with tqdm(desc=stage.name, unit=" passages") as bar:
-
-        def work() -> Iterator[tuple[Path, Dataset]]:
-            rows = iter(passages)
-            for number, chunk in enumerate(iter(lambda: list(islice(rows, shard_rows)), [])):
-                given = make_rows({name: [row.get(name) for row in chunk] for name in MARKED}, MARKED)
-                path = target.folder / f"{number:05d}.parquet"
-                names[path.name] = target.identity([rows_identity(given)])
-                if number in part and not target.has(path, names[path.name]):
-                    yield path, given
-                bar.update(len(chunk))
-
-        for _ in _write_answered(executor.map(run_stage, stage, work()), names):
-            pass
-    target.keep_only(set(names))
-    mark = {"stage": target.stage, "shards": names, "skipped": asdict(skipped)}
-    write_whole(finished, json.dumps(mark, indent=1) + "\n")
-    return list(names)
-
-
-def _read_mark(mark: Path, target: StageFolder, part: Part) -> list[str] | None:
-    """Return the names of all shards if the settings are the same and the part's own shards are there."""
-    if target.restart:  # the passages may be others
-        return None
-    if not mark.exists():
-        return None
-    try:
-        read = read_mark(mark.parent)
-    except RunFolderError:
-        logger.warning("%s is damaged; the passages are read again.", mark)
-        return None
-    stage, shards = read.stage, read.shards
-    own = [name for number, name in enumerate(shards) if number in part]
-    if stage != target.stage or not all(target.has(target.folder / name, shards[name]) for name in own):
-        return None
-    return list(shards)
-
-
 def _build(sources: list[Path], stage: Stage, target: StageFolder, executor: Executor) -> None:
-    identities = {source.name: target.identity([read_metadata(source).identity]) for source in sources}
+    inputs = [read_metadata(source).identity for source in sources]
+    found = shard_identities(target.stage, inputs, whole_corpus=False)
+    identities = {source.name: identity for source, identity in zip(sources, found, strict=True)}
     missing = [source for source in sources if not target.has(target.folder / source.name, identities[source.name])]
     work = ((target.folder / source.name, read_shard(source)) for source in missing)
     with tqdm(total=len(sources), initial=len(sources) - len(missing), desc=stage.name, unit=" shards") as bar:
-        for _ in _write_answered(executor.map(run_stage, stage, work), identities):
+        for _ in write_answered(executor.map(run_stage, stage, work), identities):
             bar.update()
-
-
-def _write_answered(made: Iterable[ShardResult], identities: Mapping[str, str]) -> Iterator[None]:
-    """Write each shard, unless a server left rows of it without an answer: these are for the next call.
-
-    Raises:
-        ModelError: There was such a shard; all others are written by then.
-    """
-    unfinished = 0
-    reasons: list[str] = []
-    for one in made:
-        if one.unanswered:
-            unfinished += 1
-            reasons += one.unanswered
-        else:
-            write_shard(one.rows, one.path, one.counts, one.seconds, identities[one.path.name])
-        yield
-    if unfinished:
-        raise ModelError(
-            f"{unfinished} shard(s) are unfinished, because {len(reasons)} request(s) got no answer: "
-            f"{count_reasons(reasons)}. A shard is finished when each of its rows has an answer. Check the server and "
-            "run the same command again: it builds only what is missing."
-        )
 
 
 def _build_whole(source: Path, names: list[str], stage: Stage, target: StageFolder) -> int:
     """Build a stage that needs the whole corpus, unless another part of the run does; return what is then missing."""
     try:
         with hold(target.folder):
-            target.keep_only(set(names))
             _compare([source / name for name in names], stage, target)
     except FolderBusyError:
         return len(names)
@@ -262,9 +203,8 @@ def _compare(sources: list[Path], stage: Stage, target: StageFolder) -> None:
     What becomes of a row depends on all shards before it, so an interrupted call compares again.
     """
     (step,) = stage.steps
-    identities: list[str] = []
-    for source in sources:  # a shard's inputs include those of the shard before it
-        identities.append(target.identity([*identities[-1:], read_metadata(source).identity]))
+    inputs = [read_metadata(source).identity for source in sources]
+    identities = shard_identities(target.stage, inputs, whole_corpus=True)
     places = [target.folder / source.name for source in sources]
     missing = [not target.has(path, identity) for path, identity in zip(places, identities, strict=True)]
     if not any(missing):

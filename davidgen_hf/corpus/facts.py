@@ -16,7 +16,7 @@ from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.counting import shown_counts
 from davidgen_hf.processors.select import Ranked, margin, perplexity
-from davidgen_hf.recipe import method_of, ranked_stage, selection_of
+from davidgen_hf.recipe import method_of, ranked_stage, selection_of, target_of
 from davidgen_hf.schema import Candidate
 from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.record import read_record
@@ -181,11 +181,13 @@ def read_choices(run: Path) -> Choices:
 
 def ranked_rows(run: Path, record: dict[str, Any]) -> Iterator[tuple[list[Candidate], Ranked, dict[str, Any]]]:
     """Yield each row: the candidates that became pairs, all candidates as the selection ranks them, and the row."""
-    select, folder = selection_of(record), run / ranked_stage(record)
+    select, folder, left = selection_of(record), run / ranked_stage(record), target_of(record)
     if not shard_paths(folder):
         return
     for row in iterate_columns(folder, (*COLUMNS, *select.needs)):
-        yield [one for one, _ in select.kept(row)], select.rank(row), row
+        kept = [one for one, _ in select.kept(row)][:left]
+        left = None if left is None else left - len(kept)
+        yield kept, select.rank(row), row
 
 
 def attrition(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]]:

@@ -13,13 +13,23 @@ FINISHED = "finished.json"
 
 
 class Mark(BaseModel):
-    """The file that records that all passages were read: the first stage's identity, and every shard with its own."""
+    """The file that records which passages were read.
+
+    Args:
+        stage: Identity of the first stage.
+        shards: Identity of every shard.
+        skipped: As ``Skipped`` counted the rows without text up to there.
+        exhausted: Whether the passages were read to their end; with ``target_pairs``, there may be more.
+        passages: Number of passages of every shard; empty in runs of version 0.1.
+    """
 
     model_config = ConfigDict(strict=True)
 
     stage: str
     shards: dict[str, str]
     skipped: dict[str, dict[str, int | list[str]]]
+    exhausted: bool = True
+    passages: dict[str, int] = {}
 
 
 def read_mark(folder: Path) -> Mark:

@@ -59,6 +59,17 @@ def shard_identity(stage: str, inputs: Iterable[str]) -> str:
     return _hash([stage, *inputs])
 
 
+def shard_identities(stage: str, inputs: Iterable[str], *, whole_corpus: bool) -> list[str]:
+    """Return the identities of a stage's shards, given those of the shards that they are built from, in order.
+
+    In a stage that needs the whole corpus, what a shard is built from includes the shards before it.
+    """
+    found: list[str] = []
+    for one in inputs:
+        found.append(shard_identity(stage, [*found[-1:], one] if whole_corpus else [one]))
+    return found
+
+
 def rows_identity(rows: Dataset) -> str:
     """Return the hash of the rows of a shard."""
     return _hash(rows[:])

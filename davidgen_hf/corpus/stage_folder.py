@@ -52,8 +52,9 @@ class StageFolder:
             "that fit and rebuilds the others."
         )
 
-    def keep_only(self, names: set[str]) -> None:
-        """Delete the shards of other names, left from more passages than there are now."""
-        for path in shard_paths(self.folder):
-            if path.name not in names:
-                path.unlink()
+
+def keep_only(folder: Path, names: set[str]) -> None:
+    """Delete the shards of other names, left from more passages than there are now."""
+    for path in shard_paths(folder):
+        if path.name not in names:
+            path.unlink()

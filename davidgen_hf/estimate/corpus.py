@@ -1,22 +1,23 @@
 """The stages of a corpus on a sample of its passages."""
 
+import math
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
-from davidgen_hf.corpus.build import run_stage
+from davidgen_hf.corpus.run_stage import run_stage
 from davidgen_hf.engines import Engine, load_engine
 from davidgen_hf.engines.roles import engines_in
 from davidgen_hf.estimate.figures import Measured, Part, measured
 from davidgen_hf.estimate.sampling import Population
 from davidgen_hf.methods import Stage
-from davidgen_hf.processors import GenerateInstructions, GuardCandidates, ScoreCandidates
+from davidgen_hf.processors import GenerateInstructions, GuardCandidates, ScoreCandidates, SelectInstruction
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.processors.near_duplicates import NearDuplicates
 from davidgen_hf.prompts import render_follower
@@ -26,6 +27,19 @@ from davidgen_hf.storage.shards import make_rows, write_shard
 
 # So many texts are compared to time the search for near-duplicates.
 COMPARED_TEXTS = 2000
+
+
+def candidates_of(steps: Iterable[Any]) -> int:
+    """Return the number of candidates of a fragment."""
+    return max((step.n for step in steps if isinstance(step, GenerateInstructions)), default=1)
+
+
+def pairs_per_fragment(steps: Sequence[Any], accepted_share: float) -> float:
+    """Return how many pairs a fragment gives on average, where near-duplicates of each other are not counted."""
+    n = candidates_of(steps)
+    keep = max((step.keep for step in steps if isinstance(step, SelectInstruction)), default=1)
+    shares = [math.comb(n, k) * accepted_share**k * (1 - accepted_share) ** (n - k) for k in range(n + 1)]
+    return sum(min(k, keep) * share for k, share in enumerate(shares))
 
 
 class CorpusSample:
@@ -47,19 +61,22 @@ class CorpusSample:
         self.stages = settings.stages()
         self.is_untrained = any(role == "generator" and not one.model for role, one in recipe.corpus.engines())
         steps = [step for stage in self.stages for step in stage.steps]
-        self.n = max((step.n for step in steps if isinstance(step, GenerateInstructions)), default=1)
+        self.n = candidates_of(steps)
         rejects = any(isinstance(step, GuardCandidates | NearDuplicates) for step in steps)
         self.accepted_share = accepted_share if rejects else 1.0
-        self.scale = population.count / len(population.sample)
+        self.target_pairs = settings.target_pairs
+        self.sampled = len(population.sample)
+        self.scale = population.count / self.sampled
         self.rows = Dataset.from_list(population.sample, features=PASSAGE)
         self._seed_instructions, self._folder = seed_instructions, folder
         self._written = self._expected = 1.0  # tokens per candidate, in the sample and in the run
 
     @property
     def pairs(self) -> int:
-        """Pairs to be expected: one for each fragment with a candidate that passes the guards."""
-        left = 1 - (1 - self.accepted_share) ** self.n
-        return max(1, round(len(self.rows) * self.scale * left))
+        """Pairs to be expected: as many of each fragment as are kept of the candidates that pass the guards."""
+        steps = [step for stage in self.stages for step in stage.steps]
+        expected = max(1, round(len(self.rows) * self.scale * pairs_per_fragment(steps, self.accepted_share)))
+        return min(expected, self.target_pairs or expected)
 
     def parts(self) -> Iterator[Part]:
         """Run the stages in order."""

@@ -10,10 +10,11 @@ from datasets import Dataset
 
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import SettingError
-from davidgen_hf.estimate.corpus import CorpusSample
+from davidgen_hf.estimate.corpus import CorpusSample, pairs_per_fragment
 from davidgen_hf.estimate.figures import Estimate, Part, measured
 from davidgen_hf.estimate.sampling import HELD, Population, spread_dataset, survey
 from davidgen_hf.evaluation.held_out import compare_on_held_out
+from davidgen_hf.processors import ExtractFragments
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.run.run import STEPS
 from davidgen_hf.sources.passages import Skipped
@@ -91,9 +92,22 @@ def estimate(recipe: Recipe, settings: EstimateSettings, folder: Path, announce:
 
 def _population(recipe: Recipe, settings: EstimateSettings) -> Population:
     passages = recipe.corpus.rows(recipe.seeds, Skipped())
-    stop_after = settings.passages and HELD
+    needed = _passages_for_target(recipe, settings)
+    stop_after = (settings.passages and HELD) or (needed and max(needed, settings.sample))
     found = survey(passages, settings.sample, lambda row: len(row["text"]), stop_after)
-    return replace(found, count=settings.passages or found.count)
+    count = settings.passages or found.count
+    return replace(found, count=min(count, needed or count))
+
+
+def _passages_for_target(recipe: Recipe, settings: EstimateSettings) -> int | None:
+    """Return how many passages ``target_pairs`` will take, in whole shards; None without a target."""
+    target, shard_rows = recipe.corpus.target_pairs, recipe.corpus.shard_rows
+    if target is None:
+        return None
+    steps = [step for stage in recipe.corpus.stages() for step in stage.steps]
+    fragments = max((len(step.strategies) for step in steps if isinstance(step, ExtractFragments)), default=1)
+    pairs = fragments * pairs_per_fragment(steps, settings.accepted_share)
+    return shard_rows * math.ceil(target / pairs / shard_rows)
 
 
 def _training(name: str, config: dict[str, Any], rows: Dataset, n_rows: int, folder: Path) -> Part:
@@ -156,6 +170,11 @@ def _evaluation(recipe: Recipe, folder: Path) -> Part:
 
 def _notes(recipe: Recipe, corpus: CorpusSample) -> list[str]:
     notes = []
+    if corpus.target_pairs is not None:
+        notes.append(
+            f"target_pairs: {corpus.target_pairs:,} pairs are expected from {round(corpus.scale * corpus.sampled):,} "
+            "passages, at the share of candidates that passes the guards (--accepted-share)."
+        )
     if corpus.is_untrained:
         notes.append(
             f"{corpus.accepted_share:.0%} of the candidates are taken to pass the guards, and to be as long as the "

@@ -48,7 +48,9 @@ class Method:
 
     Args:
         method: Name of the method, as the recipe gives it.
-        shard_rows: Rows that a shard begins with.
+        shard_rows: Rows that a shard begins with; shards that exist keep the number that they have.
+        target_pairs: Number of pairs that are wanted. Rows are read in waves of shards until there are as many, and
+            what is beyond the last pair is left out. None reads all rows.
 
     Raises:
         SettingError: A value is out of range.
@@ -68,10 +70,13 @@ class Method:
 
     method: str = "back_translation"
     shard_rows: int = 256
+    target_pairs: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.shard_rows <= MAX_SHARD_ROWS:
             raise SettingError(f"shard_rows must be 1 to {MAX_SHARD_ROWS:,}, got {self.shard_rows}.")
+        if self.target_pairs is not None and self.target_pairs < 1:
+            raise SettingError(f"target_pairs must be at least 1, got {self.target_pairs}.")
 
     @property
     def sources(self) -> tuple[PassageSource, ...]:

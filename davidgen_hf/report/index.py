@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from davidgen_hf.corpus.facts import COLUMNS, ranked_rows
 from davidgen_hf.errors import SettingError
-from davidgen_hf.recipe import ranked_stage, selection_of
+from davidgen_hf.recipe import ranked_stage, selection_of, target_of
 from davidgen_hf.report.rows import row_of, search_text
 from davidgen_hf.sources.words import is_unspaced, word_runs
 from davidgen_hf.storage.record import read_record
@@ -152,7 +152,8 @@ class Rows:
     def _index(self) -> None:
         """Build the index, unless there is one of the current shards and selection."""
         shards = shard_paths(self.folder)
-        state = json.dumps([INDEX_VERSION, str(self.select), [read_metadata(path).identity for path in shards]])
+        settings = [str(self.select), target_of(self.record)]
+        state = json.dumps([INDEX_VERSION, *settings, [read_metadata(path).identity for path in shards]])
         if self._has_index(state):
             return
         draft = self.path.with_name(f"{INDEX}.{os.getpid()}.part")

@@ -1,5 +1,6 @@
 """A recipe to a run folder: the numbered steps in order, each skipped where it is done."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from datasets import Dataset, Features, Value, concatenate_datasets
 
 from davidgen_hf.corpus.build import WHOLE, build_corpus, read_counts, read_skipped, take_styles, take_tokens
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
+from davidgen_hf.corpus.waves import Yield
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.provenance import Provenance
@@ -28,6 +30,8 @@ from davidgen_hf.storage.record import RunRecord
 from davidgen_hf.storage.shards import Part, open_shards, read_shard, write_shard
 from davidgen_hf.training import train
 from davidgen_hf.training.checkpoints import remove_checkpoints
+
+logger = logging.getLogger(__name__)
 
 
 def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
@@ -77,7 +81,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             is_changed = True
             started = time.perf_counter()
             if name == "corpus":
-                report = _corpus(pinned, output, provenance, restart=restart, executor=executor)
+                report = _corpus(pinned, output, provenance, announce, restart=restart, executor=executor)
             else:
                 report = step(pinned, output)
             load_engine.cache_clear()  # the next step needs the memory for a model of its own
@@ -116,7 +120,7 @@ def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSetting
     with hold(output, str(part)), explain_refusals(output):
         record = open_record(recipe, output)
         record.put("provenance", licensed(provenance, record, recipe.provenance.license).record())
-        missing = _build(pinned, output, provenance, part=part, executor=executor or ExecutorSettings())
+        missing = _build(pinned, output, provenance, logger.info, part=part, executor=executor or ExecutorSettings())
     load_engine.cache_clear()
     return missing
 
@@ -129,6 +133,7 @@ def describe_missing(missing: dict[str, int], part: Part, folder: Path) -> str:
     if stage == "corpus":
         return (
             f"Part {part} is done. {count} shard(s) of other parts are missing; when they are done, leave --shard out."
+            " With target_pairs, give the same command again for every part: it reads on where pairs are missing."
         )
     return (
         f"Part {part} is done up to {stage}, where {count} shard(s) of other parts are missing. When the others have "
@@ -150,10 +155,16 @@ def _generator(recipe: Recipe, output: Path) -> dict[str, Any]:
     return _train(rows, recipe.generator, output / "generator")
 
 
-def _corpus(
-    recipe: Recipe, output: Path, provenance: Provenance, *, restart: bool, executor: ExecutorSettings
+def _corpus(  # noqa: PLR0913 - one keyword a choice of the caller
+    recipe: Recipe,
+    output: Path,
+    provenance: Provenance,
+    announce: Callable[[str], None],
+    *,
+    restart: bool,
+    executor: ExecutorSettings,
 ) -> dict[str, Any]:
-    _build(recipe, output, provenance, restart=restart, executor=executor)
+    _build(recipe, output, provenance, announce, restart=restart, executor=executor)
     stages = recipe.corpus.stages()
     counts, seconds = read_counts(output, stages)
     tokens, styles = take_tokens(counts), take_styles(counts)
@@ -162,6 +173,13 @@ def _corpus(
         raise RunFolderError(
             f"{counts[stages[0].name]['passages']} passages gave no pair: {dict(counts[before])}. At least one is "
             f"needed. Look at {output / before}, and loosen the guards or give other passages, in a new folder."
+        )
+    pairs, target = counts[last]["pairs"], recipe.corpus.target_pairs
+    if target is not None and pairs < target:
+        found = Yield(counts[stages[0].name]["passages"], pairs)
+        announce(
+            f"The passages ended before {target:,} pairs were found: {found}. The run goes on with these. For more, "
+            "add passages or loosen the guards and use --update."
         )
     skipped = read_skipped(output, stages)
     report = {"counts": counts, "stage_seconds": seconds, "stage_tokens": tokens, "skipped": skipped}
@@ -172,6 +190,7 @@ def _build(  # noqa: PLR0913 - one keyword a choice of the caller
     recipe: Recipe,
     output: Path,
     provenance: Provenance,
+    announce: Callable[[str], None],
     *,
     executor: ExecutorSettings,
     restart: bool = False,
@@ -189,7 +208,9 @@ def _build(  # noqa: PLR0913 - one keyword a choice of the caller
     skipped = Skipped()
     passages = mark_rows(settings.rows(recipe.seeds, skipped), provenance)
     with open_executor(executor) as opened:
-        return build_corpus(passages, skipped, settings, output, restart=restart, executor=opened, part=part)
+        return build_corpus(
+            passages, skipped, settings, output, restart=restart, executor=opened, part=part, announce=announce
+        )
 
 
 def _follower(recipe: Recipe, output: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from davidgen_hf import cli
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.estimate import Estimate, EstimateSettings, Part, estimate
-from davidgen_hf.estimate.steps import count_checkpoints
+from davidgen_hf.estimate.steps import _population, count_checkpoints
 from davidgen_hf.recipe import load_recipe
 
 PARTS = ["reading", "generator", "fragments", "candidates", "guarded", "unique", "scored", "corpus", "follower"]
@@ -115,3 +115,12 @@ def test_workers_share_rows_and_not_loading():
 def test_bounds_are_checked(settings):
     with pytest.raises(SettingError, match=r"sample must be at least 2, passages at least 1 and accepted_share in"):
         EstimateSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("more", "passages"), [([], 12), (["corpus.select.keep=2"], 8), (["corpus.target_pairs=99"], 40)]
+)
+def test_a_target_bounds_the_passages_that_are_read(asked, more, passages):
+    """Half of the candidates pass: 15 of 16 fragments have one of four, and 11 have two."""
+    recipe = load_recipe("demo", [*asked, "corpus.target_pairs=10", "corpus.shard_rows=4", *more])
+    assert _population(recipe, EstimateSettings(sample=4, accepted_share=0.5)).count == passages

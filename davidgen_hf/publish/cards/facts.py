@@ -38,7 +38,7 @@ def settings_of(record: dict[str, Any]) -> list[tuple[str, str]]:
     shown = {
         "seeds": {"seeds": _seeds(recipe.seeds)},
         "generator": {"train the generator": recipe.generator},
-        "corpus": {name: _plain(value) for name, value in stages.items()},
+        "corpus": {name: _plain(value) for name, value in stages.items() if value is not None},
         "follower": {"train the follower": recipe.follower},
     }
     done = [step for name, steps in shown.items() if name in record["steps"] for step in steps.items()]

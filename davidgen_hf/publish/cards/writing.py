@@ -7,6 +7,7 @@ from pathlib import Path
 from huggingface_hub import RepoCard
 
 from davidgen_hf.corpus.facts import Facts
+from davidgen_hf.corpus.waves import BEYOND
 from davidgen_hf.publish.builder import KINDS, PARTS, shards_by_split
 from davidgen_hf.publish.cards.corpus import CardContext, Config, corpus_card
 from davidgen_hf.publish.cards.model import model_card
@@ -88,5 +89,8 @@ def _fingerprint(paths: Iterable[Path]) -> str:
     """Return a hash of what shards were built from; one that does not say so counts by its bytes."""
     state = hashlib.sha256()
     for path in paths:
-        state.update((read_metadata(path).identity or data_digest(path)).encode())
+        metadata = read_metadata(path)
+        state.update((metadata.identity or data_digest(path)).encode())
+        if beyond := metadata.counts[BEYOND]:
+            state.update(str(beyond).encode())
     return state.hexdigest()[:16]
