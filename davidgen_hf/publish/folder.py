@@ -1,7 +1,6 @@
 """Run folders to a folder as the Hub wants it: Parquet files, a card, and the recipes to make it again."""
 
 import argparse
-import os
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from davidgen_hf.publish.cards.facts import folder_names
 from davidgen_hf.publish.cards.pictures import FOLDER as PICTURES
 from davidgen_hf.publish.cards.pictures import pictures_of
 from davidgen_hf.recipe import recipe_files
-from davidgen_hf.storage.files import as_pattern, write_whole
+from davidgen_hf.storage.files import as_pattern, replacing, write_whole
 from davidgen_hf.storage.record import read_record
 
 
@@ -72,18 +71,14 @@ def lay_out_dataset(
         raise RunFolderError(
             f"{', '.join(map(str, runs)) or 'No run'} has no rows yet. Finish it with `davidgen run`."
         )
-    draft = output.with_name(f".{output.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    configs = {kind: _build(runs, kind, draft, num_proc, max_shard_size) for kind in kinds if kind != "combined"}
-    configs |= _combine(configs)
-    pictures = _copy_recipes_and_pictures(runs, draft)
-    notes = "\n\n".join(filter(None, (read_notes(run / "README.md") for run in runs)))
-    context = CardContext(output.resolve().name, recipes=True, pictures=pictures, notes=notes)
-    card = corpus_card(runs, {kind: configs[kind] for kind in kinds}, context, repo=repo)
-    card.save(draft / "README.md")
-    if output.exists():
-        output.rmdir()
-    os.replace(draft, output)
+    with replacing(output) as draft:
+        configs = {kind: _build(runs, kind, draft, num_proc, max_shard_size) for kind in kinds if kind != "combined"}
+        configs |= _combine(configs)
+        pictures = _copy_recipes_and_pictures(runs, draft)
+        notes = "\n\n".join(filter(None, (read_notes(run / "README.md") for run in runs)))
+        context = CardContext(output.resolve().name, recipes=True, pictures=pictures, notes=notes)
+        card = corpus_card(runs, {kind: configs[kind] for kind in kinds}, context, repo=repo)
+        card.save(draft / "README.md")
     return output
 
 

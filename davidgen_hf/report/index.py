@@ -21,6 +21,7 @@ from davidgen_hf.errors import SettingError
 from davidgen_hf.recipe import ranked_stage, selection_of, target_of
 from davidgen_hf.report.rows import row_of, search_text
 from davidgen_hf.sources.words import is_unspaced, word_runs
+from davidgen_hf.storage.files import replacing
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import read_columns, read_metadata, read_table, shard_paths
 from davidgen_hf.storage.validation import validate
@@ -156,10 +157,8 @@ class Rows:
         state = json.dumps([INDEX_VERSION, *settings, [read_metadata(path).identity for path in shards]])
         if self._has_index(state):
             return
-        draft = self.path.with_name(f"{INDEX}.{os.getpid()}.part")
-        draft.unlink(missing_ok=True)
         lengths = [read_table(path, []).num_rows for path in shards]
-        with closing(sqlite3.connect(draft)) as database, database:
+        with replacing(self.path) as draft, closing(sqlite3.connect(draft)) as database, database:
             database.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {_TABLES}")
             places = ((shard, place) for shard, length in enumerate(lengths) for place in range(length))
             rows = tqdm(ranked_rows(self.run, self.record), total=sum(lengths), desc="index", unit=" rows")
@@ -172,7 +171,6 @@ class Rows:
                 database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, terms))
             database.executescript(_INDEXES)
             database.execute("INSERT INTO made_of VALUES (?)", (state,))
-        draft.replace(self.path)
 
     def _has_index(self, state: str) -> bool:
         if not self.path.is_file():

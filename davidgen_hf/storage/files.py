@@ -81,7 +81,7 @@ def replacing(path: Path, *, error: type[DavidgenError] = RunFolderError, advice
         os.replace(draft, path)
         _sync(path.parent)
     except OSError as found:
-        raise error(f"{path} cannot be written: {found.strerror}. {advice}") from found
+        raise error(f"{path} cannot be written: {found.strerror or found}. {advice}") from found
     finally:
         with suppress(OSError):
             _remove(draft)

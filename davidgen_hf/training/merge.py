@@ -1,14 +1,12 @@
 """An adapter and its base model as one model, which needs no peft to be loaded."""
 
-import os
-import shutil
 from pathlib import Path
 
 from davidgen_hf.engines.loading import find_model, load_found, resolve_device, resolve_dtype
 from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import ModelError, RunFolderError
 from davidgen_hf.sources.origins import model_part
-from davidgen_hf.storage.files import use_umask
+from davidgen_hf.storage.files import replacing, use_umask
 from davidgen_hf.training.card import write_merged_card
 from davidgen_hf.training.judging import require_allowed
 from davidgen_hf.training.summary import write_record
@@ -46,13 +44,9 @@ def merge_adapter(
     provenance = require_allowed([part], [str(adapter)], allow_restricted, ALLOW)
     device = resolve_device("cpu")
     model, tokenizer = load_found(found, resolve_dtype(dtype, device), device)
-    draft = output_dir.with_name(f".{output_dir.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    model.save_pretrained(draft)
-    tokenizer.save_pretrained(draft)
-    write_record(draft, {"merged_from": part.name, "provenance": provenance.record()})
-    write_merged_card(draft, output_dir.resolve().name, found.adapter.base, provenance)
-    use_umask(draft)
-    if output_dir.exists():
-        output_dir.rmdir()
-    os.replace(draft, output_dir)
+    with replacing(output_dir) as draft:
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        write_record(draft, {"merged_from": part.name, "provenance": provenance.record()})
+        write_merged_card(draft, output_dir.resolve().name, found.adapter.base, provenance)
+        use_umask(draft)
