@@ -1,4 +1,4 @@
-"""The imports follow the way of the data, and the documents' examples are real."""
+"""A module imports only rooms that come before its own in the order of the data's way."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "davidgen_hf"
 
-# In the order of the way: a module imports only what stands before it, or beside it in its own folder.
+# A module imports only from rooms that come earlier in this list, and from its own.
 ORDER = (
     *("moved", "errors", "secrecy", "terminal", "commandline", "schema", "prompts", "storage", "provenance"),
     *("sources", "engines", "processors", "methods", "training", "recipe", "evaluation", "tasks", "corpus"),

@@ -23,6 +23,18 @@ from davidgen_hf import cli, errors
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS, *sorted((ROOT / "recipes").rglob("README.md"))]
+OTHERS = [
+    *(ROOT / name for name in ("AGENTS.md", "SECURITY.md", "benchmarks/README.md")),
+    *sorted((ROOT / "davidgen_hf" / "tasks").glob("*/README.md")),
+    *sorted((ROOT / "skills").rglob("*.md")),
+]
+# What a reader makes: a copy of a recipe, and what a command builds.
+YOURS = {"recipes/mine", "recipes/NAME", "docs/_build"}
+# Options of typer, accelerate, lm-eval and the scripts under recipes/.
+OPTIONS_OF_OTHERS = {
+    *("--help", "--install-completion", "--show-completion", "--cpu", "--use_cpu", "--num_processes"),
+    *("--include_path", "--log_samples", "--metadata", "--max_rows", "--dataset_name"),
+}
 GENERATED = ROOT / "docs" / "commands.md"
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -61,6 +73,26 @@ def test_make_targets_and_links_exist(document):
     text = re.sub(r"^```.*?^```", "", document.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         assert link.startswith("https://") or (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *OTHERS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_files_and_options_exist(document):
+    """Look at inline code and at every block of commands, those for a GPU and the Hub too."""
+    text = document.read_text("utf-8")
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    inline = " ".join(re.findall(r"`([^`\n]+)`", outside)).split()
+    top = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = [word.strip("'\",()") for word in [*inline, *" ".join(commands(document)).split()]]
+    paths = {name.partition("::")[0] for name in names if re.match(rf"({top})/[^*<{{]*$", name)}
+    added = YOURS | set(re.findall(r"^`([^`\n]+)`", text, re.MULTILINE) if document.stem.startswith("add_") else ())
+    assert [path for path in sorted(paths - added) if not (ROOT / path).exists()] == []
+    ours = {
+        option
+        for command in typer.main.get_command(cli.app).commands.values()
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    assert {word for word in inline if re.fullmatch(r"--[a-z][\w-]*", word)} <= ours | OPTIONS_OF_OTHERS
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
