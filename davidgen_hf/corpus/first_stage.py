@@ -18,6 +18,7 @@ from davidgen_hf.corpus.run_stage import run_stage, write_answered
 from davidgen_hf.corpus.stage_folder import StageFolder
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.methods import Stage
+from davidgen_hf.processors.counting import rows_read
 from davidgen_hf.schema import MADE_WITH, PASSAGE
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.files import write_whole
@@ -154,7 +155,7 @@ class ShardSizes:
         if size := self._known.get(name):
             return size
         try:
-            return read_metadata(self._folder / name).counts["passages"] or self._shard_rows
+            return rows_read(read_metadata(self._folder / name).counts) or self._shard_rows
         except RunFolderError:
             return self._shard_rows
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.processors.counting import STYLES
+from davidgen_hf.processors.counting import STYLES, rows_read
 from davidgen_hf.storage.shards import read_metadata, read_shard, read_table, write_shard
 
 BEYOND = "beyond_target"  # the count of pairs that were cut off
@@ -60,7 +60,7 @@ def read_yield(first: Path, last: Path, names: list[str], shard_rows: int) -> Yi
         names: Names of the shards.
         shard_rows: Passages of a shard that does not say how many it has.
     """
-    passages = sum(read_metadata(first / name).counts["passages"] or shard_rows for name in names)
+    passages = sum(rows_read(read_metadata(first / name).counts) or shard_rows for name in names)
     return Yield(passages, sum(whole for _, whole, _ in _lengths(last, names)))
 
 

@@ -17,7 +17,15 @@ from davidgen_hf.engines.roles import engines_in
 from davidgen_hf.estimate.figures import Measured, Part, measured
 from davidgen_hf.estimate.sampling import Population
 from davidgen_hf.methods import Stage
-from davidgen_hf.processors import GenerateInstructions, GuardCandidates, ScoreCandidates, SelectInstruction
+from davidgen_hf.processors import (
+    GenerateInstructions,
+    GuardCandidates,
+    GuardTasks,
+    NovelInstructions,
+    ScoreCandidates,
+    SelectInstruction,
+    WriteTasks,
+)
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.processors.near_duplicates import NearDuplicates
 from davidgen_hf.prompts import render_follower
@@ -25,6 +33,7 @@ from davidgen_hf.recipe import Recipe
 from davidgen_hf.schema import PASSAGE
 from davidgen_hf.storage.shards import make_rows, write_shard
 
+GUARDS = (GuardCandidates, NearDuplicates, GuardTasks, NovelInstructions)
 # So many texts are compared to time the search for near-duplicates.
 COMPARED_TEXTS = 2000
 
@@ -62,30 +71,35 @@ class CorpusSample:
         self.is_untrained = any(role == "generator" and not one.model for role, one in recipe.corpus.engines())
         steps = [step for stage in self.stages for step in stage.steps]
         self.n = candidates_of(steps)
-        rejects = any(isinstance(step, GuardCandidates | NearDuplicates) for step in steps)
+        rejects = any(isinstance(step, GUARDS) for step in steps)
         self.accepted_share = accepted_share if rejects else 1.0
         self.target_pairs = settings.target_pairs
         self.sampled = len(population.sample)
         self.scale = population.count / self.sampled
         self.rows = Dataset.from_list(population.sample, features=PASSAGE)
         self._seed_instructions, self._folder = seed_instructions, folder
+        self.tasks = 0  # rows of the sample that a model wrote whole
         self._written = self._expected = 1.0  # tokens per candidate, in the sample and in the run
 
     @property
     def pairs(self) -> int:
         """Pairs to be expected: as many of each fragment as are kept of the candidates that pass the guards."""
         steps = [step for stage in self.stages for step in stage.steps]
-        expected = max(1, round(len(self.rows) * self.scale * pairs_per_fragment(steps, self.accepted_share)))
+        given = self.tasks or len(self.rows)
+        expected = max(1, round(given * self.scale * pairs_per_fragment(steps, self.accepted_share)))
         return min(expected, self.target_pairs or expected)
 
     def parts(self) -> Iterator[Part]:
         """Run the stages in order."""
         ways: dict[type, Callable[[Stage], Part]] = {
             GenerateInstructions: self._generate,
+            WriteTasks: self._generate,
             ScoreCandidates: self._score,
             NearDuplicates: self._compare,
         }
         for stage in self.stages:
+            if stage is self.stages[-1] and self.tasks and all(one["reject_reason"] for one in self._all()):
+                self._clear()  # the follower's training is timed on some rows
             yield ways.get(type(stage.steps[-1]), self._run_plainly)(stage)
         load_engine.cache_clear()
 
@@ -96,27 +110,37 @@ class CorpusSample:
                 load_engine(engine)
             run_stage(self.rows.select([0]), stage)
         spent = self._run(stage)
-        if not self.is_untrained and isinstance(stage.steps[0], GuardCandidates):
+        if not self.is_untrained and isinstance(stage.steps[0], GuardCandidates | GuardTasks):
             accepted = sum(one["reject_reason"] is None for one in self._all())
             self.accepted_share = max(accepted, 1) / len(self._all())
         return self._part(stage, spent, load)
 
     def _generate(self, stage: Stage) -> Part:
         """Take prefill and decoding apart: a trained generator ends earlier, and has as much to read."""
-        step, fragments = stage.steps[-1], self.rows
+        step, given = stage.steps[-1], self.rows
+        prompts = given["text"][:] if isinstance(step, WriteTasks) else step.prompts(given["output"][:])
         with measured() as load:
             engine = load_engine(step.engine)
         with measured() as prefill:
-            replace(step, sampling=replace(step.sampling, max_new_tokens=1))(fragments[:])
+            replace(step, sampling=replace(step.sampling, max_new_tokens=1))(given[:])
         spent = self._run(stage)
         longest = step.sampling.max_new_tokens
-        written = [candidate_text(one) for one in self._all()]
+        if isinstance(step, WriteTasks):
+            whole = {row["document"]: row["text"][row["document_end"] :] for row in self.rows}
+            written = list(whole.values())
+        else:
+            written = [candidate_text(one) for one in self._all()]
         self._written = self._expected = self._mean_tokens(engine, written, longest)
         if self.is_untrained:
             self._expected = self._mean_tokens(engine, self._seed_instructions, longest)
         decoding = max(0.0, spent.seconds - prefill.seconds) * self._expected / self._written
-        tokens = sum(engine.count_tokens(step.prompts(fragments["output"][:])))
-        tokens += self._expected * step.n * len(fragments)
+        tokens = sum(engine.count_tokens(prompts)) + self._expected * self.n * len(given)
+        if isinstance(step, WriteTasks):
+            if self.is_untrained:  # it writes no tasks yet: those of seeds take their place
+                seeds = [[self._seed_instructions[n % len(self._seed_instructions)]] for n in range(len(given))]
+                self.rows = make_rows(step.cut(given[:], seeds, [True] * len(given)), self.rows.features)
+                self._write(stage)
+            self.tasks = len(self.rows)
         part = self._part(stage, spent, load, tokens)
         return replace(part, seconds=self.scale * (min(prefill.seconds, spent.seconds) + decoding))
 
@@ -140,8 +164,7 @@ class CorpusSample:
     def _score(self, stage: Stage) -> Part:
         """Score all candidates of the sample, whatever a guard says of them, and scale to those that will pass."""
         step = stage.steps[-1]
-        cleared = [[one | {"reject_reason": None} for one in many] for many in self.rows["candidates"]]
-        self.rows = make_rows(self.rows[:] | {"candidates": cleared}, self.rows.features)
+        self._clear()
         with measured() as load:
             engine = load_engine(step.engine)
         spent = self._run(stage)
@@ -151,6 +174,11 @@ class CorpusSample:
         expected = of_targets + of_contexts - (self._written - self._expected) * len(contexts)
         spent.seconds *= self.accepted_share * expected / (of_targets + of_contexts)
         return self._part(stage, spent, load, self.accepted_share * expected)
+
+    def _clear(self) -> None:
+        """Take back what the guards rejected."""
+        cleared = [[one | {"reject_reason": None} for one in many] for many in self.rows["candidates"]]
+        self.rows = make_rows(self.rows[:] | {"candidates": cleared}, self.rows.features)
 
     def _run(self, stage: Stage) -> Measured:
         with measured() as spent:

@@ -45,11 +45,12 @@ class Estimate:
     """What a run will take.
 
     Args:
-        passages: Passages of the input.
+        passages: Passages of the input, or prompts where a method reads none.
         sampled: How many of them were run.
         parts: Its steps and stages, in their order.
         notes: What was taken for granted.
         spent_seconds: What the estimate itself took.
+        unit: What ``passages`` counts.
     """
 
     passages: int
@@ -57,6 +58,7 @@ class Estimate:
     parts: list[Part]
     notes: list[str] = field(default_factory=list)
     spent_seconds: float = 0.0
+    unit: str = "passages"
 
     def seconds(self, workers: int = 1) -> float:
         """Return the time of the whole run on so many workers."""
@@ -65,7 +67,7 @@ class Estimate:
     def table(self, workers: int = 1) -> Table:
         """Return all figures as a table; the last column is left out for one worker."""
         several = [f"time, {workers} workers"] if workers > 1 else []
-        title = f"{self.passages:,} passages, from {self.sampled} run for real"
+        title = f"{self.passages:,} {self.unit}, from {self.sampled} run for real"
         table = Table("part", "time here", "tokens", "disk", "memory", *several, title=title)
         for part in self.parts:
             times = [duration(part.on(workers))] if several else []

@@ -81,13 +81,14 @@ def estimate(recipe: Recipe, settings: EstimateSettings, folder: Path, announce:
         announce("generator, for two steps")
         parts.append(_training("generator", recipe.generator, rows, len(rows), folder))
         corpus = CorpusSample(recipe, population, rows["completion"][:], settings.accepted_share, folder)
-        announce(f"corpus of {len(population.sample)} passages")
+        unit = next(iter(recipe.corpus.funnel))
+        announce(f"corpus of {len(population.sample)} {unit}")
         parts.extend(corpus.parts())
         announce("follower, for two steps")
         parts.append(_training("follower", recipe.follower, corpus.rows, corpus.pairs, folder))
         announce("evaluation")
         parts.append(_evaluation(recipe, folder))
-    return Estimate(population.count, len(population.sample), parts, _notes(recipe, corpus), whole.seconds)
+    return Estimate(population.count, len(population.sample), parts, _notes(recipe, corpus), whole.seconds, unit)
 
 
 def _population(recipe: Recipe, settings: EstimateSettings) -> Population:

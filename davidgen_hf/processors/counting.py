@@ -56,6 +56,11 @@ def _others(found: Mapping[str, int]) -> dict[str, int]:
     return {what: number for what, number in found.items() if what.partition(".")[0] not in of_candidates}
 
 
+def rows_read(counts: Mapping[str, int]) -> int:
+    """Return how many rows the first stage was given, from its counts: passages or prompts."""
+    return counts.get("passages") or counts.get("prompts") or 0
+
+
 def n_rows(columns: Batch) -> int:
     """Return the number of rows of a batch."""
     return len(next(iter(columns.values()), []))

@@ -1,6 +1,7 @@
 """Prompts to tasks: the generator continues a list with instructions, inputs and outputs of its own (Table 8)."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -58,10 +59,19 @@ class WriteTasks:
         fits = [left >= self.sampling.max_new_tokens for left in engine.tokens_left(batch["text"])]
         fitting = [prompt for prompt, fit in zip(batch["text"], fits, strict=True) if fit]
         written = iter(engine.generate(fitting, n=1, sampling=self.sampling) if fitting else [])
+        return self.cut(batch, [next(written) if fit else None for fit in fits], fits)
+
+    def cut(self, batch: Batch, written: Sequence[list[str] | None], fits: Sequence[bool]) -> Batch:
+        """Return the rows of a call.
+
+        Args:
+            batch: Its prompts.
+            written: What followed each prompt, in a list of one; None if nothing did.
+            fits: Whether there was room for it.
+        """
         rows: Batch = {name: [] for name in {**batch, **self.writes}}
-        for place, fit in enumerate(fits):
-            answer = next(written) if fit else None
-            tasks = self._tasks(batch["text"][place], None if answer is None else answer[0], fit=fit)
+        for place, (answer, fit) in enumerate(zip(written, fits, strict=True)):
+            tasks = self._tasks(batch["text"][place], answer[0] if answer else None, fit=fit)
             for number, task in enumerate(tasks):
                 row = {name: batch[name][place] for name in batch} | task
                 if number and isinstance(row.get("id"), str):

@@ -15,6 +15,7 @@ from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.corpus.waves import Yield
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError
+from davidgen_hf.processors.counting import rows_read
 from davidgen_hf.provenance import Provenance
 from davidgen_hf.provenance.rows import licensed, mark_rows
 from davidgen_hf.publish.cards import README, write_cards
@@ -171,12 +172,13 @@ def _corpus(  # noqa: PLR0913 - one keyword a choice of the caller
     before, last = stages[-2].name, stages[-1].name
     if not counts[last]["pairs"]:
         raise RunFolderError(
-            f"{counts[stages[0].name]['passages']} passages gave no pair: {dict(counts[before])}. At least one is "
-            f"needed. Look at {output / before}, and loosen the guards or give other passages, in a new folder."
+            f"{rows_read(counts[stages[0].name])} {next(iter(recipe.corpus.funnel))} gave no pair: "
+            f"{dict(counts[before])}. At least one is needed. Look at {output / before}, and loosen the guards or "
+            "give other input, in a new folder."
         )
     pairs, target = counts[last]["pairs"], recipe.corpus.target_pairs
     if target is not None and pairs < target:
-        found = Yield(counts[stages[0].name]["passages"], pairs)
+        found = Yield(rows_read(counts[stages[0].name]), pairs)
         announce(
             f"The passages ended before {target:,} pairs were found: {found}. The run goes on with these. For more, "
             "add passages or loosen the guards and use --update."

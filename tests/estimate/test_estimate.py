@@ -58,6 +58,28 @@ def test_every_part_is_run_and_scaled(asked, tmp_path):
     assert len(said) >= 4
 
 
+@pytest.mark.slow
+def test_a_method_without_passages_is_estimated_by_its_prompts(asked, tiny_model, tmp_path):
+    from transformers import LlamaConfig
+
+    model = tiny_model(LlamaConfig, max_position_embeddings=4096)
+    own = ["corpus.prompts=40", "corpus.generate.sampling.max_new_tokens=60", "generator.max_length=4096"]
+    own += [f"{step}.model_name_or_path={model}" for step in ("generator", "follower")]
+    kept = [one for one in asked if not one.startswith(("corpus.", "generator.model", "follower.model"))]
+    recipe = load_recipe("self_instruct", [*kept, *own])
+    found = estimate(recipe, EstimateSettings(sample=6, accepted_share=0.5), tmp_path / "work", lambda _: None)
+    names = ["reading", "generator", "tasks", "guarded", "novel", "corpus", "follower", "evaluation"]
+    assert [part.name for part in found.parts] == names
+    assert (found.passages, found.sampled, found.unit) == (40, 6, "prompts")
+    parts = {part.name: part for part in found.parts}
+    assert parts["tasks"].seconds > 0
+    assert parts["tasks"].tokens > 40 * 500  # the requirements of Table 8 alone
+    assert not parts["novel"].shared
+    # The generator is not trained yet, so seeds stand for its two tasks per prompt.
+    assert parts["follower"].tokens > 0
+    assert "50% of the candidates are taken to pass the guards" in found.notes[0]
+
+
 @pytest.mark.parametrize(
     ("config", "checkpoints"),
     [

@@ -129,6 +129,12 @@ def test_seeds_are_an_input_of_the_corpus(recipe, tmp_path):
         recipe("corpus.prompts=0")
 
 
+def test_exactly_so_many_pairs(recipe, tmp_path):
+    whole = build(recipe("corpus.prompts=60"), tmp_path / "whole")["corpus"]
+    some = build(recipe("corpus.prompts=60", "corpus.target_pairs=9"), tmp_path / "some")["corpus"]
+    assert some["id"] == whole["id"][:9]
+
+
 def test_without_guards_whole_tasks_stay(recipe, tmp_path):
     asked = recipe("corpus.guards=none")
     run_recipe(asked, tmp_path / "run", lambda _: None, steps=("corpus",))
