@@ -126,8 +126,7 @@ class CorpusSample:
         spent = self._run(stage)
         longest = step.sampling.max_new_tokens
         if isinstance(step, WriteTasks):
-            whole = {row["document"]: row["text"][row["document_end"] :] for row in self.rows}
-            written = list(whole.values())
+            written = [text.partition("\n")[2] for text in dict.fromkeys(self.rows["text"])]
         else:
             written = [candidate_text(one) for one in self._all()]
         self._written = self._expected = self._mean_tokens(engine, written, longest)

@@ -73,12 +73,9 @@ class SelfInstruct(Method):
         languages = set(train["language"])
         language = languages.pop() if len(languages) == 1 else None
         for number in range(self.prompts):
-            text = step.render(step.draw_tasks(pool, step.examples, number))
-            name = f"prompt-{number}"
-            place = {"document": name, "document_start": 0, "document_end": len(text)}
-            yield (
-                dict.fromkeys(PASSAGE) | {"id": name, "text": text, "language": language, "supervised": False} | place
-            )
+            name, text = f"prompt-{number}", step.render(step.draw_tasks(pool, step.examples, number))
+            row = {"id": name, "document": name, "text": text, "language": language, "supervised": False}
+            yield dict.fromkeys(PASSAGE) | row
 
     def with_seeds(self, seeds: SeedSettings) -> Self:
         """Return these settings with a run's seeds as the instructions that all others are compared with first."""

@@ -11,7 +11,7 @@ from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.processors.base import Batch
 from davidgen_hf.processors.counting import TOKENS, count_candidates, n_rows
-from davidgen_hf.schema import CANDIDATES, FRAGMENT, PASSAGE, WRITTEN_BY, empty_candidate
+from davidgen_hf.schema import CANDIDATES, FRAGMENT, PASSAGE, WRITTEN_BY, Candidate, empty_candidate
 from davidgen_hf.storage.settings import check_settings
 
 STRATEGY = "self_instruct"
@@ -24,8 +24,9 @@ class WriteTasks:
 
     Batch in:  ``text`` (n,) str, a prompt as ``prompts.render_meta`` makes it; ``id`` (n,) str and ``made_with`` if
     there are such columns.
-    Batch out: a row for each task that was begun, m >= n, with all columns of its prompt. ``text`` is the prompt with
-    what was written, ``output`` a part of it from ``start`` to ``end``, ``strategy`` is ``self_instruct``.
+    Batch out: a row for each task that was begun, m >= n, with all other columns of its prompt. ``text`` is what was
+    written after the last line of the prompt, and that line; the seeds in the prompt are not in it. ``output`` is a
+    part of it from ``start`` to ``end``, ``strategy`` is ``self_instruct``.
     ``candidates`` (m, 1) has the instruction and its input; a broken task has its reason there:
 
     - ``engine_failed``: the engine failed permanently on the prompt.
@@ -85,42 +86,38 @@ class WriteTasks:
         """Return the number of prompts, of tasks, whole ones, and broken ones by reason, and the tokens of both."""
         engine = load_engine(self.engine)
         counts = count_candidates(made) + Counter(prompts=n_rows(given))
-        n_prompts = sum(engine.count_tokens(given["text"]))
-        counts[f"{TOKENS}prompts"] = n_prompts
-        counts[f"{TOKENS}candidates"] = sum(engine.count_tokens(list(dict.fromkeys(made["text"])))) - n_prompts
+        counts[f"{TOKENS}prompts"] = sum(engine.count_tokens(given["text"]))
+        counts[f"{TOKENS}candidates"] = sum(engine.count_tokens(list(dict.fromkeys(made["text"]))))
         return counts
 
     def _tasks(self, prompt: str, written: str | None, *, fit: bool) -> list[dict[str, Any]]:
-        if written is None:
-            reason = "engine_failed" if fit else "prompt_too_long"
-            return [_row(prompt, prompts.ListedTask("", start=len(prompt), broken=reason), finished=None)]
-        engine = load_engine(self.engine)
         # The prompt ends with the number of the task that the generator goes on with.
         opening = prompt.rstrip("\n").rpartition("\n")[2] + "\n"
-        found = prompts.split_tasks(opening + written) or [prompts.ListedTask("", broken="no_task")]
+        if written is None:
+            reason = "engine_failed" if fit else "prompt_too_long"
+            return [_row(opening, prompts.ListedTask("", start=len(opening), broken=reason), empty_candidate())]
+        engine = load_engine(self.engine)
+        text = opening + written
+        found = prompts.split_tasks(text) or [prompts.ListedTask("", start=len(text), broken="no_task")]
         (n_tokens,) = engine.count_tokens([written])
         is_cut = n_tokens >= self.sampling.max_new_tokens
-        offset = len(prompt) - len(opening)
-        rows = [
-            _row(prompt + written, task, finished=not (is_cut and place == len(found)), offset=offset)
-            for place, task in enumerate(found, start=1)
+        return [
+            _row(
+                text,
+                task,
+                empty_candidate(finished=not (is_cut and task is found[-1]), closed_source=engine.closed_source),
+            )
+            for task in found
         ]
-        for row in rows:
-            row["candidates"][0]["closed_source"] = engine.closed_source
-        return rows
 
 
-def _row(text: str, task: prompts.ListedTask, *, finished: bool | None, offset: int = 0) -> dict[str, Any]:
-    start = offset + task.start
-    reason = "unfinished" if finished is False else task.broken
-    candidate = empty_candidate(
-        instruction=task.instruction, input=task.input, finished=finished, reject_reason=reason
-    )
+def _row(text: str, task: prompts.ListedTask, candidate: Candidate) -> dict[str, Any]:
+    reason = "unfinished" if candidate["finished"] is False else task.broken
     return {
         "text": text,
         "output": task.output,
         "strategy": STRATEGY,
-        "start": start,
-        "end": start + len(task.output),
-        "candidates": [candidate],
+        "start": task.start,
+        "end": task.start + len(task.output),
+        "candidates": [candidate | {"instruction": task.instruction, "input": task.input, "reject_reason": reason}],
     }

@@ -51,7 +51,6 @@ def test_it_finds_what_comparing_all_pairs_finds(threshold):
     assert 0 < sum(found) < len(found)
 
 
-@pytest.mark.slow
 def test_it_finds_what_comparing_all_pairs_of_2000_finds():
     texts = near_texts(2000)
     found = NovelInstructions().find(texts).tolist()

@@ -55,7 +55,7 @@ def test_each_task_has_a_row_with_its_output_in_its_text(write):
         ("p2", "", "", "", "prompt_too_long"),
     ]
     assert all(row["text"][row["start"] : row["end"]] == row["output"] for row in rows)
-    assert rows[0]["text"] == PROMPT + written
+    assert rows[0]["text"] == "2. Instruction:\n" + written
     assert {(row["strategy"], row["output_written_by"]) for row in rows} == {("self_instruct", "echo")}
 
 

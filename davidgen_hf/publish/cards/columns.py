@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 ABOUT = {
     "id": "of the passage in its source; a second pair of the same output ends in `#pair-2`",
-    "text": "the whole passage",
+    "text": "the whole passage, or the list of tasks that a model wrote",
     "language": "its language, ISO 639",
     "supervised": "whether the passage is the answer of instruction data, not plain text",
     "document": "id of the row of the source that the passage was read from",
