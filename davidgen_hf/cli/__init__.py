@@ -2,6 +2,7 @@
 
 import typer
 
+from davidgen_hf.cli import recipes
 from davidgen_hf.cli.evaluating import diversity, evaluate, judge
 from davidgen_hf.cli.publishing import export, pull, push, report
 from davidgen_hf.cli.running import corpus, demo, estimate, run
@@ -24,6 +25,7 @@ app.command()(demo)
 app.command()(run)
 app.command()(corpus)
 app.command()(estimate)
+app.add_typer(recipes.app, name="recipe")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 app.command()(merge)
 app.command()(export)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-Recipe = Annotated[str, typer.Argument(help="Folder of numbered YAML files, or the name of a shipped recipe.")]
+Recipe = Annotated[str, typer.Argument(help="Folder or file of a recipe, or the name of a shipped one.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value, instead of the recipe's own value.")]
 Passages = Annotated[
     str | None, typer.Option(help=".jsonl, .csv, .parquet or .txt file, a folder of them, or a Hub dataset id.")
