@@ -144,11 +144,16 @@ def test_a_broken_file(folder, content, message):
 
 
 def test_every_recipe_folder_is_read():
-    read = [load_recipe(path.parent) for path in sorted(RECIPES.rglob(FILES["corpus"]))]
-    assert [one.name for one in read] == ["demo", "combined", "supervised", "unsupervised", "self_instruct", "small"]
-    rows = {one.name: [source.max_rows for source in one.corpus.sources] for one in read[1:4]}
-    assert rows == {"combined": [9000, 4500, 13500], "supervised": [13500], "unsupervised": [9000, 4500]}
-    assert [source.max_rows for source in read[3].seeds.sources] == [14563, 13500]
+    folders = {path.parent for name in (FILES["corpus"], "recipe.yaml") for path in RECIPES.rglob(name)}
+    read = {one.name: one for one in map(load_recipe, folders)}
+    assert sorted(read) == ["demo", "self_instruct", "small", "supervised", "unsupervised"]
+    supervised, unsupervised = read["supervised"], read["unsupervised"]
+    assert [source.max_rows for source in supervised.corpus.sources] == [13500]
+    assert [source.max_rows for source in unsupervised.corpus.sources] == [9000, 4500]
+    # Seeds and passages of one dataset are kept apart; the unsupervised corpus has the generator of the 175 seeds.
+    assert [(one.fold, one.max_rows) for one in supervised.seeds.sources] == [("0/2", 13500)]
+    assert [one.fold for one in supervised.corpus.sources] == ["1/2"]
+    assert [one.source for one in unsupervised.seeds.sources] == ["seed_tasks.jsonl"]
 
 
 def test_an_item_of_a_list_is_set_by_its_number_and_a_source_takes_the_place_of_all():
