@@ -15,21 +15,23 @@ from davidgen_hf.engines import Sampling
 from davidgen_hf.engines.local import LocalEngine
 
 SAMPLING = {"temperature": 0.7, "top_p": 0.9, "top_k": 40}
-BATCH = 16
+BATCH = {"cpu": 16, "cuda": 64}
 
 
 class Generate:
-    """``model.generate(num_return_sequences=n)`` in batches of 16 prompts, in the order given, padded on the left."""
+    """``model.generate(num_return_sequences=n)`` in batches of prompts, in the order given, padded on the left."""
 
-    def __init__(self, folder: str, dtype: torch.dtype) -> None:
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+    def __init__(self, folder: str, dtype: torch.dtype, device: torch.device) -> None:
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
+        self.batch = BATCH[device.type]
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
 
     def candidates(self, prompts: list[str], n: int, new_tokens: int) -> list[str]:
         """Write ``n`` candidates of exactly ``new_tokens`` tokens for each prompt."""
         texts = []
-        for start in range(0, len(prompts), BATCH):
-            batch = self.tokenizer(prompts[start : start + BATCH], padding=True, return_tensors="pt")
+        for start in range(0, len(prompts), self.batch):
+            batch = self.tokenizer(prompts[start : start + self.batch], padding=True, return_tensors="pt")
+            batch = batch.to(self.model.device)
             written = self.model.generate(
                 **batch,
                 do_sample=True,
@@ -50,11 +52,12 @@ def ours(engine: LocalEngine, prompts: list[str], n: int, new_tokens: int) -> li
 
 
 class LmEval:
-    """lm-eval's ``HFLM.loglikelihood`` with a batch size of 16, on a model that is loaded already."""
+    """lm-eval's ``HFLM.loglikelihood`` in batches of the same size, on a model that is loaded already."""
 
     def __init__(self, reference: Generate) -> None:
         tokenizer = AutoTokenizer.from_pretrained(reference.tokenizer.name_or_path)
-        self.lm = HFLM(pretrained=reference.model, tokenizer=tokenizer, batch_size=BATCH, device="cpu")
+        device = str(reference.model.device)
+        self.lm = HFLM(pretrained=reference.model, tokenizer=tokenizer, batch_size=reference.batch, device=device)
 
     def scores(self, pairs: list[tuple[str, str]]) -> list[float]:
         """Return the summed nll of each pair, in nats."""

@@ -1,10 +1,12 @@
-"""Seconds, memory, and the rate of the processor's matrix products."""
+"""Seconds, memory, and the rate of the device's matrix products."""
 
+import platform
 import statistics
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 import torch
@@ -26,55 +28,97 @@ class Measured:
 
 
 class PeakMemory(threading.Thread):
-    """Watches the resident memory of this process, a hundred times a second."""
+    """Watches the resident memory of this process, a hundred times a second, or what is allocated on a CUDA device."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         super().__init__(daemon=True)
-        self.process, self.peak, self.over = psutil.Process(), 0, threading.Event()
+        self.device, self.peak, self.over = device, 0, threading.Event()
 
     def run(self) -> None:
         while not self.over.wait(0.01):
-            self.peak = max(self.peak, self.process.memory_info().rss)
+            self.peak = max(self.peak, memory_in_use(self.device))
 
     def __enter__(self) -> "PeakMemory":
-        self.start()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            self.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.over.set()
-        self.join()
+        if self.device.type == "cuda":
+            self.peak = torch.cuda.max_memory_allocated(self.device)
+        else:
+            self.over.set()
+            self.join()
 
 
-def matmul_rate(size: int = 2048, repeats: int = 8) -> float:
-    """Return the operations a second of a bf16 matrix product, best of ``repeats``."""
-    left, right = torch.randn(2, size, size).to(torch.bfloat16)
+def memory_in_use(device: torch.device) -> int:
+    """Return the bytes allocated on a CUDA device, or the resident memory of this process for a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
+def device_name(device: torch.device) -> str:
+    """Return the model name of the GPU or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device, repeats: int = 8) -> float:
+    """Return the operations a second of a matrix product in ``dtype``, best of ``repeats``."""
+    size = 8192 if device.type == "cuda" else 2048
+    left, right = torch.randn(2, size, size, device=device).to(dtype)
     best = float("inf")
     for _ in range(repeats):
+        wait_for(device)
         start = time.perf_counter()
         left @ right
+        wait_for(device)
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
 
 
-def race(contenders: dict[str, Callable[[], object]], repeats: int, weights_bytes: int) -> dict[str, Measured]:
+def wait_for(device: torch.device) -> None:
+    """Wait until a CUDA device has done all that was queued."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def race(
+    contenders: dict[str, Callable[[], object]], repeats: int, dtype: torch.dtype, device: torch.device
+) -> dict[str, Measured]:
     """Run each contender in turn, ``repeats`` times over, so that a busy minute meets them all.
+
+    Memory counts from what is in use at the start, with all weights loaded.
 
     Args:
         contenders: What to run, by name; each has been warmed up.
         repeats: Rounds.
-        weights_bytes: Resident memory with all weights loaded and nothing run yet.
+        dtype: Number type of the matrix product that is timed before each turn.
+        device: Where the contenders run.
     """
+    weights_bytes = memory_in_use(device)
     results = {name: Measured() for name in contenders}
     for _ in range(repeats):
         for name, run in contenders.items():
-            results[name].rates.append(matmul_rate())
-            with PeakMemory() as memory:
+            results[name].rates.append(matmul_rate(dtype, device))
+            with PeakMemory(device) as memory:
                 start, busy = time.perf_counter(), time.process_time()
                 run()
+                wait_for(device)
                 results[name].seconds.append(time.perf_counter() - start)
                 results[name].processor_seconds.append(time.process_time() - busy)
             latest = results[name]
             clock, busy, rate = latest.seconds[-1], latest.processor_seconds[-1], latest.rates[-1]
-            print(f"{name}: {clock:.1f} s, {busy:.1f} s of processor, {rate / 1e9:.0f} GFLOP/s", flush=True)
+            print(f"{name}: {clock:.2f} s, {busy:.1f} s of processor, {rate / 1e9:.0f} GFLOP/s", flush=True)
             results[name].peak_bytes = max(results[name].peak_bytes, memory.peak - weights_bytes)
     return results

@@ -2,9 +2,11 @@
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Self
 
-import psutil
 import torch
 
 from benchmarks.contenders import Generate, LmEval, ours, vllm
@@ -14,6 +16,7 @@ from davidgen_hf.engines import EngineSettings, Sampling
 from davidgen_hf.engines.loading import find_model, resolve_dtype
 from davidgen_hf.engines.local import LocalEngine
 from davidgen_hf.engines.scoring import share_opening
+from davidgen_hf.prompts import render_follower, render_generator
 
 
 @dataclass
@@ -25,14 +28,26 @@ class Bench:
     dtype: torch.dtype
     texts: list[str]
     repeats: int
+    scale: int
     vllm_python: str | None
 
     @classmethod
-    def load(cls, model: str, dtype: str, texts: list[str], repeats: int, vllm_python: str | None) -> "Bench":
-        settings = EngineSettings(model=model, dtype=dtype)
+    def load(
+        cls, settings: EngineSettings, texts: list[str], repeats: int, scale: int, vllm_python: str | None
+    ) -> Self:
         engine = LocalEngine(settings)
-        resolved = resolve_dtype(dtype, engine.model.device)
-        return cls(engine, find_model(settings).name, resolved, texts, repeats, vllm_python)
+        dtype = resolve_dtype(settings.dtype, engine.model.device)
+        return cls(engine, find_model(settings).name, dtype, texts, repeats, scale, vllm_python)
+
+    @property
+    def device(self) -> torch.device:
+        return self.engine.model.device
+
+    def run(self, contenders: dict[str, Callable[[], object]]) -> dict[str, Measured]:
+        return race(contenders, self.repeats, self.dtype, self.device)
+
+    def reference(self) -> Generate:
+        return Generate(self.folder, self.dtype, self.device)
 
     @property
     def workload(self) -> Workload:
@@ -49,22 +64,69 @@ class Race:
 
 def candidates(bench: Bench, prompts: int = 16, n: int = 4, tokens: int = 370, new_tokens: int = 32) -> Race:
     """Candidates for prompts of equal length."""
-    return _candidates(bench, bench.workload.prompts([tokens] * prompts), n, new_tokens)
+    return _candidates(bench, bench.workload.prompts([tokens] * prompts * bench.scale), n, new_tokens)
 
 
 def candidates_mixed(bench: Bench, prompts: int = 32, n: int = 1, new_tokens: int = 32) -> Race:
     """Candidates for prompts of 30 to 800 tokens, in random order."""
-    return _candidates(bench, bench.workload.prompts(_spread(30, 800, prompts)), n, new_tokens)
+    return _candidates(bench, bench.workload.prompts(_spread(30, 800, prompts * bench.scale)), n, new_tokens)
 
 
 def scores(bench: Bench, targets: int = 16, n: int = 4, tokens: int = 270) -> Race:
     """Scores of pairs of equal length."""
-    return _scores(bench, bench.workload.pairs([tokens] * targets, n))
+    return _scores(bench, bench.workload.pairs([tokens] * targets * bench.scale, n))
 
 
 def scores_mixed(bench: Bench, targets: int = 16, n: int = 4) -> Race:
     """Scores of pairs of 60 to 800 tokens, in random order."""
-    return _scores(bench, bench.workload.pairs(_spread(60, 800, targets), n))
+    return _scores(bench, bench.workload.pairs(_spread(60, 800, targets * bench.scale), n))
+
+
+def end_to_end(bench: Bench, passages: int = 16, n: int = 4, tokens: int = 120, new_tokens: int = 32) -> Race:
+    """From passages to the candidate that predicts each best: candidates, their scores, and the choice."""
+    workload = bench.workload
+    texts = [workload.window(tokens) for _ in range(passages * bench.scale)]
+    prompts = [render_generator(text, "instruction") for text in texts]
+    reference = bench.reference()
+    lm_eval = LmEval(reference)
+
+    def of_this_package(count: int, new_tokens: int) -> list[str]:
+        written = ours(bench.engine, prompts[:count], n, new_tokens)
+        contexts = [render_follower(one) for many in written for one in many]
+        scored = bench.engine.score(contexts, _repeated(texts[:count], n))
+        return _winners([one for many in written for one in many], [one.nll for one in scored], n)
+
+    def of_libraries(count: int, new_tokens: int) -> list[str]:
+        written = reference.candidates(prompts[:count], n, new_tokens)
+        pairs = zip(map(render_follower, written), _repeated(texts[:count], n), strict=True)
+        return _winners(written, lm_eval.scores(list(pairs)), n)
+
+    for run in (of_this_package, of_libraries):
+        run(2, 2)
+    contenders = {"ours": of_this_package, "generate_lm_eval": of_libraries}
+    results = bench.run({name: partial(run, len(texts), new_tokens) for name, run in contenders.items()})
+    rows = {
+        name: _row(measured) | {"passages_per_second": len(texts) / measured.median}
+        for name, measured in results.items()
+    }
+    size = {"passages": len(texts), "passage_tokens": sum(bench.engine.count_tokens(texts)), "n": n}
+    before, after = render_follower("\0").split("\0")
+    request = {"prompts": prompts, "n": n, "max_new_tokens": new_tokens, "choose": {"texts": texts}}
+    request["choose"] |= {"before": before, "after": after}
+    return Race(
+        size | {"new_tokens": new_tokens, "unit": "passages_per_second", "work": len(texts), "rows": rows}, request
+    )
+
+
+def _repeated(texts: list[str], n: int) -> list[str]:
+    return [text for text in texts for _ in range(n)]
+
+
+def _winners(candidates: list[str], nll: list[float], n: int) -> list[str]:
+    return [
+        min(zip(nll[start : start + n], candidates[start : start + n], strict=True))[1]
+        for start in range(0, len(candidates), n)
+    ]
 
 
 def cost_by_passages(bench: Bench, counts: tuple[int, ...], n: int = 4, tokens: int = 24, new_tokens: int = 8) -> dict:
@@ -84,15 +146,14 @@ def _spread(low: int, high: int, count: int) -> list[int]:
 
 
 def _candidates(bench: Bench, prompts: list[str], n: int, new_tokens: int) -> Race:
-    reference = Generate(bench.folder, bench.dtype)
-    weights = psutil.Process().memory_info().rss
+    reference = bench.reference()
     contenders = {
         "ours": lambda: ours(bench.engine, prompts, n, new_tokens),
         "generate": lambda: reference.candidates(prompts, n, new_tokens),
     }
     ours(bench.engine, prompts[:2], n, 2)
     reference.candidates(prompts[:2], n, 2)
-    results = race(contenders, bench.repeats, weights)
+    results = bench.run(contenders)
     tokens = len(prompts) * n * new_tokens
     rows = {
         name: _row(measured) | {"tokens_per_second": tokens / measured.median} for name, measured in results.items()
@@ -105,15 +166,14 @@ def _candidates(bench: Bench, prompts: list[str], n: int, new_tokens: int) -> Ra
 
 def _scores(bench: Bench, texts: list[tuple[str, str]]) -> Race:
     contexts, targets = map(list, zip(*texts, strict=True))
-    lm_eval = LmEval(Generate(bench.folder, bench.dtype))
-    weights = psutil.Process().memory_info().rss
+    lm_eval = LmEval(bench.reference())
     contenders = {
         "ours": lambda: bench.engine.score(contexts, targets),
         "lm_eval": lambda: lm_eval.scores(texts),
     }
     bench.engine.score(contexts[:2], targets[:2])
     lm_eval.scores(texts[:2])
-    results = race(contenders, bench.repeats, weights)
+    results = bench.run(contenders)
     rows = {
         name: _row(measured) | {"pairs_per_second": len(texts) / measured.median} for name, measured in results.items()
     }
@@ -156,7 +216,8 @@ def add_vllm(bench: Bench, race: Race) -> None:
     dtype = str(bench.dtype).removeprefix("torch.")
     common = {"model": bench.folder, "dtype": dtype, "max_length": 1024, "repeats": bench.repeats}
     answer = vllm(bench.vllm_python, common | race.request)
-    measured = Measured((answer.get("candidates") or answer["scores"])["seconds"], rates=[matmul_rate()])
+    part = next(name for name in ("chosen", "candidates", "scores") if name in answer)
+    measured = Measured(answer[part]["seconds"], rates=[matmul_rate(bench.dtype, bench.device)])
     race.figures["rows"]["vllm"] = _row(measured) | {
         race.figures["unit"]: race.figures["work"] / measured.median,
         "version": answer["vllm"],

@@ -5,12 +5,19 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-NAMES = {"ours": "davidgen_hf", "generate": "`generate`", "lm_eval": "lm-eval `HFLM`", "vllm": "vLLM"}
+NAMES = {
+    "ours": "davidgen_hf",
+    "generate": "`generate`",
+    "lm_eval": "lm-eval `HFLM`",
+    "generate_lm_eval": "`generate` and lm-eval `HFLM`",
+    "vllm": "vLLM",
+}
 RACES = {
     "candidates": "Candidates, prompts of equal length",
     "candidates_mixed": "Candidates, prompts of 30 to 800 tokens",
     "scores": "Scores, pairs of equal length",
     "scores_mixed": "Scores, pairs of 60 to 800 tokens",
+    "end_to_end": "Passages to chosen candidates",
 }
 CURVES = {"cost_by_passages": "passages", "cost_by_n": "n"}
 
@@ -33,17 +40,17 @@ def write_report(folder: Path) -> str:
 
 def _race(title: str, result: dict) -> str:
     rows, unit = result["rows"], result["unit"]
-    size = (
-        f"{result['prompts']} prompts ({result['prompt_tokens']} tokens), n = {result['n']}, "
-        f"{result['new_tokens']} new tokens each"
-        if "n" in result
-        else f"{result['pairs']} pairs ({result['tokens']} tokens, the first {result['opening']} of each the same)"
-    )
+    if "pairs" in result:
+        size = f"{result['pairs']} pairs ({result['tokens']} tokens, the first {result['opening']} of each the same)"
+    else:
+        what = "passages" if "passages" in result else "prompts"
+        size = f"{result[what]} {what} ({result[f'{what[:-1]}_tokens']} tokens), n = {result['n']}, "
+        size += f"{result['new_tokens']} new tokens each"
     setting = result["setting"]
     lines = [
         f"## {title}\n",
-        f"{size}. {setting['model']}, {setting['dtype']}, {setting['threads']} threads, torch {setting['torch']}, "
-        f"transformers {setting['transformers']}.\n",
+        f"{size}. {setting['model']}, {setting['dtype']}, {setting.get('device', 'CPU')}, "
+        f"{setting['threads']} threads, torch {setting['torch']}, transformers {setting['transformers']}.\n",
         f"| | {unit.replace('_', ' ')} | ours is | seconds, each round | peak memory above weights | matrix product |",
         "|---|--:|--:|---|--:|--:|",
     ]
@@ -52,14 +59,14 @@ def _race(title: str, result: dict) -> str:
         memory = row["peak_bytes_above_weights"]
         lines.append(
             f"| {NAMES[name]} | {row[unit]:.1f} | {f'{ratio:.2f}x' if name != 'ours' else ''} "
-            f"| {', '.join(f'{seconds:.1f}' for seconds in row['seconds'])} "
+            f"| {', '.join(f'{seconds:.2f}' for seconds in row['seconds'])} "
             f"| {f'{memory / 2**20:.0f} MB' if name != 'vllm' else ''} | {max(row['matmul_gflops']):.0f} GFLOP/s |"
         )
     share = rows["ours"].get("share_of_matmul_rate")
     if share:
         lines.append(
             f"\nThe linear layers of ours, over the whole call: {rows['ours']['operations_per_second'] / 1e9:.0f} "
-            f"GFLOP/s, {share:.0%} of the bf16 matrix product's best rate in the same rounds."
+            f"GFLOP/s, {share:.0%} of the matrix product's best rate in the same rounds."
         )
     return "\n".join(lines) + "\n"
 

@@ -4,15 +4,13 @@ import importlib.util
 import itertools
 import json
 import os
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import urllib3
 from transformers import LlamaConfig
+from vllm_server import serving
 
 from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import ModelError
@@ -176,44 +174,19 @@ def test_what_vllm_complains_about_is_an_error_with_its_reason(vllm_python, tiny
 
 @pytest.mark.slow
 def test_a_real_server_scores_and_writes_like_the_transformers_engine(vllm_python, embedded_model, pairs, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = "--max-model-len 1025 --max-num-batched-tokens 2048 --no-enable-chunked-prefill --generation-config vllm"
-    command = [vllm_python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(embedded_model)]
-    command += ["--dtype", "float32", "--host", "127.0.0.1", "--port", str(port), "--enforce-eager", *options.split()]
-    with (
-        (tmp_path / "log").open("w") as log,
-        subprocess.Popen([*command, "--gpu-memory-utilization", "0.2"], stdout=log, stderr=log) as process,
-    ):
-        try:
-            wait_until_up(process, f"http://127.0.0.1:{port}/health", tmp_path / "log")
-            url = f"http://127.0.0.1:{port}/v1"
-            there = load_engine(EngineSettings(kind="server", base_url=url, model=str(embedded_model), concurrency=8))
-            here = load_engine(EngineSettings(model=str(embedded_model), dtype="float32", max_length=1024))
-            assert there.max_length == 1024
-            expected = [score.nll for score in here.score(*pairs)]
-            assert [score.nll for score in there.score(*pairs)] == pytest.approx(expected, rel=1e-4)
-            assert there.generate(PROMPTS, 2, Sampling(**GREEDY)) == here.generate(PROMPTS, 2, Sampling(**GREEDY))
-            drawn = there.generate(PROMPTS, 4, Sampling(**DRAWN))
-            assert all(len(set(candidates)) == 4 for candidates in drawn)
-            assert there.generate(PROMPTS[:1], 4, Sampling(**DRAWN)) == drawn[:1]
-            too_long = "word " * 1100
-            assert there.generate([too_long, PROMPTS[0]], 1, Sampling(**GREEDY))[0] is None
-        finally:
-            process.terminate()
-
-
-def wait_until_up(process: subprocess.Popen, url: str, log: Path) -> None:
-    for _ in range(240):
-        if process.poll() is not None:
-            pytest.fail(f"the server ended at once: {log.read_text()[-2000:]}")
-        try:
-            if urllib3.request("GET", url, retries=False).status == 200:
-                return
-        except urllib3.exceptions.HTTPError:
-            time.sleep(1)
-    pytest.fail(f"the server is not up after 240 s: {log.read_text()[-2000:]}")
+    options = "--max-model-len 1025 --max-num-batched-tokens 2048 --no-enable-chunked-prefill"
+    with serving(vllm_python, embedded_model, tmp_path / "log", *options.split()) as url:
+        there = load_engine(EngineSettings(kind="server", base_url=url, model=str(embedded_model), concurrency=8))
+        here = load_engine(EngineSettings(model=str(embedded_model), dtype="float32", max_length=1024))
+        assert there.max_length == 1024
+        expected = [score.nll for score in here.score(*pairs)]
+        assert [score.nll for score in there.score(*pairs)] == pytest.approx(expected, rel=1e-4)
+        assert there.generate(PROMPTS, 2, Sampling(**GREEDY)) == here.generate(PROMPTS, 2, Sampling(**GREEDY))
+        drawn = there.generate(PROMPTS, 4, Sampling(**DRAWN))
+        assert all(len(set(candidates)) == 4 for candidates in drawn)
+        assert there.generate(PROMPTS[:1], 4, Sampling(**DRAWN)) == drawn[:1]
+        too_long = "word " * 1100
+        assert there.generate([too_long, PROMPTS[0]], 1, Sampling(**GREEDY))[0] is None
 
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
