@@ -19,6 +19,7 @@ Run = Annotated[Path, typer.Argument(help="A run folder.")]
 Update = Annotated[
     bool, typer.Option("--update", "--restart", help="With a changed recipe: rebuild only what the change affects.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Let an update throw away what models made.")]
 ExecutorKind = Annotated[
     str, typer.Option("--executor", help="Where shards are built: local or ray (needs the extra `ray`).")
 ]

@@ -29,6 +29,7 @@ def run(
     base_model: options.BaseModel = None,
     output: options.Output = Path("runs/run"),
     update: options.Update = False,
+    yes: options.Yes = False,
     until: Annotated[
         str | None, typer.Option(help="Last step: seeds, generator, corpus, follower or evaluation.")
     ] = None,
@@ -44,7 +45,7 @@ def run(
 
     settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
     overrides = options.overrides_of(passages, text_column, seeds, base_model) + (overrides or [])
-    _run(recipe, overrides, output, update=update, steps=steps_until(until), executor=settings, shard=shard)
+    _run(recipe, overrides, output, update=update, yes=yes, steps=steps_until(until), executor=settings, shard=shard)
 
 
 def corpus(
@@ -58,6 +59,7 @@ def corpus(
     base_model: options.BaseModel = None,
     output: options.Output = Path("runs/run"),
     update: options.Update = False,
+    yes: options.Yes = False,
     executor: options.ExecutorKind = "local",
     address: options.Address = None,
     workers: options.Workers = None,
@@ -71,7 +73,7 @@ def corpus(
     named += [f"corpus.generate.engine.model={json.dumps(generator)}"] if generator else []
     settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
     named += overrides or []
-    _run(recipe, named, output, update=update, steps=("corpus",), executor=settings, shard=shard)
+    _run(recipe, named, output, update=update, yes=yes, steps=("corpus",), executor=settings, shard=shard)
 
 
 def estimate(
@@ -114,6 +116,7 @@ def _run(
     output: Path,
     *,
     update: bool = False,
+    yes: bool = False,
     steps: tuple[str, ...] | None = None,
     executor: "ExecutorSettings | None" = None,
     shard: str | None = None,
@@ -143,6 +146,7 @@ def _run(
             lambda step: console.print(step, style="bold", markup=False),
             steps=steps,
             restart=update,
+            may_discard=yes,
             executor=executor,
         )
     except KeyboardInterrupt as stop:

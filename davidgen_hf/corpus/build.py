@@ -78,7 +78,8 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
     """
     stages = settings.stages()
     if restart:
-        _remove_other_stages(folder, {stage.name for stage in stages})
+        for other in other_stages(folder, {stage.name for stage in stages}):
+            shutil.rmtree(other, ignore_errors=True)
     first = StageFolder(folder / stages[0].name, stage_identity(stages[0]), restart)
     reader = FirstStage(passages, skipped, stages[0], settings.shard_rows, first, executor, part)
     target, last = settings.target_pairs, folder / stages[-1].name
@@ -169,11 +170,10 @@ def _build_others(  # noqa: PLR0913 - as build_corpus
     return {source.name: missing} if missing else {}
 
 
-def _remove_other_stages(folder: Path, names: set[str]) -> None:
-    """Delete the folders of shards whose names are not those of stages."""
-    for other in folder.glob("*/"):
-        if other.name not in names and any(SHARD.fullmatch(path.name) for path in other.glob("*.parquet")):
-            shutil.rmtree(other, ignore_errors=True)
+def other_stages(folder: Path, names: set[str]) -> list[Path]:
+    """Return the folders of shards whose names are not those of stages."""
+    folders = (one for one in sorted(folder.glob("*/")) if one.name not in names)
+    return [one for one in folders if any(SHARD.fullmatch(path.name) for path in one.glob("*.parquet"))]
 
 
 def _build(sources: list[Path], stage: Stage, target: StageFolder, executor: Executor) -> None:

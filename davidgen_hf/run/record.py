@@ -4,10 +4,12 @@ import logging
 import platform
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from davidgen_hf.corpus.plan import StagePlan
 from davidgen_hf.engines.settings import silent_settings
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors import GenerateInstructions
@@ -53,28 +55,40 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def open_record(
-    recipe: Recipe, folder: Path, *, restart: bool = False, announce: Callable[[str], None] = logger.info
-) -> RunRecord:
+@dataclass(frozen=True)
+class UpdateSettings:
+    """How a record of another recipe or other inputs is taken up.
+
+    Args:
+        plan: Returns what becomes of the finished shards, given whether the generator is trained again.
+        may_discard: Whether the work of models may be thrown away.
+        announce: Called with what is kept and rebuilt, before anything is deleted.
+    """
+
+    plan: Callable[[bool], list[StagePlan]]
+    may_discard: bool = True
+    announce: Callable[[str], None] = logger.info
+
+
+def open_record(recipe: Recipe, folder: Path, update: UpdateSettings | None = None) -> RunRecord:
     """Start the record of a new run, or read that of an earlier call with the same recipe and inputs.
 
     Args:
         recipe: The recipe to run.
         folder: The run's folder.
-        restart: Accept the record of an earlier call with another recipe or other inputs too, or a damaged one. What
+        update: Accept the record of an earlier call with another recipe or other inputs too, or a damaged one. What
             the change does not affect is kept; the steps and models that it affects are forgotten.
-        announce: Called with what an update keeps and rebuilds, before anything is deleted.
 
     Raises:
-        RunFolderError: The folder belongs to another recipe or input (the differences are shown), or its
-            ``run.json`` cannot be read.
+        RunFolderError: The folder belongs to another recipe or input (the differences are shown), its ``run.json``
+            cannot be read, or the update would throw away work.
     """
     content = _header(recipe)
     data = {"seeds": recipe.seeds.sources, "passages": recipe.corpus.sources}
     named = {name: [one.source for one in sources] for name, sources in data.items()}
     inputs = digest_inputs(named, recipe.base_model)
     wanted: dict[str, Any] = {"recipe": without_folders(recipe.text), "inputs": inputs}
-    before = _read_earlier(folder, restart=restart, announce=announce)
+    before = _read_earlier(folder, update)
     if before is None:
         return RunRecord(folder, content | wanted).save()
     # What is allowed and declared does not change any row, and the machine chooses a number type that is not named.
@@ -89,7 +103,7 @@ def open_record(
     ]
     if not differing:
         return RunRecord(folder, before | {"recipe": wanted["recipe"]})
-    if not restart:
+    if update is None:
         raise RunFolderError(
             f"{folder} holds a run of another recipe or input; nothing was changed. What differs:\n  "
             + "\n  ".join(differing)
@@ -98,28 +112,45 @@ def open_record(
         )
     untouched = _untouched(before["steps"], differing)
     rebuilt = [step for step in READS if step in before["steps"] and step not in untouched]
-    announce(
+    update.announce(
         "Update: "
         + "; ".join(differing)
         + f". Kept: {', '.join(untouched) or 'no step'}. Runs again: {', '.join(rebuilt) or 'no step'}"
         + (", where shards that fit are kept." if "corpus" in rebuilt else ".")
     )
-    for model in {"generator", "follower"} - untouched.keys():  # must not be resumed with other settings
+    models = [model for model in TRAININGS if model not in untouched and (folder / model).is_dir()]
+    _check_losses(folder, update, models, update.plan("generator" in models) if "corpus" not in untouched else [])
+    for model in models:  # must not be resumed with other settings
         shutil.rmtree(folder / model, ignore_errors=True)
     kept = {"published": before["published"]} if before.get("published") else {}
     return RunRecord(folder, content | wanted | kept | {"steps": untouched}).save()
 
 
-def _read_earlier(folder: Path, *, restart: bool, announce: Callable[[str], None]) -> dict[str, Any] | None:
+def _check_losses(folder: Path, update: UpdateSettings, models: list[str], stages: list[StagePlan]) -> None:
+    """Announce what becomes of the shards, and refuse to throw away the work of models unless that is allowed."""
+    if stages:
+        update.announce(f"Shards: {'; '.join(map(str, stages))}.")
+    lost = [f"{one.lost} shards of {one.stage} ({one.lost_seconds:.0f} s)" for one in stages if one.lost]
+    is_work = models or any(one.lost and one.runs_model for one in stages)
+    if is_work and not update.may_discard:
+        what = ", ".join([*(f"the {model}" for model in models), *lost])
+        raise RunFolderError(
+            f"This update of {folder} throws away what models made: {what}. Nothing was changed. Add --yes to go "
+            "ahead, or name another folder with --output."
+        )
+
+
+def _read_earlier(folder: Path, update: UpdateSettings | None) -> dict[str, Any] | None:
     """Return the record of an earlier call; None if there is none, or a damaged one that may be replaced."""
     if not (folder / FILE_NAME).is_file():
         return None
     try:
         return read_record(folder, hint=_DAMAGED)
     except RunFolderError as error:
-        if not restart:
+        if update is None:
             raise
-        announce(f"Update: {error} All steps run again; shards and models that fit are kept.")
+        update.announce(f"Update: {error} All steps run again; shards and models that fit are kept.")
+        _check_losses(folder, update, [], update.plan(False))
         return None
 
 

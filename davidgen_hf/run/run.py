@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from datasets import Dataset, Features, Value, concatenate_datasets
 
 from davidgen_hf.corpus.build import WHOLE, build_corpus, read_counts, read_skipped, take_styles, take_tokens
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
+from davidgen_hf.corpus.plan import StagePlan, plan_update
 from davidgen_hf.corpus.waves import Yield
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError
@@ -23,7 +25,7 @@ from davidgen_hf.recipe import Recipe
 from davidgen_hf.report import read_facts, write_pictures, write_report
 from davidgen_hf.run.finished import forget_lost
 from davidgen_hf.run.provenance import pin_and_check
-from davidgen_hf.run.record import check_folder, open_record
+from davidgen_hf.run.record import UpdateSettings, check_folder, open_record
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.files import clear_drafts, explain_refusals
 from davidgen_hf.storage.lock import hold
@@ -42,6 +44,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     *,
     steps: Sequence[str] | None = None,
     restart: bool = False,
+    may_discard: bool = True,
     executor: ExecutorSettings | None = None,
 ) -> RunRecord:
     """Run the steps of a recipe that are not done yet.
@@ -53,6 +56,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
         steps: Names of ``STEPS`` to run; None runs all.
         restart: Take up an earlier call with another recipe or other inputs too: what the change does not touch stays,
             the rest is rebuilt.
+        may_discard: Whether a restart may throw away trained models, and shards that models made.
         executor: Where the shards of the corpus are made; None makes them in this process.
 
     Returns:
@@ -70,7 +74,8 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             pass
     with hold(output), explain_refusals(output):
         clear_drafts(output)
-        record = open_record(recipe, output, restart=restart, announce=announce)
+        update = UpdateSettings(partial(_plan, pinned, output, provenance), may_discard, announce)
+        record = open_record(recipe, output, update if restart else None)
         lost = forget_lost(record, requested)
         is_recorded = "corpus" not in record.steps and record.put("provenance", provenance.record())
         is_changed = False
@@ -186,6 +191,16 @@ def _corpus(  # noqa: PLR0913 - one keyword a choice of the caller
     skipped = read_skipped(output, stages)
     report = {"counts": counts, "stage_seconds": seconds, "stage_tokens": tokens, "skipped": skipped}
     return report | ({"styles": styles} if styles else {})
+
+
+def _plan(recipe: Recipe, output: Path, provenance: Provenance, new_generator: bool) -> list[StagePlan]:
+    """Return what an update keeps of the finished shards."""
+    generator = str(output / "generator")
+    settings = recipe.corpus.with_models(recipe.base_model, generator, recipe.generator.get("model_revision"))
+    settings = settings.with_seeds(recipe.seeds)
+    passages = mark_rows(settings.rows(recipe.seeds, Skipped()), provenance)
+    is_new = new_generator or not (output / "generator").is_dir()
+    return plan_update(passages, settings, output, new_model=generator if is_new else None)
 
 
 def _build(  # noqa: PLR0913 - one keyword a choice of the caller

@@ -174,6 +174,31 @@ def test_a_pulled_run_resumes_where_it_stopped(hub, run, declared_run, tmp_path)
     assert read_shards(back / "corpus")[:] == whole
 
 
+def test_a_corpus_that_grew_sends_only_what_is_new(near_hub, run, declared_run, tmp_path):
+    request = Push("org/houses", ("corpus", "generator"))
+    push(run, request, lambda _: None)
+    before, known = near_hub.files("org/houses", "dataset"), set(near_hub.state.lfs)
+    requests = len(near_hub.state.log)
+    text = (declared_run.parent / "passages.jsonl").read_text()
+    more = [{"id": f"b{n}", "text": f"Boat {n} lies in the harbor.", "license": "CC BY 4.0"} for n in range(4)]
+    (tmp_path / "passages.jsonl").write_text("\n".join([text, *map(json.dumps, more)]))
+    asked = json.loads((declared_run.parent / "asked.json").read_text())
+    recipe = load_recipe("demo", [*asked, f"corpus.passages.source={tmp_path}/passages.jsonl"])
+    run_recipe(recipe, run, lambda _: None, steps=("corpus",), restart=True)
+    push(run, request, lambda _: None)
+    after = near_hub.files("org/houses", "dataset")
+    sent = {path for path, content in after.items() if hashlib.sha256(content).hexdigest() not in known}
+    stages = ("fragments", "candidates", "scored", "corpus")
+    shards = {f"run/{stage}/0000{number}.parquet" for stage in stages for number in (2, 3)}
+    data = {f"data/{kind}/train-00000-of-00001.parquet" for kind in ("unsupervised", "extracted", "scored")}
+    assert {path for path in sent if path.endswith(".parquet")} == shards | data
+    assert {path: after[path] for path in before if path not in sent} == {
+        path: content for path, content in before.items() if path not in sent
+    }
+    uploads = sum("PUT" in line for line in near_hub.state.log[requests:])
+    assert uploads == len(near_hub.state.lfs.keys() - known) <= len(shards | data) + 2  # pictures; no weights
+
+
 def edit_card(hub: HubDouble, kind: str, repo: str, change: Callable[[str], str]) -> None:
     """Change a card as people do on the Hub's website."""
     last = hub.state.repos[kind, repo].branches["main"][-1]

@@ -33,9 +33,9 @@ def make(tmp_path) -> Callable[..., Path]:
     for step in ("limit", "generate", "score"):
         asked.append(f"corpus.{step}.engine.kind=echo")
 
-    def make(*more: str, restart: bool = False, announce: Callable[[str], None] = lambda _: None) -> Path:
+    def make(*more: str, announce: Callable[[str], None] = lambda _: None, **options) -> Path:
         recipe = load_recipe("demo", [*asked, "corpus.generate.engine.model=echo", *more])
-        run_recipe(recipe, tmp_path / "run", announce, steps=("corpus",), restart=restart)
+        run_recipe(recipe, tmp_path / "run", announce, steps=("corpus",), **options)
         return tmp_path / "run"
 
     return make
@@ -171,7 +171,55 @@ def test_an_update_says_what_it_keeps_before_it_starts(make):
         "Update: recipe.corpus.select.min_margin: was 0.0, is 0.2. Kept: no step. Runs again: corpus, where shards "
         "that fit are kept."
     )
-    assert said[1] == "1/1 corpus"
+    kept = "; ".join(f"{stage} 4 kept" for stage in STAGES[:-1])
+    assert said[1:] == [f"Shards: {kept}; corpus 4 rebuilt.", "1/1 corpus"]
+
+
+def test_more_passages_keep_every_finished_shard(make, tmp_path):
+    """The last shard has two passages of three: it stays as it is, and what follows is in shards of its own."""
+    whole = "corpus.extract={whole: {}}"
+    run = make("corpus.passages.max_rows=11", whole)
+    before, first = times(run), read_shards(run / "corpus").to_list()
+    with (tmp_path / "texts.jsonl").open("a") as file:
+        file.writelines(json.dumps({"text": f"Boat {n} lies in the old harbor of the town."}) + "\n" for n in range(5))
+    said = []
+    make("corpus.passages.max_rows=null", whole, restart=True, may_discard=False, announce=said.append)
+    assert "; ".join(f"{stage} 4 kept" for stage in STAGES) in said[1]
+    after = times(run)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == len(before) + 2 * len(STAGES)
+    rows = read_shards(run / "corpus").to_list()
+    assert rows[: len(first)] == first
+    assert {row["text"][:6] for row in rows[len(first) :]} >= {"Boat 0", "Boat 4"}
+    (run / "unique" / "00003.parquet").unlink()  # the shard of two passages, which is built again as it was
+    (run / "fragments" / "00003.parquet").unlink()
+    forget(run)
+    make("corpus.passages.max_rows=null", whole)
+    assert read_shards(run / "corpus").to_list() == rows
+    for path in sorted(run.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    assert read_shards(make("corpus.passages.max_rows=null", whole) / "corpus").to_list() == rows
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ("corpus.generate.n=2", "4 shards of candidates .*, 4 shards of guarded .*, 4 shards of corpus"),
+        ("corpus.passages.max_rows=4", "2 shards of fragments .* 3 shards of candidates|3 shards of fragments"),
+        ("corpus.score=none", "4 shards of corpus .*, 4 shards of scored"),
+    ],
+)
+def test_what_models_made_is_thrown_away_only_with_a_word(make, change, lost):
+    run = make()
+    before, record = times(run), (run / "run.json").read_bytes()
+    more = [change, *(["corpus.select.choose=first"] if "none" in change else [])]
+    with pytest.raises(
+        RunFolderError, match=f"throws away what models made: .*{lost}.* Nothing was changed. Add --yes"
+    ):
+        make(*more, restart=True, may_discard=False)
+    assert (times(run), (run / "run.json").read_bytes()) == (before, record)
+    make(*more, restart=True)
+    make(MARGIN if "none" not in change else "corpus.select.seed=1", *more, restart=True, may_discard=False)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"steps": 1}', "", '{"recipe": [], "inputs": {}, "steps": {}}'])

@@ -90,6 +90,29 @@ def test_a_killed_worker_leaves_no_trace_in_the_corpus(executor, tmp_path):
         assert read_shards(ray).features == read_shards(local).features
 
 
+def test_a_target_gives_the_pairs_of_one_process(executor, tmp_path):
+    echo = EngineSettings(kind="echo", model="echo")
+    settings = BackTranslation(
+        passages=PassageSource(max_rows=200),
+        limit=LimitPassages(echo),
+        generate=GenerateInstructions(echo, n=1),
+        score=ScoreCandidates(echo),
+        shard_rows=3,
+        target_pairs=20,
+    )
+    said: dict[str, list[str]] = {"local": [], "ray": []}
+    for name, options in (("local", {}), ("ray", {"executor": executor})):
+        skipped = Skipped()
+        passages = read_passages(settings.passages, skipped)
+        assert build_corpus(passages, skipped, settings, tmp_path / name, announce=said[name].append, **options) == {}
+    assert said["local"] == said["ray"] != []
+    for stage in [one.name for one in settings.stages()]:
+        local, ray = tmp_path / "local" / stage, tmp_path / "ray" / stage
+        assert [path.name for path in shard_paths(ray)] == [path.name for path in shard_paths(local)]
+        assert read_shards(ray)[:] == read_shards(local)[:]
+    assert len(read_shards(tmp_path / "ray" / "corpus")) == 20
+
+
 def test_a_shard_of_which_every_worker_dies_is_named(executor):
     def step(rows: Dataset, _: None) -> tuple[Dataset, Counter]:
         if rows["n"][0] == 1:
