@@ -57,7 +57,7 @@ class ListedTask:
         output: Its output.
         start: Where the output starts in the list, in characters.
         broken: Why it is not a task: ``wrong_number``, ``repeated_part``, ``no_input``, ``no_output``,
-            ``empty_instruction`` or ``empty_output``; None if it is one.
+            ``empty_instruction`` or ``empty_output`` (nothing, or ``<noinput>``); None if it is one.
     """
 
     instruction: str
@@ -233,11 +233,11 @@ def _task(text: str, marks: list[re.Match[str]], end: int) -> ListedTask:
     start += len(text[start:end]) - len(text[start:end].lstrip())
     numbers = {mark[1] for mark in marks}
     missing = next((f"no_{name.lower()}" for name in ("Input", "Output") if name not in parts), None)
-    empty = next((f"empty_{name.lower()}" for name, part in parts.items() if not part and name != "Input"), None)
+    texts = {name: "" if part.lower() == NO_INPUT else part for name, part in parts.items()}
+    empty = next((f"empty_{name.lower()}" for name, text in texts.items() if not text and name != "Input"), None)
     repeated = "repeated_part" if len(marks) > len(parts) else None
-    given = "" if parts.get("Input", NO_INPUT).lower() == NO_INPUT else parts["Input"]
     broken = ("wrong_number" if len(numbers) > 1 else None) or repeated or missing or empty
-    return ListedTask(parts["Instruction"], given, parts.get("Output", ""), start, broken)
+    return ListedTask(parts["Instruction"], texts.get("Input", ""), texts.get("Output", ""), start, broken)
 
 
 def parse_tasks(text: str) -> list[tuple[str, str, str]]:

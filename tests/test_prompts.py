@@ -57,6 +57,7 @@ def test_a_list_of_tasks_is_its_prompt_and_what_follows():
         ("1. Instruction:\nSort.\n1. Input:\nb\n1. Input:\na\n1. Output:\na b", "repeated_part"),
         ("1. Instruction:\n1. Input:\nb a\n1. Output:\na b", "empty_instruction"),
         ("1. Instruction:\nSort.\n1. Input:\nb a\n1. Output:\n \n", "empty_output"),
+        ("1. Instruction:\nSort.\n1. Input:\nb a\n1. Output:\n<noinput>", "empty_output"),
     ],
 )
 def test_a_broken_task_says_why(text, broken):
