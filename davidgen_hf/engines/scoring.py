@@ -121,8 +121,8 @@ def _positions_nll(
     """Return the negative log-likelihood of each target token, ``(tokens,)``, float32.
 
     The logits of one position come with the forward pass. Where they are what the head alone makes of its hidden
-    state, a CPU does without those of the others; see ``_head_nll``. Else they come with passes over one position,
-    whose hidden state is exchanged for theirs: whatever a model does to its logits is then done.
+    state, the head alone makes those of the others. Else they come with passes over one position, whose hidden state
+    is exchanged for theirs: whatever a model does to its logits is then done.
     """
     hidden: list[torch.Tensor] = []
 
@@ -133,14 +133,18 @@ def _positions_nll(
     with head_input(model, first_position):
         logits = model(**inputs).logits[0]
     head, on_cpu = output_embeddings(model), logits.device.type == "cpu"
-    if on_cpu and type(head) is torch.nn.Linear and torch.equal(head(hidden[0][None, :1])[0], logits):
-        return _head_nll(head, hidden[0], targets)
+    alone = head if type(head) is torch.nn.Linear and torch.equal(head(hidden[0][None, :1])[0], logits) else None
+    if alone is not None and on_cpu:
+        return _head_nll(alone, hidden[0], targets)
     one_position = {name: ids[:1, :1] for name, ids in inputs.items() if name.endswith(("input_ids", "mask"))}
     size = max(1, _LOGITS_BYTES // (4 * logits.shape[-1]))
     nll = []
     for states, tokens in zip(hidden[0].split(size), targets.split(size), strict=True):
-        with head_input(model, partial(_instead, states[None])):
-            logits = model(**one_position, use_cache=False).logits[0]
+        if alone is not None:
+            logits = alone(states)
+        else:
+            with head_input(model, partial(_instead, states[None])):
+                logits = model(**one_position, use_cache=False).logits[0]
         nll.append(cross_entropy(logits.float(), tokens, reduction="none"))
     return torch.cat(nll)
 
