@@ -5,6 +5,7 @@ import typer
 from davidgen_hf.cli import recipes
 from davidgen_hf.cli.evaluating import diversity, evaluate, judge
 from davidgen_hf.cli.publishing import export, pull, push, report
+from davidgen_hf.cli.reviewing import review
 from davidgen_hf.cli.running import corpus, demo, estimate, run
 from davidgen_hf.cli.training import merge, train
 from davidgen_hf.commandline import run_command_line
@@ -33,6 +34,7 @@ app.command()(judge)
 app.command()(diversity)
 app.command("eval")(evaluate)
 app.command()(report)
+app.command()(review)
 app.command()(push)
 app.command()(pull)
 

@@ -40,9 +40,15 @@ def report(
 
 def export(
     run: options.Run,
-    preferences: Annotated[
-        bool, typer.Option("--preferences", help="Best and worst instruction, as TRL's prompt, chosen and rejected.")
-    ] = False,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            help="pairs: instruction, input and output. preferences: TRL's prompt, chosen and rejected. seeds: what "
+            "reviewers accepted, for training the next generator.",
+        ),
+    ] = "pairs",
+    preferences: Annotated[bool, typer.Option("--preferences", help="The same as --as preferences.")] = False,
     output: Annotated[
         Path | None, typer.Option(help=".jsonl or .parquet file. Default: one in the run folder.")
     ] = None,
@@ -51,15 +57,22 @@ def export(
         typer.Option(min=0.0, help="Minimum difference between best and worst, in nats per token of the output."),
     ] = 0.0,
 ) -> None:
-    """Write the corpus as instruction, input and output; or preferences for training an instruction generator.
+    """Write the corpus as instruction, input and output; as preferences; or as seeds.
 
     All candidates of a fragment answer the same generator prompt. In the preferences, the candidate that predicts
-    the fragment best is chosen and the worst is rejected.
+    the fragment best is chosen and the worst is rejected; where a reviewer preferred another one, that is chosen. Rows
+    that reviewers rejected are left out, unless the recipe says otherwise.
     """
-    from davidgen_hf.publish.export import export_pairs, export_preferences
+    from davidgen_hf.publish.export import export_pairs, export_preferences, export_seeds
 
-    path = output or run / ("preferences.jsonl" if preferences else "corpus.jsonl")
-    count = export_preferences(run, path, min_margin) if preferences else export_pairs(run, path)
+    form = "preferences" if preferences else form
+    if form not in (forms := {"pairs": "corpus", "preferences": "preferences", "seeds": "reviewed_seeds"}):
+        raise SettingError(f"--as is {form!r}. It must be one of {', '.join(forms)}. Pass one of these.")
+    path = output or run / f"{forms[form]}.jsonl"
+    if form == "preferences":
+        count = export_preferences(run, path, min_margin)
+    else:
+        count = export_seeds(run, path) if form == "seeds" else export_pairs(run, path)
     say(f"{count} rows in {path}")
 
 

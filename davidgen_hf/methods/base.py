@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Tag
 
@@ -40,6 +40,18 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class ReviewSettings:
+    """Which rows of a reviewed corpus are exported, published and trained on; see ``davidgen review``.
+
+    Args:
+        use: ``not_rejected`` leaves out what people rejected, and ``accepted`` takes only what they accepted; both
+            have the instructions that people chose or wrote. ``ignore`` takes the corpus as it was built.
+    """
+
+    use: Literal["accepted", "not_rejected", "ignore"] = "not_rejected"
+
+
+@dataclass(frozen=True)
 class Method:
     """Base of the methods: how many rows a shard has, and what the rows are.
 
@@ -51,6 +63,7 @@ class Method:
         shard_rows: Rows that a shard begins with; shards that exist keep the number that they have.
         target_pairs: Number of pairs that are wanted. Rows are read in waves of shards until there are as many, and
             what is beyond the last pair is left out. None reads all rows.
+        review: How the decisions of reviewers count; no shard depends on it.
 
     Raises:
         SettingError: A value is out of range.
@@ -71,6 +84,7 @@ class Method:
     method: str = "back_translation"
     shard_rows: int = 256
     target_pairs: int | None = None
+    review: ReviewSettings = field(default_factory=ReviewSettings)
 
     def __post_init__(self) -> None:
         if not 1 <= self.shard_rows <= MAX_SHARD_ROWS:

@@ -112,7 +112,7 @@ class SelectInstruction:
         if "id" in columns:
             pairs = zip(columns["id"], kept, strict=True)
             columns["id"] = [_pair_id(identity, place) for identity, (_, place, _) in pairs]
-        made = [_pair(rows[number], *pair) for number, _, pair in kept]
+        made = [pair_of(rows[number], *pair) for number, _, pair in kept]
         return columns | {name: [pair[name] for pair in made] for name in PAIR}
 
     def counts(self, given: Batch, made: Batch) -> Counter[str]:
@@ -283,7 +283,8 @@ def _pair_id(identity: Any, place: int) -> Any:
     return f"{identity}#pair-{place}" if place > 1 and isinstance(identity, str) else identity
 
 
-def _pair(row: dict[str, Any], one: Candidate, lead: float | None) -> dict[str, Any]:
+def pair_of(row: dict[str, Any], one: Candidate, lead: float | None) -> dict[str, Any]:
+    """Return the columns of ``schema.PAIR`` of a row and one of its candidates, which leads by ``lead``."""
     return {
         "instruction": one["instruction"],
         "input": one["input"] or "",

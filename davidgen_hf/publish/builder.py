@@ -7,7 +7,7 @@
 ``publish.build_folder`` makes of it a folder that ``load_dataset`` reads without any code of ours.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from datasets.builder import Key
 from datasets.fingerprint import Hasher
 
 from davidgen_hf import __version__, schema
+from davidgen_hf.corpus.review import WRITTEN_BY, log_path, read_pairs, reviews_in_use
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.provenance.licenses import may_pass_on
 from davidgen_hf.storage.record import read_record
@@ -117,9 +118,12 @@ class DavidGenConfig(BuilderConfig):  # type: ignore[misc]  # datasets is not ty
             path
             for run in self.runs
             for pattern in KINDS[self.name].splits.values()
-            for path in Path(run).glob(pattern)
+            for path in (*Path(run).glob(pattern), log_path(Path(run)))
+            if path.is_file()
         ]
-        state = sorted((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
+        files = sorted((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
+        in_use = [reviews_in_use(Path(run)) for run in self.runs]
+        state = [files, [one and one.use for one in in_use]] if any(in_use) else files
         return str(super().create_config_id(config_kwargs | {"runs": Hasher.hash(state)}, custom_features))
 
 
@@ -146,7 +150,9 @@ class DavidGen(ArrowBasedBuilder):  # type: ignore[misc]  # datasets is not type
         super().__init__(*arguments, dataset_name=dataset_name, **options)
 
     def _info(self) -> DatasetInfo:
-        return DatasetInfo(description=self.config.description, features=KINDS[self.config.name].features)
+        return DatasetInfo(
+            description=self.config.description, features=features_of(self.config.name, self.config.runs)
+        )
 
     def _split_generators(self, dl_manager: Any) -> list[SplitGenerator]:
         found = shards_by_split(self.config.runs, self.config.name)
@@ -161,10 +167,10 @@ class DavidGen(ArrowBasedBuilder):  # type: ignore[misc]  # datasets is not type
         ]
 
     def _generate_tables(self, shards: list[str]) -> Iterator[tuple[Key, pyarrow.Table]]:
-        kind = KINDS[self.config.name]
+        kind, columns = KINDS[self.config.name], self.info.features
         waiting: list[pyarrow.Table] = []
         for number, path in enumerate(shards):
-            waiting.append(_read(Path(path), kind))
+            waiting.append(_read(Path(path), kind, columns))
             if sum(table.nbytes for table in waiting) >= ROW_GROUP_BYTES or number == len(shards) - 1:
                 yield Key(number, 0), pyarrow.concat_tables(waiting)
                 waiting = []
@@ -179,8 +185,20 @@ def kinds_of(runs: Sequence[str | Path]) -> list[str]:
     return [name for name in KINDS if shards_by_split(runs, name)]
 
 
-def shards_by_split(runs: Sequence[str | Path], name: str) -> dict[str, list[Path]]:
+def features_of(name: str, runs: Sequence[str | Path]) -> Features:
+    """Return the columns of a kind; pairs that people reviewed have ``instruction_written_by`` in addition."""
+    features = KINDS[name].features
+    is_reviewed = features == PAIRS and any(reviews_in_use(Path(run)) for run in runs)
+    return Features(features | WRITTEN_BY) if is_reviewed else features
+
+
+def shards_by_split(runs: Sequence[str | Path], name: str, *, reviewed: bool = True) -> dict[str, list[Path]]:
     """Return the shards that hold rows of a kind, by split; a split without any is left out.
+
+    Args:
+        runs: Run folders.
+        name: One of ``KINDS``.
+        reviewed: Whether the decisions of reviewers count; if not, shards count as they are.
 
     Raises:
         RunFolderError: A folder is not a run folder, or a shard is damaged.
@@ -189,20 +207,22 @@ def shards_by_split(runs: Sequence[str | Path], name: str) -> dict[str, list[Pat
     for run in runs:
         read_record(Path(run))
     found = {
-        split: [path for run in runs for path in sorted(Path(run).glob(pattern)) if _count(path, kind)]
+        split: [path for run in runs for path in sorted(Path(run).glob(pattern)) if _count(path, kind, reviewed)]
         for split, pattern in kind.splits.items()
     }
     return {split: paths for split, paths in found.items() if paths}
 
 
-def _count(path: Path, kind: Kind) -> int:
+def _count(path: Path, kind: Kind, reviewed: bool) -> int:
+    if reviewed and kind.features == PAIRS and reviews_in_use(path.parent.parent):
+        return len(_read(path, kind, kind.reads or ("strategy",)))
     if kind.keeps is None:
         return int(read_table(path, []).num_rows)
     return int(pyarrow.compute.sum(kind.keeps(read_columns(path, kind.reads))).as_py() or 0)
 
 
-def _read(path: Path, kind: Kind) -> pyarrow.Table:
-    rows = read_columns(path, kind.features)
+def _read(path: Path, kind: Kind, columns: Iterable[str]) -> pyarrow.Table:
+    rows = read_pairs(path, columns) if kind.features == PAIRS else read_columns(path, columns)
     return rows if kind.keeps is None else rows.filter(kind.keeps(rows))
 
 

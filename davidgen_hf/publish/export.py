@@ -1,4 +1,4 @@
-"""A run's rows in the forms that other tools train on: pairs, and TRL's preferences."""
+"""A run's rows in the forms that other tools train on: pairs, TRL's preferences, and seeds of the next generator."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,6 +11,8 @@ import pyarrow.parquet
 
 from davidgen_hf import prompts
 from davidgen_hf.corpus.finished import FINISHED, require_shards
+from davidgen_hf.corpus.review import WRITTEN_BY, RowState, read_pairs, reviews_in_use, row_key
+from davidgen_hf.corpus.review.pairs import KEY, PERSON, chosen_candidate
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.processors.generate import GenerateInstructions
 from davidgen_hf.processors.select import SelectInstruction
@@ -23,10 +25,19 @@ from davidgen_hf.storage.shards import read_columns, shard_paths
 PAIR_COLUMNS = ("instruction", "input", "output")
 _TEXT = pyarrow.string()
 PREFERENCE = pyarrow.schema({"prompt": _TEXT, "chosen": _TEXT, "rejected": _TEXT, "margin": pyarrow.float64()})
+CHOSEN_BY = pyarrow.field("chosen_by", _TEXT)
+# What is written of a seed: how it is trained on, where it comes from, and what its row was made with.
+SEED_COLUMNS = (
+    *("id", "instruction", "input", "output", "language", "source", "config", "revision", "license", "url"),
+    *("made_with", "restricted", *WRITTEN_BY),
+)
 
 
 def export_pairs(run: Path, output: Path) -> int:
     """Write instruction, input and output of the corpus, the form that most trainers read.
+
+    If people have reviewed it, the recipe's ``review`` says which rows count, and a column ``instruction_written_by``
+    is added.
 
     Args:
         run: A run's folder.
@@ -39,8 +50,35 @@ def export_pairs(run: Path, output: Path) -> int:
         RunFolderError: The run has no corpus, or a shard is damaged.
         InputError: The file is of another kind, or cannot be written.
     """
-    tables = (read_columns(path, PAIR_COLUMNS) for path in _shards(run, "corpus"))
+    columns = (*PAIR_COLUMNS, *(WRITTEN_BY if reviews_in_use(run) else ()))
+    tables = (read_pairs(path, columns) for path in _shards(run, "corpus"))
     return _write(tables, output, marked=is_restricted(run))
+
+
+def export_seeds(run: Path, output: Path) -> int:
+    """Write the pairs that people accepted as seeds of the next generator, those that they edited or promoted too.
+
+    Each has the origin of its passage, what its row was made with, and whether a person wrote its instruction. A file
+    in the run's folder is judged by the run's own provenance, and one elsewhere by the marks on its rows.
+
+    Args:
+        run: A run's folder.
+        output: A ``.jsonl`` or ``.parquet`` file to write; an earlier one is replaced.
+
+    Returns:
+        How many there are.
+
+    Raises:
+        RunFolderError: The run has no corpus, nobody has accepted a row, or a shard is damaged.
+        InputError: The file is of another kind, or cannot be written.
+    """
+    in_use = reviews_in_use(run, "accepted")
+    if in_use is None or not in_use.reviews.counts()["accepted"]:
+        raise RunFolderError(
+            f"{run} has no accepted row. Seeds are the rows that people accepted. Accept some: davidgen review {run}."
+        )
+    tables = (read_pairs(path, SEED_COLUMNS, "accepted") for path in _shards(run, "corpus"))
+    return _write(tables, output, marked=False)  # its rows say themselves whether they are restricted
 
 
 def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
@@ -51,6 +89,11 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
     and ``rejected`` the one that it ranks last of the same style of prompt. ``margin`` is the difference
     between them by the same measure, in nats per token of the output. Candidates that a guard rejected were not scored
     and are neither.
+
+    If people have reviewed the run, rows count as the recipe's ``review`` says. Where a person promoted a candidate or
+    wrote an instruction, that is ``chosen``, and ``rejected`` is the candidate that the selection preferred to it;
+    such rows have ``person`` in the column ``chosen_by``, and their ``margin`` may be negative, or None without
+    scores. ``min_margin`` does not concern them.
 
     Args:
         run: A run's folder.
@@ -72,11 +115,22 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
             "--update, which builds only the last stage."
         )
     generate = _generate(run)
-    columns = ("output", "candidates", *select.needs)
+    in_use = reviews_in_use(run)
+    columns = dict.fromkeys(("output", "candidates", *select.needs, *(KEY if in_use else ())))
+    schema = PREFERENCE.append(CHOSEN_BY) if in_use else PREFERENCE
+
+    def preferences(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        state = in_use.reviews.state(row_key(row)) if in_use else RowState()
+        if in_use and not in_use.counts(state):
+            return
+        if state.is_changed:
+            yield from _by_person(row, state, select, generate)
+        else:
+            yield from _by_scores(row, select, generate, min_margin)
+
     tables = (
         pyarrow.Table.from_pylist(
-            list(_preferences(read_columns(path, columns).to_pylist(), select, generate, min_margin)),
-            schema=PREFERENCE,
+            [found for row in read_columns(path, columns).to_pylist() for found in preferences(row)], schema=schema
         )
         for path in _shards(run, SCORED)
     )
@@ -90,19 +144,48 @@ def _generate(run: Path) -> GenerateInstructions:
     return next((step for step in steps if isinstance(step, GenerateInstructions)), GenerateInstructions())
 
 
-def _preferences(
-    rows: list[dict[str, Any]], select: SelectInstruction, generate: GenerateInstructions, min_margin: float
+def _by_scores(
+    row: dict[str, Any], select: SelectInstruction, generate: GenerateInstructions, min_margin: float
 ) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        ranked = select.rank(row)
-        of_style = [one for one in ranked if one[1]["style"] == ranked[0][1]["style"]]
-        if len(of_style) < 2:
-            continue
-        (best_value, best), (worst_value, worst) = of_style[0], of_style[-1]
-        chosen, rejected = (prompts.render_answer(one["instruction"], one["input"] or "") for one in (best, worst))
-        if worst_value - best_value >= min_margin and chosen != rejected:
-            prompt = generate.render(row["output"], best["style"])
-            yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": worst_value - best_value}
+    """Yield the preference of the selection: the first of its ranking to the last of the same style."""
+    ranked = select.rank(row)
+    of_style = [one for one in ranked if one[1]["style"] == ranked[0][1]["style"]]
+    if len(of_style) < 2:
+        return
+    (best_value, best), (worst_value, worst) = of_style[0], of_style[-1]
+    chosen, rejected = (prompts.render_answer(one["instruction"], one["input"] or "") for one in (best, worst))
+    if worst_value - best_value >= min_margin and chosen != rejected:
+        prompt = generate.render(row["output"], best["style"])
+        yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": worst_value - best_value}
+
+
+def _by_person(
+    row: dict[str, Any], state: RowState, select: SelectInstruction, generate: GenerateInstructions
+) -> Iterator[dict[str, Any]]:
+    """Yield the preference of a person: what they chose or wrote to what the selection would have taken.
+
+    Both answer the same prompt, so the other one is of the style of the candidate that was chosen or edited.
+    """
+    one = chosen_candidate(row, state, select)
+    if one is None:
+        return
+    values = {id(candidate): value for value, candidate in select.rank(row)}
+    others = (found for _, found in select.rank(row) if found["style"] == one["style"])
+    other = next((found for found in others if state.instruction is not None or found is not one), None)
+    if other is None:
+        return
+    instruction = one["instruction"] if state.instruction is None else state.instruction
+    chosen = prompts.render_answer(instruction, one["input"] or "")
+    rejected = prompts.render_answer(other["instruction"], other["input"] or "")
+    scored = state.instruction is None and id(one) in values
+    if chosen != rejected:
+        yield {
+            "prompt": generate.render(row["output"], one["style"]),
+            "chosen": chosen,
+            "rejected": rejected,
+            "margin": values[id(other)] - values[id(one)] if scored else None,
+            "chosen_by": PERSON,
+        }
 
 
 def _shards(run: Path, stage: str) -> list[Path]:

@@ -158,6 +158,7 @@ def _combine(configs: dict[str, Config]) -> dict[str, Config]:
     splits = SplitDict()
     splits.add(SplitInfo("train", num_bytes=size, num_examples=rows))
     download = sum(info.download_size for info in infos)
-    info = DatasetInfo(features=PAIRS, splits=splits, download_size=download, dataset_size=size)
+    features = infos[0].features if infos else PAIRS
+    info = DatasetInfo(features=features, splits=splits, download_size=download, dataset_size=size)
     files_of = {"train": [path for part in parts for path in part.data_files["train"]]}
     return {"combined": Config(KINDS["combined"].about, files_of, {"train": rows}, info)}

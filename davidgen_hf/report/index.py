@@ -17,7 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from tqdm.auto import tqdm
 
 from davidgen_hf.corpus.facts import COLUMNS, ranked_rows
+from davidgen_hf.corpus.review import row_key
 from davidgen_hf.errors import SettingError
+from davidgen_hf.processors.base import draw
 from davidgen_hf.recipe import ranked_stage, selection_of, target_of
 from davidgen_hf.report.rows import row_of, search_text
 from davidgen_hf.sources.words import is_unspaced, word_runs
@@ -27,7 +29,7 @@ from davidgen_hf.storage.shards import read_columns, read_metadata, read_table, 
 from davidgen_hf.storage.validation import validate
 
 INDEX = "report.index"
-INDEX_VERSION = 3  # raise it when an index holds something else for the same rows
+INDEX_VERSION = 4  # raise it when an index holds something else for the same rows
 PAGE_ROWS = 25
 # More rows than this are not counted: counting them all would take longer than showing a page.
 MOST_COUNTED = 10_000
@@ -40,7 +42,8 @@ SORTS = {
 }
 _TABLES = """
     CREATE TABLE rows (n INTEGER PRIMARY KEY, shard INTEGER, place INTEGER, strategy TEXT, kept INTEGER,
-                       perplexity REAL, margin REAL, reasons TEXT);
+                       perplexity REAL, margin REAL, reasons TEXT,
+                       style TEXT, key TEXT, lot INTEGER);
     CREATE VIRTUAL TABLE words
         USING fts5 (text, content='', detail=none, tokenize="ascii tokenchars '_'", prefix='2 3');
 """
@@ -49,6 +52,9 @@ _INDEXES = """
     CREATE INDEX by_margin ON rows (margin, n);
     CREATE INDEX by_strategy ON rows (strategy, n);
     CREATE INDEX by_kept ON rows (kept > 0, n);
+    CREATE INDEX by_style ON rows (style, n);
+    CREATE INDEX by_key ON rows (key);
+    CREATE INDEX by_lot ON rows (lot, n);
     CREATE TABLE made_of (state TEXT);
 """
 Words = Annotated[str, Field(max_length=1000)]
@@ -136,11 +142,20 @@ class Rows:
         more = bool(values) and total > MOST_COUNTED
         return {"total": min(total, MOST_COUNTED) if more else total, "more": more, "rows": list(self._rows(places))}
 
+    def stored(self, shard: int, place: int) -> dict[str, Any]:
+        """Return a row as its shard has it.
+
+        Raises:
+            RunFolderError: The shard is damaged.
+        """
+        with self._lock:  # so that several requests read a shard once
+            table = self._read(shard)
+        row: dict[str, Any] = table.slice(place, 1).to_pylist()[0]
+        return row
+
     def _rows(self, places: list[tuple[int, int, int, int]]) -> Iterator[dict[str, Any]]:
         for n, shard, place, kept in places:
-            with self._lock:  # so that several requests read a shard once
-                table = self._read(shard)
-            row = table.slice(place, 1).to_pylist()[0]
+            row = self.stored(shard, place)
             pairs = [one for one, _ in self.select.kept(row)][:kept]
             yield row_of(n, pairs, self.select.rank(row), row)
 
@@ -165,8 +180,10 @@ class Rows:
             for number, ((kept, ranked, row), at) in enumerate(zip(rows, places, strict=True)):
                 shown = row_of(number, kept, ranked, row)
                 reasons = f" {' '.join(shown['reasons'])} "
-                values = (number, *at, shown["strategy"], len(kept), shown["perplexity"], shown["margin"], reasons)
-                database.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+                values = [number, *at, shown["strategy"], len(kept), shown["perplexity"], shown["margin"], reasons]
+                style = ranked[0][1]["style"] if ranked else None
+                values += [style, row_key(row), draw(2**32, number)]  # the lot orders random samples
+                database.execute(f"INSERT INTO rows VALUES ({', '.join('?' * len(values))})", values)
                 terms = " ".join(search_terms(search_text(shown)))
                 database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, terms))
             database.executescript(_INDEXES)

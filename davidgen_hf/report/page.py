@@ -90,7 +90,8 @@ def follow_report(run: Path, output: Path | None, sleep: Callable[[float], None]
 def render(run: Path, facts: Facts, *, rows: str = "", shown: int | None = None, follow: bool = False) -> str:
     """Return the page as HTML; without ``rows`` it requests them from its server."""
     folder = files("davidgen_hf.report") / "assets"
-    style, script = ((folder / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    style, shared, own = ((folder / name).read_text("utf-8") for name in ("page.css", "shared.js", "page.js"))
+    script = shared + own
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -98,8 +99,8 @@ def render(run: Path, facts: Facts, *, rows: str = "", shown: int | None = None,
     template = environment.from_string((folder / "page.html.jinja").read_text("utf-8"))
     policy = [
         "default-src 'none'",
-        f"script-src 'sha256-{_digest(script)}'",
-        f"style-src 'sha256-{_digest(style)}'",
+        f"script-src 'sha256-{digest(script)}'",
+        f"style-src 'sha256-{digest(style)}'",
         "img-src data:",
         "base-uri 'none'",
         "form-action 'none'",
@@ -185,5 +186,6 @@ def _provenance(run: Path) -> dict[str, Any] | None:
     return found.record() if found else None
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return the hash of a script or style, as a content security policy names it."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -7,15 +7,15 @@ from davidgen_hf.processors.select import Ranked, margin, perplexity
 from davidgen_hf.schema import Candidate
 
 
-def row_of(number: int, kept: list[Candidate], ranked: Ranked, row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as plain values for JSON.
+def row_of(place: int, kept: list[Candidate], ranked: Ranked, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as plain values for JSON; ``place`` counts the rows of the run, and ``number`` a row's candidates.
 
     ``start`` and ``end`` count UTF-16 units of the passage, as browsers count; both are None where the output is no
     single span of it, and then ``output`` has its text, which is None where it has not.
     """
     text = row["text"]
     is_span = row["start"] is not None and text[row["start"] : row["end"]] == row["output"]
-    order = {id(one): place for place, (_, one) in enumerate(ranked)}
+    order = {id(one): rank for rank, (_, one) in enumerate(ranked)}
     pairs = {id(one) for one in kept}
     candidates = [
         {
@@ -26,11 +26,12 @@ def row_of(number: int, kept: list[Candidate], ranked: Ranked, row: dict[str, An
             "reason": one["reject_reason"],
             "rank": order.get(id(one), -1) + 1,
             "kept": id(one) in pairs,
+            "number": number,
         }
-        for one in row["candidates"]
+        for number, one in enumerate(row["candidates"])
     ]
     return {
-        "n": number,
+        "n": place,
         "id": row["id"],
         "strategy": row["strategy"],
         "kept": bool(kept),

@@ -39,7 +39,15 @@ def serve_report(run: Path, port: int = 8321) -> ReportServer:
         SettingError: The port is taken.
     """
     page = render(run, read_facts(run)).encode()
-    handler = type("Handler", (_Handler,), {"rows": Rows(run), "page": page})
+    return open_server(type("Served", (Handler,), {"rows": Rows(run), "page": page}), port)
+
+
+def open_server(handler: type[BaseHTTPRequestHandler], port: int) -> ReportServer:
+    """Return a server on this machine's own address.
+
+    Raises:
+        SettingError: The port is taken.
+    """
     try:
         return ReportServer(("127.0.0.1", port), handler)
     except OSError as error:
@@ -48,40 +56,49 @@ def serve_report(run: Path, port: int = 8321) -> ReportServer:
         ) from error
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers with the page at ``/`` and with rows at ``/rows``."""
+
     protocol_version = "HTTP/1.1"
     timeout = SLOW_CLIENT_SECONDS
     rows: Rows
     page: bytes
 
+    def is_named(self) -> bool:
+        """Return whether the request names this machine's own address, and not one that another page made up."""
+        return self.headers.get("Host", "").rpartition(":")[0] in ("127.0.0.1", "localhost")
+
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         # A page of another origin that gives this address a name of its own must not read what is here.
-        if self.headers.get("Host", "").rpartition(":")[0] not in ("127.0.0.1", "localhost"):
-            self._answer(403, "text/plain", b"ask 127.0.0.1")
+        if not self.is_named():
+            self.answer(403, "text/plain", b"ask 127.0.0.1")
         elif address.path == "/":
-            self._answer(200, "text/html", self.page)
+            self.answer(200, "text/html", self.page)
         elif address.path == "/rows":
-            self._find(address.query)
+            self.find(address.query)
         else:
-            self._answer(404, "text/plain", b"there is / and /rows")
+            self.answer(404, "text/plain", b"there is / and /rows")
 
-    def _find(self, query: str) -> None:
+    def find(self, query: str) -> None:
+        """Answer which rows a query finds."""
         try:
             found = self.rows.find(RowQuery.parse(dict(parse_qsl(query))))
         except SettingError as error:
-            self._answer(400, "text/plain", str(error).encode("utf-8", "replace"))
+            self.answer(400, "text/plain", str(error).encode("utf-8", "replace"))
         except (DavidgenError, OSError, sqlite3.Error) as error:
-            self._answer(500, "text/plain", f"{error} Restart `davidgen report --serve`.".encode("utf-8", "replace"))
+            self.answer(500, "text/plain", f"{error} Restart `davidgen report --serve`.".encode("utf-8", "replace"))
         else:
-            self._answer(200, "application/json", json.dumps(found, allow_nan=False).encode())
+            self.answer(200, "application/json", json.dumps(found, allow_nan=False).encode())
 
-    def _answer(self, status: int, kind: str, body: bytes) -> None:
+    def answer(self, status: int, kind: str, body: bytes) -> None:
+        """Send a whole answer, which nobody may keep or frame."""
         self.send_response(status)
         for name, value in {
             "Content-Type": f"{kind}; charset=utf-8",
             "Content-Length": str(len(body)),
             "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
             "Referrer-Policy": "no-referrer",
             "Cache-Control": "no-store",
         }.items():

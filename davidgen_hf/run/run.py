@@ -26,6 +26,7 @@ from davidgen_hf.report import read_facts, write_pictures, write_report
 from davidgen_hf.run.finished import forget_lost
 from davidgen_hf.run.provenance import pin_and_check
 from davidgen_hf.run.record import UpdateSettings, check_folder, open_record
+from davidgen_hf.run.review import announce_lost_decisions, compare_decisions, review_digest, reviewed_rows
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.files import clear_drafts, explain_refusals
 from davidgen_hf.storage.lock import hold
@@ -77,6 +78,8 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
         update = UpdateSettings(partial(_plan, pinned, output, provenance), may_discard, announce)
         record = open_record(recipe, output, update if restart else None)
         lost = forget_lost(record, requested)
+        if "follower" in requested:
+            compare_decisions(record, announce, may_retrain=restart and may_discard)
         is_recorded = "corpus" not in record.steps and record.put("provenance", provenance.record())
         is_changed = False
         for number, (name, step) in enumerate(requested.items(), start=1):
@@ -88,6 +91,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             started = time.perf_counter()
             if name == "corpus":
                 report = _corpus(pinned, output, provenance, announce, restart=restart, executor=executor)
+                announce_lost_decisions(output, announce)
             else:
                 report = step(pinned, output)
             load_engine.cache_clear()  # the next step needs the memory for a model of its own
@@ -231,8 +235,9 @@ def _build(  # noqa: PLR0913 - one keyword a choice of the caller
 
 
 def _follower(recipe: Recipe, output: Path) -> dict[str, Any]:
-    rows = open_shards(output / "corpus", ["prompt", "completion"])
-    return _train(rows, recipe.follower, output / "follower")
+    rows = reviewed_rows(output) or open_shards(output / "corpus", ["prompt", "completion"])
+    digest = review_digest(output)
+    return _train(rows, recipe.follower, output / "follower") | ({"review": digest} if digest else {})
 
 
 def _evaluation(recipe: Recipe, output: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ ABOUT = {
     "start": "where it starts in the passage, in characters; null if it is not a single span",
     "end": "where it ends there",
     "instruction": "what the output answers",
+    "instruction_written_by": "person where a reviewer wrote the instruction; null where a model did",
     "input": "what the instruction is about, often empty",
     "perplexity": "of the output given the instruction, by the model that scored; null if none did",
     "margin": "how far the next best candidate that was not kept is behind, in nats per token; null if there is none",

@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from markupsafe import Markup
 
 from davidgen_hf.corpus.facts import Choices, attrition, read_choices, yield_by_style
+from davidgen_hf.corpus.review import read_reviews
 from davidgen_hf.evaluation.results import FILE_NAME, FOLDER
 from davidgen_hf.evaluation.table import compare, to_markdown
 from davidgen_hf.publish.builder import KINDS
@@ -22,13 +23,14 @@ from davidgen_hf.publish.cards.notes import NOTES
 from davidgen_hf.publish.cards.origin import Origin, origin_of
 from davidgen_hf.publish.cards.rows import RowFacts, count_rows
 from davidgen_hf.publish.cards.text import render
-from davidgen_hf.recipe import selection_of
+from davidgen_hf.recipe import parse_recipe, selection_of
 from davidgen_hf.sources.rows import on_hub
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import read_table, shard_paths
 
 SIZES = {1e3: "n<1K", 1e4: "1K<n<10K", 1e5: "10K<n<100K", 1e6: "100K<n<1M", 1e7: "1M<n<10M", 1e8: "10M<n<100M"}
 DEFAULT = "combined"
+REVIEW_COUNTS = ("reviewed", "people", "accepted", "rejected", "edited", "promoted", "disagreed")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def corpus_card(
         RunFolderError: A run is not finished, or a file of it is damaged.
     """
     records = [read_record(run) for run in runs]
-    rows = count_rows(runs)
+    rows = count_rows(runs, reviewed=context.recipes)
     origin = origin_of(records, rows)
     title = repo.partition("/")[2] if repo else " and ".join(dict.fromkeys(record["name"] for record in records))
     data = _metadata(title, rows, origin, configs)
@@ -103,11 +105,14 @@ def corpus_card(
             for name, config in configs.items()
             for split, number in config.rows.items()
         ],
-        "columns": columns_of(KINDS[name].features for name in configs),
+        "columns": columns_of(
+            config.info.features if config.info else KINDS[name].features for name, config in configs.items()
+        ),
         "rows": rows,
         "samples": rows.samples,
         "origin": origin,
         "recipes_are_files": context.recipes,
+        "reviews": _reviews(runs, records),
         "pictures": context.pictures,
         "seeds_left_out": _seeds(runs) - sum(configs["seeds"].rows.values() if "seeds" in configs else ()),
         "citation": CITATION,
@@ -160,6 +165,17 @@ def _facts(runs: Sequence[Path], records: Sequence[dict[str, Any]]) -> dict[str,
         "benchmarks": Markup(to_markdown(compare(evaluated))) if evaluated else None,
         "unguarded": any(record["recipe"]["corpus"].get("guards") == "none" for record in records),
     }
+
+
+def _reviews(runs: Sequence[Path], records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what people decided about the rows of each run that they reviewed."""
+    found = []
+    for run, record in zip(runs, records, strict=True):
+        counts = read_reviews(run).counts()
+        if counts["reviewed"]:
+            use = parse_recipe(record["name"], record["recipe"]).corpus.review.use
+            found.append({name: counts[name] for name in REVIEW_COUNTS} | {"name": record["name"], "use": use})
+    return found
 
 
 def _choices(runs: Sequence[Path]) -> Choices:

@@ -22,8 +22,8 @@ CITATION = """
   year = {2023}
 }
 """
-# Settings that say where and how fast, not what comes of it.
-SILENT = silent_settings() | {"version", "shard_rows", "method"}
+# Settings that say where and how fast, not what comes of it; a card has a section of its own on its review.
+SILENT = silent_settings() | {"version", "shard_rows", "method", "review"}
 
 
 def settings_of(record: dict[str, Any]) -> list[tuple[str, str]]:

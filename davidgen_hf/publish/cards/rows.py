@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow.compute
 
+from davidgen_hf.corpus.review import read_pairs
 from davidgen_hf.processors.base import draw
 from davidgen_hf.sources.languages import language_code
-from davidgen_hf.storage.shards import read_columns, shard_paths
+from davidgen_hf.storage.shards import shard_paths
 
 SHOWN = 10
 _SHOWN = ("instruction", "input", "output", "perplexity")
@@ -49,16 +50,22 @@ class RowFacts:
         return sorted({code for name in self.languages if (code := language_code(name or ""))})
 
 
-def count_rows(runs: Iterable[Path]) -> RowFacts:
+def count_rows(runs: Iterable[Path], *, reviewed: bool = False) -> RowFacts:
     """Count the pairs of runs.
+
+    Args:
+        runs: Run folders.
+        reviewed: Whether the decisions of reviewers count, as they do in what is published.
 
     Raises:
         RunFolderError: A shard is damaged.
     """
     facts = RowFacts()
+    use = None if reviewed else "ignore"
     drawn: list[tuple[int, Path, int]] = []
     for path in _shards(runs, "corpus"):
-        rows = read_columns(path, [*_ORIGIN, "id", "language", "strategy", "restricted", "output_written_by"])
+        names = [*_ORIGIN, "id", "language", "strategy", "restricted", "output_written_by"]
+        rows = read_pairs(path, names, use)
         facts.restricted += pyarrow.compute.sum(rows["restricted"]).as_py() or 0
         facts.origins.update(zip(*(rows[name].to_pylist() for name in _ORIGIN), strict=True))
         facts.languages.update(rows["language"].to_pylist())
@@ -67,7 +74,7 @@ def count_rows(runs: Iterable[Path]) -> RowFacts:
         ids = zip(*(rows[name].to_pylist() for name in ("source", "id", "strategy")), strict=True)
         here = ((draw(2**64, *identity), path, number) for number, identity in enumerate(ids))
         drawn = heapq.nsmallest(SHOWN, [*drawn, *here])
-    facts.samples = [read_columns(path, _SHOWN).slice(number, 1).to_pylist()[0] for _, path, number in drawn]
+    facts.samples = [read_pairs(path, _SHOWN, use).slice(number, 1).to_pylist()[0] for _, path, number in drawn]
     return facts
 
 

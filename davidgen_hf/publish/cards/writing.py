@@ -71,7 +71,7 @@ def folder_configs(run: Path) -> dict[str, Config]:
 
     Its files are not split by kind: where all pairs are of one kind, they go by its name too.
     """
-    held = {name: found for name in KINDS if (found := shards_by_split([run], name))}
+    held = {name: found for name in KINDS if (found := shards_by_split([run], name, reviewed=False))}
     mixed = len(held.keys() & set(PARTS)) > 1
     return {
         name: Config(
