@@ -29,7 +29,7 @@ CHOSEN_BY = pyarrow.field("chosen_by", _TEXT)
 # What is written of a seed: how it is trained on, where it comes from, and what its row was made with.
 SEED_COLUMNS = (
     *("id", "instruction", "input", "output", "language", "source", "config", "revision", "license", "url"),
-    *("made_with", "restricted", *WRITTEN_BY),
+    *("made_with", *WRITTEN_BY),
 )
 
 
@@ -78,7 +78,7 @@ def export_seeds(run: Path, output: Path) -> int:
             f"{run} has no accepted row. Seeds are the rows that people accepted. Accept some: davidgen review {run}."
         )
     tables = (read_pairs(path, SEED_COLUMNS, "accepted") for path in _shards(run, "corpus"))
-    return _write(tables, output, marked=False)  # its rows say themselves whether they are restricted
+    return _write(tables, output, marked=is_restricted(run))
 
 
 def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:

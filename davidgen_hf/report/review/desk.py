@@ -127,7 +127,7 @@ class Desk:
         """Return how far the review is: rows by result, rows per hour of a reviewer, and how far reviewers agree."""
         with self._lock:
             shared, agreed, kappa = self.reviews.agreement()
-            times = list(self._times[reviewer])
+            times = list(self._times.get(reviewer, ()))
             (mine,) = self._one("SELECT count(*) FROM opinions WHERE reviewer = ?", [reviewer])
             counts = dict(self.reviews.counts())
         worked = sum(min((later - earlier).total_seconds(), PAUSE_SECONDS) for earlier, later in pairwise(times))

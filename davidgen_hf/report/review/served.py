@@ -93,10 +93,12 @@ class ReviewHandler(Handler):
                     self.answer(200, "text/html", self.review.report)
                 return
             fields = dict(parse_qsl(address.query))
-            self._check(fields.pop("token", ""))
-            if address.path == "/":
+            if address.path == "/":  # a link to it may be on any page, such as that of a terminal in a browser
+                self._check_place()
+                self._check_token(fields.get("token", ""))
                 self.answer(200, "text/html", self.review.page)
                 return
+            self._check()
             desk = self.review.desk
             answers: dict[str, Callable[[], dict[str, Any]]] = {
                 "/queue": lambda: desk.queue(_parse(Queue, fields)),
@@ -108,7 +110,7 @@ class ReviewHandler(Handler):
 
     def do_POST(self) -> None:  # noqa: N802 - as above
         with self._answered():
-            self._check("")
+            self._check()
             body = self._body()
             path = urlsplit(self.path).path
             if path == "/decisions":
@@ -137,8 +139,8 @@ class ReviewHandler(Handler):
         if not self.is_named():
             raise Refusal(421, "The request names another host. This is 127.0.0.1. Open the address it printed.")
 
-    def _check(self, token: str) -> None:
-        """Refuse what does not come from the page, or without the token.
+    def _check(self) -> None:
+        """Refuse what does not come from the page, or comes without the token.
 
         Raises:
             Refusal: See there.
@@ -148,7 +150,10 @@ class ReviewHandler(Handler):
         site = self.headers.get("Sec-Fetch-Site", "same-origin")
         if (origin is not None and origin != f"http://{self.headers['Host']}") or site not in ("same-origin", "none"):
             raise Refusal(403, "The request comes from another page. Only the review page may ask. Open its address.")
-        given = (self.headers.get(TOKEN_HEADER) or token).encode("utf-8", "replace")
+        self._check_token(self.headers.get(TOKEN_HEADER, ""))
+
+    def _check_token(self, token: str) -> None:
+        given = token.encode("utf-8", "replace")
         if not secrets.compare_digest(given, self.review.token.encode()):
             raise Refusal(
                 401, "The token is missing or wrong. It is in the address that `davidgen review` printed. Open that."
