@@ -55,9 +55,11 @@ class ReviewsInUse:
         table = read_columns(path, dict.fromkeys((*names, *KEY)))
         by_hand = pyarrow.array([None] * len(table), pyarrow.string())
         table = table.append_column("instruction_written_by", by_hand)
+        source = self.ranked / path.name
+        if not source.is_file():  # a method without candidates, whose rows nobody can review
+            return table.slice(0, 0 if self.use == "accepted" else None)
         if not self.concerns(path):
             return table
-        source = self.ranked / path.name
         copied = [name for name in table.column_names if name in column_names(source)]
         wanted = dict.fromkeys((*copied, *KEY, "candidates", "unconditional_nll", *self.select.needs))
         rows = read_columns(source, [name for name in wanted if name in column_names(source)]).to_pylist()
