@@ -49,12 +49,12 @@ def review_digest(run: Path) -> str | None:
     return hashlib.sha256(json.dumps([in_use.use, states]).encode()).hexdigest()[:16]
 
 
-def compare_decisions(record: RunRecord, announce: Callable[[str], None], *, restart: bool) -> None:
-    """Say where people have decided since the follower was trained, and with ``restart`` forget that training."""
+def compare_decisions(record: RunRecord, announce: Callable[[str], None], *, may_retrain: bool) -> None:
+    """Say where people have decided since the follower was trained, and with ``may_retrain`` forget that training."""
     if "follower" not in record.steps or record.steps["follower"].get("review") == review_digest(record.folder):
         return
-    if not restart:
-        announce("Reviewers have decided since the follower was trained. Add --update to train it again.")
+    if not may_retrain:
+        announce("Reviewers have decided since the follower was trained. Add --update --yes to train it again.")
         return
     announce("Reviewers have decided since the follower was trained: it is trained again.")
     for step in ("follower", "evaluation"):

@@ -59,7 +59,10 @@ def test_from_a_run_to_the_next_generator_and_back(declared_run, asked, tmp_path
     seeds = run / "reviewed_seeds.jsonl"
     count = len(seeds.read_text().splitlines())
     assert count == read_reviews(run).counts()["accepted"]
-    following = load_recipe("demo", [*asked, f"seeds.source.source={seeds}"])
+    # The seeds are in the run's folder, so they need no declaration: the run is known.
+    name, _, declared = next(one for one in asked if one.startswith("provenance.declarations")).partition("=")
+    model = {source: one for source, one in json.loads(declared).items() if not source.endswith(".jsonl")}
+    following = load_recipe("demo", [*asked, f"{name}={json.dumps(model)}", f"seeds.source.source={seeds}"])
     trained = run_recipe(following, tmp_path / "next", lambda _: None, steps=("seeds", "generator"))
     assert trained.steps["seeds"]["counts"] == {"read": count, "held_out": 2}
     assert (tmp_path / "next" / "generator" / "config.json").is_file()
