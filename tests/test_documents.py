@@ -30,10 +30,11 @@ OTHERS = [
 ]
 # What a reader makes: a copy of a recipe, and what a command builds.
 YOURS = {"recipes/mine", "recipes/NAME", "docs/_build"}
-# Options of typer, accelerate, lm-eval and the scripts under recipes/.
+# Options of typer, accelerate, lm-eval, the scripts under recipes/ and the benchmarks.
 OPTIONS_OF_OTHERS = {
     *("--help", "--install-completion", "--show-completion", "--cpu", "--use_cpu", "--num_processes"),
     *("--include_path", "--log_samples", "--metadata", "--max_rows", "--dataset_name"),
+    *("--device", "--random-weights", "--scale", "--tokenizer", "--parts", "--output"),
 }
 GENERATED = ROOT / "docs" / "commands.md"
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -77,7 +77,7 @@ def test_fifty_rows_by_keyboard_alone(visit, client):
     page.keyboard.type("look at this again")
     after(page, lambda: page.keyboard.press("Control+Enter"))
     assert client.log()[-1].after.note == "look at this again"
-    page.wait_for_function("document.getElementById('progress').textContent.startsWith('50 of')")
+    page.wait_for_function("() => document.getElementById('progress').textContent.startsWith('50 of')")
     assert "decisions per hour" in page.inner_text("#progress")
 
 
@@ -92,7 +92,7 @@ def test_two_people_at_once_and_a_conflict_that_the_second_sees(visit, client):
     accept(ben)
     for page in (ada, ben):
         reject(page)
-    ben.wait_for_function("document.getElementById('progress').textContent.includes('agreement 2 of 2')")
+    ben.wait_for_function("() => document.getElementById('progress').textContent.includes('agreement 2 of 2')")
     assert [(one.reviewer, one.action) for one in client.log()] == [
         *(("ada", "edit"), ("ben", "accept")),
         *(("ada", "reject"), ("ben", "reject")),
