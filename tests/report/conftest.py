@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,35 @@ def browser() -> Iterator:
         opened = started.chromium.launch(executable_path=found, args=list(FLAGS))
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def watch(browser) -> Callable[..., AbstractContextManager[Callable]]:
+    """Open pages, which must have run nothing of their texts, logged no error, and sent requests to one address only.
+
+    ``watch(address, expected)`` yields ``visit(url)``; an error that has ``expected`` in it is part of the test.
+    """
+
+    @contextmanager
+    def watch(address: str, expected: str | None = None) -> Iterator[Callable]:
+        asked, said, contexts = [], [], []
+
+        def visit(url: str, width: int = 1440, scheme: str = "light", script: str = ""):
+            contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
+            page = contexts[-1].new_page()
+            page.on("request", lambda one: asked.append(one.url))
+            page.on("console", lambda one: said.append(one.text) if one.type in ("error", "warning") else None)
+            page.on("pageerror", lambda error: said.append(str(error)))
+            page.add_init_script(script)
+            page.goto(url)
+            page.wait_for_selector("html[data-ready]")
+            return page
+
+        yield visit
+        for context in contexts:
+            assert all(page.evaluate("window.hacked") is None for page in context.pages)
+            context.close()
+        assert [text for text in said if expected is None or expected not in text] == []
+        assert [url for url in asked if not url.startswith((address, "data:"))] == []
+
+    return watch

@@ -23,27 +23,11 @@ def addresses(hostile_run, tmp_path_factory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(params=WAYS)
-def visit(request, browser, addresses) -> Iterator[Callable]:
-    """Open the page; in the end it must have run nothing of its texts, logged no error, and asked no one else."""
-    asked, said, contexts = [], [], []
+def visit(request, watch, addresses) -> Iterator[Callable]:
+    """Open the page from a file or a server."""
     address = addresses[request.param]
-
-    def visit(width: int = 1440, scheme: str = "light", suffix: str = ""):
-        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
-        page = contexts[-1].new_page()
-        page.on("request", lambda one: asked.append(one.url))
-        page.on("console", lambda one: said.append(one.text) if one.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(address + suffix)
-        page.wait_for_selector("html[data-ready]")
-        return page
-
-    yield visit
-    for context in contexts:
-        assert all(page.evaluate("window.hacked") is None for page in context.pages)
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith((address, "data:"))] == []
+    with watch(address) as open_page:
+        yield lambda width=1440, scheme="light", suffix="": open_page(address + suffix, width, scheme)
 
 
 def wait(page, change: Callable) -> None:
