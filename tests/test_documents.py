@@ -123,7 +123,6 @@ def test_every_public_error_has_its_cause_and_cure():
     assert [name for name in public if f"### {name}" not in text] == []
 
 
-# What each page adds: where its file goes, the table that its line goes into, and the line of it that comes before.
 # The file that each page adds, and the table and its entry after which the page's line comes.
 EXTENSIONS = {
     "add_a_strategy": ("processors/last_sentence.py", "methods/back_translation.py", '    "model": "'),

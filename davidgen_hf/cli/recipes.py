@@ -7,7 +7,7 @@ import typer
 
 from davidgen_hf.cli import options
 from davidgen_hf.errors import RunFolderError
-from davidgen_hf.terminal import Terminal
+from davidgen_hf.terminal import say
 
 app = typer.Typer(help="List the recipes of the package, and show what a recipe says.", no_args_is_help=True)
 
@@ -18,7 +18,7 @@ def list_recipes() -> None:
     from davidgen_hf.recipe import shipped_recipes
 
     for name in shipped_recipes():
-        Terminal().print(name, markup=False)
+        say(name)
 
 
 @app.command()
@@ -34,17 +34,15 @@ def show(
     Example: davidgen recipe show recipes/paper/table_5/dolly.yaml
     """
     from davidgen_hf.recipe import parse_recipe, read_text, recipe_files
-    from davidgen_hf.storage.files import replacing
+    from davidgen_hf.storage.files import is_in_use, replacing
 
-    text = read_text(recipe)
-    for override in overrides or []:
-        text.override(override)
+    text = read_text(recipe, overrides)
     parse_recipe(text.name, text.sections)
     if output is None:
         for line, origin in text.lines():
-            typer.echo(f"{line}  # {origin}")
+            say(f"{line}  # {origin}")
         return
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if is_in_use(output):
         raise RunFolderError(f"{output} exists and is not empty. Name a new folder.")
     with replacing(output) as draft:
         draft.mkdir()

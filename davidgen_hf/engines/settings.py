@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -246,8 +246,7 @@ def silent_settings() -> frozenset[str]:
 
 @cache
 def _class(kind: str) -> type[EngineSettings]:
-    module, name = ENGINES[kind].split(":")
-    found: type[EngineSettings] = getattr(import_module(module), name)
+    found: type[EngineSettings] = resolve_name(ENGINES[kind])
     return found
 
 

@@ -15,7 +15,7 @@ from davidgen_hf.publish.cards.facts import folder_names
 from davidgen_hf.publish.cards.pictures import FOLDER as PICTURES
 from davidgen_hf.publish.cards.pictures import pictures_of
 from davidgen_hf.recipe import recipe_files
-from davidgen_hf.storage.files import as_pattern, replacing, write_whole
+from davidgen_hf.storage.files import as_pattern, is_in_use, replacing, write_whole
 from davidgen_hf.storage.record import read_record
 
 
@@ -62,7 +62,7 @@ def lay_out_dataset(
     max_shard_size: str = "500MB",
 ) -> Path:
     """Write the folder of ``build_folder``, under any name."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if is_in_use(output):
         raise RunFolderError(f"{output} exists and is not empty. Name a new folder, or remove it.")
     kinds = kinds_of(runs)
     if unfinished := [str(run) for run in runs if "corpus" not in read_record(run)["steps"]]:

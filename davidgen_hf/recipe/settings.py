@@ -82,9 +82,7 @@ def load_recipe(folder: str | Path, overrides: list[str] | None = None) -> Recip
         InputError: The folder or one of its files is absent or cannot be read.
         SettingError: A key is unknown, a value of the wrong type or out of range; all of them are named.
     """
-    text = read_text(folder)
-    for override in overrides or []:
-        text.override(override)
+    text = read_text(folder, overrides)
     return parse_recipe(text.name, text.sections)
 
 

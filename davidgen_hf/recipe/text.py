@@ -1,6 +1,7 @@
 """From the name of a recipe to the text of its sections: what it extends, what it changes, then overrides."""
 
 import os
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -106,18 +107,22 @@ class RecipeText:
         return next(origin for origin in found if origin)
 
 
-def read_text(name: str | Path) -> RecipeText:
-    """Read the files of a recipe, and before them those of the recipe that it extends.
+def read_text(name: str | Path, overrides: Iterable[str] | None = None) -> RecipeText:
+    """Read the files of the recipe that another one extends, then its own, then overrides.
 
     Args:
         name: Folder of the files of ``FILES``; a folder with ``recipe.yaml``, or a YAML file, that names what it
             ``extends`` and holds the sections that differ; or the name of one that the package ships.
+        overrides: As for ``RecipeText.override``.
 
     Raises:
         InputError: The folder or one of its files is absent or cannot be read.
-        SettingError: A file is not YAML, or what it extends leads back to it.
+        SettingError: A file is not YAML, what it extends leads back to it, or an override has another form.
     """
-    return _read(_find(str(name)), ())
+    text = _read(_find(str(name)), ())
+    for override in overrides or ():
+        text.override(override)
+    return text
 
 
 def shipped_recipes() -> list[str]:

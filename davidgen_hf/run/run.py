@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from davidgen_hf.corpus.plan import StagePlan, plan_update
 from davidgen_hf.corpus.waves import Yield
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import InputError, RunFolderError
+from davidgen_hf.methods import Method
 from davidgen_hf.processors.counting import rows_read
 from davidgen_hf.provenance import Provenance
 from davidgen_hf.provenance.rows import licensed, mark_rows
@@ -197,14 +198,21 @@ def _corpus(  # noqa: PLR0913 - one keyword a choice of the caller
     return report | ({"styles": styles} if styles else {})
 
 
+def _corpus_input(
+    recipe: Recipe, generator: Path, provenance: Provenance, skipped: Skipped
+) -> tuple[Method, Iterator[dict[str, Any]]]:
+    """Return the settings of the corpus with the run's own models and seeds, and its passages, marked by origin."""
+    settings = recipe.corpus.with_models(recipe.base_model, str(generator), recipe.generator.get("model_revision"))
+    settings = settings.with_seeds(recipe.seeds)
+    return settings, mark_rows(settings.rows(recipe.seeds, skipped), provenance)
+
+
 def _plan(recipe: Recipe, output: Path, provenance: Provenance, new_generator: bool) -> list[StagePlan]:
     """Return what an update keeps of the finished shards."""
-    generator = str(output / "generator")
-    settings = recipe.corpus.with_models(recipe.base_model, generator, recipe.generator.get("model_revision"))
-    settings = settings.with_seeds(recipe.seeds)
-    passages = mark_rows(settings.rows(recipe.seeds, Skipped()), provenance)
-    is_new = new_generator or not (output / "generator").is_dir()
-    return plan_update(passages, settings, output, new_model=generator if is_new else None)
+    generator = output / "generator"
+    settings, passages = _corpus_input(recipe, generator, provenance, Skipped())
+    is_new = new_generator or not generator.is_dir()
+    return plan_update(passages, settings, output, new_model=str(generator) if is_new else None)
 
 
 def _build(  # noqa: PLR0913 - one keyword a choice of the caller
@@ -224,10 +232,8 @@ def _build(  # noqa: PLR0913 - one keyword a choice of the caller
             f"{output} holds no generator yet, and the recipe names none. Name one with --generator, a folder or Hub "
             "id, or train one with davidgen run."
         )
-    settings = recipe.corpus.with_models(recipe.base_model, str(generator), recipe.generator.get("model_revision"))
-    settings = settings.with_seeds(recipe.seeds)
     skipped = Skipped()
-    passages = mark_rows(settings.rows(recipe.seeds, skipped), provenance)
+    settings, passages = _corpus_input(recipe, generator, provenance, skipped)
     with open_executor(executor) as opened:
         return build_corpus(
             passages, skipped, settings, output, restart=restart, executor=opened, part=part, announce=announce

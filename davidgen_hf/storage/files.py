@@ -99,6 +99,11 @@ def write_whole(path: Path, text: str, *, error: type[DavidgenError] = RunFolder
         draft.write_text(text, "utf-8", errors="backslashreplace")
 
 
+def is_in_use(path: Path) -> bool:
+    """Return whether there is something where a new folder is to be written; an empty folder is nothing."""
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
 def make_folder(folder: Path) -> Path:
     """Create the folder of a command's output if need be, and return it, before anything expensive is done.
 

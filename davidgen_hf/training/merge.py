@@ -6,7 +6,7 @@ from davidgen_hf.engines.loading import find_model, load_found, resolve_device, 
 from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import ModelError, RunFolderError
 from davidgen_hf.sources.origins import model_part
-from davidgen_hf.storage.files import replacing, use_umask
+from davidgen_hf.storage.files import is_in_use, replacing, use_umask
 from davidgen_hf.training.card import write_merged_card
 from davidgen_hf.training.judging import require_allowed
 from davidgen_hf.training.summary import write_record
@@ -38,7 +38,7 @@ def merge_adapter(
             f"{adapter} holds no adapter: there is no adapter_config.json. Name the folder of a training with "
             "`use_peft: true`, or the Hub id of an adapter; a full training needs no merging."
         )
-    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+    if is_in_use(output_dir):
         raise RunFolderError(f"{output_dir} is not empty. Name a new folder for the merged model.")
     part = model_part("base_model", str(adapter), found.commit)
     provenance = require_allowed([part], [str(adapter)], allow_restricted, ALLOW)

@@ -102,7 +102,7 @@ def reviews_in_use(run: Path, use: str | None = None) -> ReviewsInUse | None:
 
 @lru_cache(maxsize=8)
 def _in_use(run: Path, use: str | None, states: tuple[tuple[int, int], ...]) -> ReviewsInUse | None:
-    """Read record and log once for each of their states, since this is asked for every shard."""
+    """Read record and log once for each of their states, since every shard needs them."""
     record = read_record(run)
     use = use or parse_recipe(record["name"], record["recipe"]).corpus.review.use
     reviews = read_reviews(run)

@@ -36,10 +36,10 @@ class Queue(BaseModel):
     """Which rows to review, in which order; the fields are those of the page's form.
 
     Args:
-        reviewer: Who asks.
+        reviewer: Name of the reviewer.
         order: ``random`` is the same sample for everyone.
         strategy: Only rows of this strategy.
-        style: Only rows whose first candidate was asked for in this style.
+        style: Only rows whose first candidate was written for a prompt of this style.
         only: ``unreviewed`` by anyone, ``not_mine`` those that the reviewer has not seen.
         sample: Only the first rows of the order.
         after: Number of the row after which to begin; -1 for the start.
