@@ -145,7 +145,7 @@ def _run(
             output,
             lambda step: console.print(step, style="bold", markup=False),
             steps=steps,
-            restart=update,
+            update=update,
             may_discard=yes,
             executor=executor,
         )

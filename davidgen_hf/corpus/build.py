@@ -47,7 +47,7 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
     settings: Method,
     folder: Path,
     *,
-    restart: bool = False,
+    update: bool = False,
     executor: Executor = LOCAL,
     part: Part = WHOLE,
     announce: Callable[[str], None] = logger.info,
@@ -62,7 +62,7 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
         skipped: Where the reader of the passages counts the rows that it leaves out.
         settings: The recipe's, with every engine's model named.
         folder: The run's folder.
-        restart: Rebuild shards that were built from other settings, models or passages, and delete those of stages
+        update: Rebuild shards that were built from other settings, models or passages, and delete those of stages
             that are no longer part of the method. Otherwise they are an error.
         executor: Where shards are built.
         part: Which of them are built. A stage that needs the whole corpus is for the call that finds all shards
@@ -73,14 +73,14 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
         How many shards are missing of the stage that could not be finished, by its name; empty when all is done.
 
     Raises:
-        RunFolderError: A shard was built from something else, and ``restart`` does not say to rebuild it.
+        RunFolderError: A shard was built from something else, and ``update`` does not say to rebuild it.
         DavidgenError: Depending on what went wrong; finished shards stay.
     """
     stages = settings.stages()
-    if restart:
+    if update:
         for other in other_stages(folder, {stage.name for stage in stages}):
             shutil.rmtree(other, ignore_errors=True)
-    first = StageFolder(folder / stages[0].name, stage_identity(stages[0]), restart)
+    first = StageFolder(folder / stages[0].name, stage_identity(stages[0]), update)
     reader = FirstStage(passages, skipped, stages[0], settings.shard_rows, first, executor, part)
     target, last = settings.target_pairs, folder / stages[-1].name
     n_shards = None if target is None else max(first_wave(target, settings.shard_rows), reader.n_known)
@@ -88,7 +88,7 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
         names = reader.build(n_shards)
         if part == WHOLE:
             forget_cut(last, names, target)
-        if missing := _build_others(names, stages, folder, restart=restart, executor=executor, part=part):
+        if missing := _build_others(names, stages, folder, update=update, executor=executor, part=part):
             return missing
         if target is None or reader.is_exhausted:
             break
@@ -154,12 +154,12 @@ def _missing(folder: Path, names: list[str]) -> int:
 
 
 def _build_others(  # noqa: PLR0913 - as build_corpus
-    names: list[str], stages: tuple[Stage, ...], folder: Path, *, restart: bool, executor: Executor, part: Part
+    names: list[str], stages: tuple[Stage, ...], folder: Path, *, update: bool, executor: Executor, part: Part
 ) -> dict[str, int]:
     """Run all stages but the first over shards; return as ``build_corpus``."""
     source = folder / stages[0].name
     for stage in stages[1:]:
-        target = StageFolder(folder / stage.name, stage_identity(stage), restart)
+        target = StageFolder(folder / stage.name, stage_identity(stage), update)
         if stage.whole_corpus:
             if missing := _missing(source, names) or _build_whole(source, names, stage, target):
                 return {source.name: missing}

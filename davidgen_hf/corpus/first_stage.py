@@ -125,7 +125,7 @@ class FirstStage:
 
     def _read_mark(self) -> Mark | None:
         """Return the mark if the settings are the same and the part's own shards are there."""
-        if self.target.restart:  # the passages may be others
+        if self.target.update:  # the passages may be others
             return None
         if not (self.target.folder / FINISHED).exists():
             return None

@@ -19,12 +19,12 @@ class StageFolder:
     Args:
         folder: The stage's folder.
         stage: Hash of the stage's settings, models and versions.
-        restart: As in ``build_corpus``.
+        update: As in ``build_corpus``.
     """
 
     folder: Path
     stage: str
-    restart: bool
+    update: bool
 
     def identity(self, inputs: Iterable[str]) -> str:
         """Return the identity that a shard must have that is built from ``inputs``."""
@@ -34,7 +34,7 @@ class StageFolder:
         """Whether a shard exists, is complete, and was built from the right inputs; a damaged one is deleted.
 
         Raises:
-            RunFolderError: It is complete but was built from something else, and ``restart`` is not set.
+            RunFolderError: It is complete but was built from something else, and ``update`` is not set.
         """
         if not path.exists():
             return False
@@ -44,7 +44,7 @@ class StageFolder:
             logger.warning("%s is damaged; it will be rebuilt.", path)
             path.unlink()
             return False
-        if found == identity or self.restart:
+        if found == identity or self.update:
             return found == identity
         raise RunFolderError(
             f"{path} was built from other settings, models or passages than this run's, or by another version of its "

@@ -164,7 +164,7 @@ def _engine_at_commit(pins: Pins, role: str, engine: EngineSettings) -> EngineSe
 
 
 def pin_and_check(
-    recipe: Recipe, output: Path, steps: Collection[str], *, restart: bool = False
+    recipe: Recipe, output: Path, steps: Collection[str], *, update: bool = False
 ) -> tuple[Recipe, Provenance]:
     """Pin a recipe's sources and models to commits, check the inputs of a new run, and judge everything it uses.
 
@@ -172,7 +172,7 @@ def pin_and_check(
         recipe: The recipe as it was read.
         output: The run's folder. Commits that an earlier call recorded are kept, even if a branch has moved.
         steps: Names of the steps to run; inputs of neither these nor finished steps are ignored.
-        restart: Look the commits up again.
+        update: Look the commits up again.
 
     Returns:
         The recipe with commits instead of branches, and the provenance.
@@ -182,11 +182,11 @@ def pin_and_check(
         ModelError: A model does not exist or is not a causal language model.
         ProvenanceError: A part is restricted and this is not allowed, or unknown and not declared.
     """
-    recorded = None if restart else find_provenance(output)
+    recorded = None if update else find_provenance(output)
     pins = Pins(recorded)
     used = {*steps, *_finished(output)} if recorded else set(steps)
     pinned = pin(recipe, pins, used)
-    if restart or not (output / FILE_NAME).is_file():
+    if update or not (output / FILE_NAME).is_file():
         check_inputs(pinned, steps)
     return pinned, judge(pinned, pins, used)
 

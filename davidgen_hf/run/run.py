@@ -45,7 +45,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     announce: Callable[[str], None],
     *,
     steps: Sequence[str] | None = None,
-    restart: bool = False,
+    update: bool = False,
     may_discard: bool = True,
     executor: ExecutorSettings | None = None,
 ) -> RunRecord:
@@ -56,9 +56,9 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
         output: The run's folder; an earlier call with the same recipe and inputs is taken up where it stopped.
         announce: Called with the step that begins or is skipped.
         steps: Names of ``STEPS`` to run; None runs all.
-        restart: Take up an earlier call with another recipe or other inputs too: what the change does not touch stays,
+        update: Take up an earlier call with another recipe or other inputs too: what the change does not touch stays,
             the rest is rebuilt.
-        may_discard: Whether a restart may throw away trained models, and shards that models made.
+        may_discard: Whether an update may throw away trained models, and shards that models made.
         executor: Where the shards of the corpus are made; None makes them in this process.
 
     Returns:
@@ -68,7 +68,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
         DavidgenError: Of the kind of what went wrong. What is finished stays, and the next call goes on.
     """
     requested = {name: step for name, step in STEPS.items() if steps is None or name in steps}
-    pinned, provenance = pin_and_check(recipe, output, requested, restart=restart)
+    pinned, provenance = pin_and_check(recipe, output, requested, update=update)
     check_folder(output)
     executor = executor or ExecutorSettings()
     if executor.address is not None:
@@ -76,11 +76,11 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             pass
     with hold(output), explain_refusals(output):
         clear_drafts(output)
-        update = UpdateSettings(partial(_plan, pinned, output, provenance), may_discard, announce)
-        record = open_record(recipe, output, update if restart else None)
+        allowed = UpdateSettings(partial(_plan, pinned, output, provenance), may_discard, announce)
+        record = open_record(recipe, output, allowed if update else None)
         lost = forget_lost(record, requested)
         if "follower" in requested:
-            compare_decisions(record, announce, may_retrain=restart and may_discard)
+            compare_decisions(record, announce, may_retrain=update and may_discard)
         is_recorded = "corpus" not in record.steps and record.put("provenance", provenance.record())
         is_changed = False
         for number, (name, step) in enumerate(requested.items(), start=1):
@@ -91,7 +91,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             is_changed = True
             started = time.perf_counter()
             if name == "corpus":
-                report = _corpus(pinned, output, provenance, announce, restart=restart, executor=executor)
+                report = _corpus(pinned, output, provenance, announce, update=update, executor=executor)
                 announce_lost_decisions(output, announce)
             else:
                 report = step(pinned, output)
@@ -172,10 +172,10 @@ def _corpus(  # noqa: PLR0913 - one keyword a choice of the caller
     provenance: Provenance,
     announce: Callable[[str], None],
     *,
-    restart: bool,
+    update: bool,
     executor: ExecutorSettings,
 ) -> dict[str, Any]:
-    _build(recipe, output, provenance, announce, restart=restart, executor=executor)
+    _build(recipe, output, provenance, announce, update=update, executor=executor)
     stages = recipe.corpus.stages()
     counts, seconds = read_counts(output, stages)
     tokens, styles = take_tokens(counts), take_styles(counts)
@@ -222,7 +222,7 @@ def _build(  # noqa: PLR0913 - one keyword a choice of the caller
     announce: Callable[[str], None],
     *,
     executor: ExecutorSettings,
-    restart: bool = False,
+    update: bool = False,
     part: Part = WHOLE,
 ) -> dict[str, int]:
     generator = output / "generator"
@@ -236,7 +236,7 @@ def _build(  # noqa: PLR0913 - one keyword a choice of the caller
     settings, passages = _corpus_input(recipe, generator, provenance, skipped)
     with open_executor(executor) as opened:
         return build_corpus(
-            passages, skipped, settings, output, restart=restart, executor=opened, part=part, announce=announce
+            passages, skipped, settings, output, update=update, executor=opened, part=part, announce=announce
         )
 
 

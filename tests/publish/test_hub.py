@@ -184,7 +184,7 @@ def test_a_corpus_that_grew_sends_only_what_is_new(near_hub, run, declared_run, 
     (tmp_path / "passages.jsonl").write_text("\n".join([text, *map(json.dumps, more)]))
     asked = json.loads((declared_run.parent / "asked.json").read_text())
     recipe = load_recipe("demo", [*asked, f"corpus.passages.source={tmp_path}/passages.jsonl"])
-    run_recipe(recipe, run, lambda _: None, steps=("corpus",), restart=True)
+    run_recipe(recipe, run, lambda _: None, steps=("corpus",), update=True)
     push(run, request, lambda _: None)
     after = near_hub.files("org/houses", "dataset")
     sent = {path for path, content in after.items() if hashlib.sha256(content).hexdigest() not in known}

@@ -48,7 +48,7 @@ def test_from_a_run_to_the_next_generator_and_back(declared_run, asked, tmp_path
     said: list[str] = []
     run_recipe(recipe, run, said.append)
     assert any("Reviewers have decided since the follower was trained. Add --update" in line for line in said)
-    record = run_recipe(recipe, run, said.append, restart=True)
+    record = run_recipe(recipe, run, said.append, update=True)
     assert record.steps["follower"]["review"]
     assert (run / "follower" / "model.safetensors").stat().st_mtime_ns > before
     said.clear()
@@ -88,7 +88,7 @@ def test_a_rerun_keeps_decisions_on_rows_that_stayed_and_counts_the_others(decla
     asked = [one for one in asked if not one.startswith("corpus.passages.source")]
     recipe = load_recipe("demo", [*asked, f"corpus.passages.source={changed}"])
     said: list[str] = []
-    run_recipe(recipe, run, said.append, restart=True, steps=("seeds", "generator", "corpus"))
+    run_recipe(recipe, run, said.append, update=True, steps=("seeds", "generator", "corpus"))
     lost = next(line for line in said if "no longer apply" in line)
     assert 0 < int(lost.split()[0]) < total
     opened = Desk(run)

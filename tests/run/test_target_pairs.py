@@ -40,7 +40,7 @@ def recipe(tmp_path_factory):
 
 def run(recipe: Recipe, folder: Path, *, update: bool = False) -> list[str]:
     said = []
-    run_recipe(recipe, folder, said.append, steps=("corpus",), restart=update)
+    run_recipe(recipe, folder, said.append, steps=("corpus",), update=update)
     return said
 
 

@@ -68,7 +68,7 @@ def test_other_evaluation_data_under_the_same_name_are_noticed(make, tmp_path):
     assert "overlaps_evaluation" not in reasons(run)
     evaluation.write_text(json.dumps({"text": "The house number 3 stands by the river, and 4 people live in it."}))
     evaluation_runs.cache_clear()  # as in a process of its own
-    make(asked, MARGIN, restart=True)
+    make(asked, MARGIN, update=True)
     assert "overlaps_evaluation" in reasons(run)
     assert {path: path.stat().st_mtime_ns for path in shard_paths(run / "candidates")} == before
 
@@ -105,14 +105,14 @@ def test_settings_that_change_no_row_keep_every_shard_without_a_word(make, setti
 def test_an_update_rebuilds_what_the_change_affects(make, change, anew):
     run = make()
     before = times(run)
-    make(change, restart=True)
+    make(change, update=True)
     assert made_anew(run, before) == anew
     assert make(change) == run  # and from then on it is the run of the changed recipe
 
 
-def test_a_restart_gives_the_corpus_of_a_new_folder(make):
+def test_an_update_gives_the_corpus_of_a_new_folder(make):
     run = make()
-    make("corpus.generate.n=2", MARGIN, restart=True)
+    make("corpus.generate.n=2", MARGIN, update=True)
     changed = read_shards(run / "corpus")[:]
     for path in sorted(run.rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
@@ -122,7 +122,7 @@ def test_a_restart_gives_the_corpus_of_a_new_folder(make):
 
 def test_an_update_removes_stages_that_are_no_longer_part_of_the_recipe(make):
     run = make()
-    make("corpus.guards=none", restart=True)
+    make("corpus.guards=none", update=True)
     assert not (run / "guarded").exists()
     assert not (run / "unique").exists()
 
@@ -130,7 +130,7 @@ def test_an_update_removes_stages_that_are_no_longer_part_of_the_recipe(make):
 def test_fewer_passages_leave_no_shard_of_the_many(make):
     run = make()
     before = times(run)
-    make("corpus.passages.max_rows=5", restart=True)
+    make("corpus.passages.max_rows=5", update=True)
     assert [path.name for path in shard_paths(run / "corpus")] == ["00000.parquet", "00001.parquet"]
     assert times(run)["scored/00000.parquet"] == before["scored/00000.parquet"]
 
@@ -159,14 +159,14 @@ def test_a_shard_built_from_other_inputs_is_never_used(make):
     ):
         make()
     assert times(run) == before
-    make(restart=True)
+    make(update=True)
     assert {name for name, time in times(run).items() if before[name] != time} == {"scored/00000.parquet"}
 
 
 def test_an_update_says_what_it_keeps_before_it_starts(make):
     make()
     said = []
-    make("corpus.select.min_margin=0.2", restart=True, announce=said.append)
+    make("corpus.select.min_margin=0.2", update=True, announce=said.append)
     assert said[0] == (
         "Update: recipe.corpus.select.min_margin: was 0.0, is 0.2. Kept: no step. Runs again: corpus, where shards "
         "that fit are kept."
@@ -183,7 +183,7 @@ def test_more_passages_keep_every_finished_shard(make, tmp_path):
     with (tmp_path / "texts.jsonl").open("a") as file:
         file.writelines(json.dumps({"text": f"Boat {n} lies in the old harbor of the town."}) + "\n" for n in range(5))
     said = []
-    make("corpus.passages.max_rows=null", whole, restart=True, may_discard=False, announce=said.append)
+    make("corpus.passages.max_rows=null", whole, update=True, may_discard=False, announce=said.append)
     assert "; ".join(f"{stage} 4 kept" for stage in STAGES) in said[1]
     after = times(run)
     assert {name: after[name] for name in before} == before
@@ -216,14 +216,14 @@ def test_what_models_made_is_thrown_away_only_with_a_word(make, change, lost):
     with pytest.raises(
         RunFolderError, match=f"throws away what models made: .*{lost}.* Nothing was changed. Add --yes"
     ):
-        make(*more, restart=True, may_discard=False)
+        make(*more, update=True, may_discard=False)
     assert (times(run), (run / "run.json").read_bytes()) == (before, record)
-    make(*more, restart=True)
-    make(MARGIN if "none" not in change else "corpus.select.seed=1", *more, restart=True, may_discard=False)
+    make(*more, update=True)
+    make(MARGIN if "none" not in change else "corpus.select.seed=1", *more, update=True, may_discard=False)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"steps": 1}', "", '{"recipe": [], "inputs": {}, "steps": {}}'])
-def test_a_damaged_record_is_named_and_restart_keeps_the_shards(make, content):
+def test_a_damaged_record_is_named_and_an_update_keeps_the_shards(make, content):
     run = make()
     before = times(run)
     (run / "run.json").write_text(content)
@@ -232,7 +232,7 @@ def test_a_damaged_record_is_named_and_restart_keeps_the_shards(make, content):
     ):
         make()
     assert times(run) == before
-    make(restart=True)
+    make(update=True)
     assert times(run) == before
 
 
