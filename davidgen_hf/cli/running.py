@@ -1,7 +1,10 @@
 """Commands that run a recipe: demo, run, corpus and estimate."""
 
 import json
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,7 +127,6 @@ def _run(
     from davidgen_hf.recipe import load_recipe
     from davidgen_hf.storage.shards import Part
 
-    signal.signal(signal.SIGTERM, _stop)
     console = Terminal()
     part = Part.parse(shard) if shard else None
     if part and update:
@@ -137,18 +139,19 @@ def _run(
     from davidgen_hf.run.summary import print_summary
 
     try:
-        if part:
-            console.print(describe_missing(run_part(read, output, part, executor), part, output), markup=False)
-            return
-        record = run_recipe(
-            read,
-            output,
-            lambda step: console.print(step, style="bold", markup=False),
-            steps=steps,
-            update=update,
-            may_discard=yes,
-            executor=executor,
-        )
+        with _sigterm_interrupts():
+            if part:
+                console.print(describe_missing(run_part(read, output, part, executor), part, output), markup=False)
+                return
+            record = run_recipe(
+                read,
+                output,
+                lambda step: console.print(step, style="bold", markup=False),
+                steps=steps,
+                update=update,
+                may_discard=yes,
+                executor=executor,
+            )
     except KeyboardInterrupt as stop:
         console.print(f"Stopped. Finished work is in {output}; the same command resumes there.", markup=False)
         raise typer.Exit(128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
@@ -156,6 +159,19 @@ def _run(
         print_summary(record, console)
 
 
-def _stop(number: int, _: object) -> None:
-    """End as Ctrl-C does when a scheduler or a shell sends SIGTERM."""
-    raise KeyboardInterrupt(number)
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """End as Ctrl-C does when a scheduler or a shell sends SIGTERM; processes forked meanwhile end at once."""
+    owner = os.getpid()
+
+    def stop(number: int, _: object) -> None:
+        if os.getpid() == owner:
+            raise KeyboardInterrupt(number)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

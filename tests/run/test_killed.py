@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
+from davidgen_hf.cli.running import _sigterm_interrupts
 from davidgen_hf.methods import BackTranslation
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import run_recipe
@@ -129,3 +131,22 @@ def test_one_that_dies_before_its_record_is_complete_leaves_a_folder_that_resume
     asked = [*ASKED, *write_passages(tmp_path / "p.jsonl", 4)]
     run_recipe(load_recipe("demo", asked), tmp_path / "run", lambda _: None, steps=("corpus",))
     assert not (tmp_path / "run" / "run.json.part").exists()
+
+
+def test_a_stop_ends_forked_processes_and_no_later_command():
+    before = signal.getsignal(signal.SIGTERM)
+    with _sigterm_interrupts():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        worker = multiprocessing.get_context("fork").Process(target=_survive)
+        worker.start()
+        worker.terminate()
+        worker.join(timeout=20)
+        assert worker.exitcode == -signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def _survive() -> None:
+    while True:
+        with suppress(KeyboardInterrupt):
+            time.sleep(60)
