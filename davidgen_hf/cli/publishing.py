@@ -40,14 +40,22 @@ def report(
 
 def export(
     run: options.Run,
-    form: Annotated[
-        str,
+    what: Annotated[
+        str | None,
         typer.Option(
             "--as",
-            help="pairs: instruction, input and output. preferences: TRL's prompt, chosen and rejected. seeds: what "
+            help="Which rows: pairs of the corpus (default), preferences among the candidates, or seeds: what "
             "reviewers accepted, for training the next generator.",
         ),
-    ] = "pairs",
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Format of pairs: alpaca (default; instruction, input, output), messages or sharegpt. Format of "
+            "preferences: dpo (default; prompt, chosen, rejected) or kto (prompt, completion, label).",
+        ),
+    ] = None,
     preferences: Annotated[bool, typer.Option("--preferences", help="The same as --as preferences.")] = False,
     output: Annotated[
         Path | None, typer.Option(help=".jsonl or .parquet file. Default: one in the run folder.")
@@ -57,7 +65,10 @@ def export(
         typer.Option(min=0.0, help="Minimum difference between best and worst, in nats per token of the output."),
     ] = 0.0,
 ) -> None:
-    """Write the corpus as instruction, input and output; as preferences; or as seeds.
+    """Write the corpus in the format that your trainer reads; or preferences; or seeds.
+
+    A format says which rows are meant, so --as can be left out: messages has the pairs of a follower, and dpo the
+    preferences of a generator.
 
     All candidates of a fragment answer the same generator prompt. In the preferences, the candidate that predicts
     the fragment best is chosen and the worst is rejected; where a reviewer preferred another one, that is chosen. Rows
@@ -65,15 +76,38 @@ def export(
     """
     from davidgen_hf.publish.export import export_pairs, export_preferences, export_seeds
 
-    form = "preferences" if preferences else form
-    if form not in (forms := {"pairs": "corpus", "preferences": "preferences", "seeds": "reviewed_seeds"}):
-        raise SettingError(f"--as is {form!r}. It must be one of {', '.join(forms)}. Pass one of these.")
-    path = output or run / f"{forms[form]}.jsonl"
-    if form == "preferences":
-        count = export_preferences(run, path, min_margin)
+    what, form = _rows_and_format("preferences" if preferences else what, form)
+    names = {"pairs": "corpus", "preferences": "preferences", "seeds": "reviewed_seeds"}
+    # A file named after a format could be taken for restricted data of that name.
+    names |= {"messages": "corpus_messages", "sharegpt": "corpus_conversations", "kto": "preferences_kto"}
+    path = output or run / f"{names.get(form, names[what])}.jsonl"
+    if what == "preferences":
+        count = export_preferences(run, path, min_margin, form)
     else:
-        count = export_seeds(run, path) if form == "seeds" else export_pairs(run, path)
+        count = export_seeds(run, path) if what == "seeds" else export_pairs(run, path, form)
     say(f"{count} rows in {path}")
+
+
+def _rows_and_format(what: str | None, form: str | None) -> tuple[str, str]:
+    """Return what --as and --format of ``export`` mean together; seeds have no format."""
+    from davidgen_hf.publish.export_formats import FORMATS, PAIR, PREFERENCE, formats_of
+
+    formats = {"pairs": formats_of(PAIR), "preferences": formats_of(PREFERENCE), "seeds": []}
+    if what is not None and what not in formats:
+        raise SettingError(f"--as is {what!r}. It must be one of {', '.join(formats)}. Pass one of these.")
+    if form is not None and form not in FORMATS:
+        raise SettingError(f"--format is {form!r}. It must be one of {', '.join(FORMATS)}. Pass one of these.")
+    if form is None:
+        what = what or "pairs"
+        return what, next(iter(formats[what]), "")
+    implied = next(rows for rows, names in formats.items() if form in names)
+    if what not in (None, implied):
+        fitting = f"--format {' or '.join(formats[what])}" if formats[what] else "no --format"
+        raise SettingError(
+            f"--as is {what}, and --format {form} is a format of {implied}. Rows of {what} have {fitting}. Leave one "
+            "of the two options out."
+        )
+    return implied, form
 
 
 def push(

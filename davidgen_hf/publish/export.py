@@ -16,16 +16,15 @@ from davidgen_hf.corpus.review.pairs import KEY, PERSON, chosen_candidate
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.processors.generate import GenerateInstructions
 from davidgen_hf.processors.select import SelectInstruction
+from davidgen_hf.publish.export_formats import FORMATS, PAIR, PREFERENCE, formats_of
 from davidgen_hf.publish.marks import is_restricted
-from davidgen_hf.recipe import SCORED, selection_of, stages_of
+from davidgen_hf.recipe import SCORED, method_of, selection_of, stages_of
 from davidgen_hf.storage.files import replacing
 from davidgen_hf.storage.record import FILE_NAME, read_record
 from davidgen_hf.storage.shards import read_columns, shard_paths
 
-PAIR_COLUMNS = ("instruction", "input", "output")
-_TEXT = pyarrow.string()
-PREFERENCE = pyarrow.schema({"prompt": _TEXT, "chosen": _TEXT, "rejected": _TEXT, "margin": pyarrow.float64()})
-CHOSEN_BY = pyarrow.field("chosen_by", _TEXT)
+MARGIN = pyarrow.field("margin", pyarrow.float64())
+CHOSEN_BY = pyarrow.field("chosen_by", pyarrow.string())
 # What is written of a seed: how it is trained on, where it comes from, and what its row was made with.
 SEED_COLUMNS = (
     *("id", "instruction", "input", "output", "language", "source", "config", "revision", "license", "url"),
@@ -33,8 +32,8 @@ SEED_COLUMNS = (
 )
 
 
-def export_pairs(run: Path, output: Path) -> int:
-    """Write instruction, input and output of the corpus, the form that most trainers read.
+def export_pairs(run: Path, output: Path, form: str = "alpaca") -> int:
+    """Write instruction, input and output of the corpus, or the same as conversations.
 
     If people have reviewed it, the recipe's ``review`` says which rows count, and a column ``instruction_written_by``
     is added.
@@ -42,6 +41,7 @@ def export_pairs(run: Path, output: Path) -> int:
     Args:
         run: A run's folder.
         output: A ``.jsonl`` or ``.parquet`` file to write, in place of an earlier one.
+        form: A format of pairs, of ``export_formats.FORMATS``.
 
     Returns:
         How many rows there are.
@@ -50,8 +50,8 @@ def export_pairs(run: Path, output: Path) -> int:
         RunFolderError: The run has no corpus, or a shard is damaged.
         InputError: The file is of another kind, or cannot be written.
     """
-    columns = (*PAIR_COLUMNS, *(WRITTEN_BY if reviews_in_use(run) else ()))
-    tables = (read_pairs(path, columns) for path in _shards(run, "corpus"))
+    columns = (*PAIR.names, *(WRITTEN_BY if reviews_in_use(run) else ()))
+    tables = (FORMATS[form].apply(read_pairs(path, columns)) for path in _shards(run, "corpus"))
     return _write(tables, output, marked=is_restricted(run))
 
 
@@ -81,8 +81,8 @@ def export_seeds(run: Path, output: Path) -> int:
     return _write(tables, output, marked=is_restricted(run))
 
 
-def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
-    """Write the best and the worst candidate of each fragment, as TRL's ``DPOTrainer`` reads them.
+def export_preferences(run: Path, output: Path, min_margin: float = 0.0, form: str = "dpo") -> int:
+    """Write the best and the worst candidate of each fragment, as TRL's ``DPOTrainer`` or ``KTOTrainer`` reads them.
 
     Both answer the same generator prompt, so they are preferences of an instruction *generator*: ``prompt`` asks for
     the instruction of the output, ``chosen`` is the candidate that the run's selection ranks first, as in the corpus,
@@ -99,6 +99,7 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
         run: A run's folder.
         output: A ``.jsonl`` or ``.parquet`` file to write; an earlier one is replaced.
         min_margin: Minimum difference, in nats per token.
+        form: A format of preferences, of ``export_formats.FORMATS``. Each preference is two rows of ``kto``.
 
     Returns:
         How many rows there are; fragments with fewer than two ranked candidates yield none.
@@ -107,7 +108,10 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
         RunFolderError: The run has no scores or its selection does not prefer the best, or a shard is damaged.
         InputError: The file is of another kind, or cannot be written.
     """
-    select = selection_of(read_record(run)) if (run / FILE_NAME).exists() else SelectInstruction()
+    record = read_record(run) if (run / FILE_NAME).exists() else None
+    if record is not None:
+        _require_scores(run, record)
+    select = SelectInstruction() if record is None else selection_of(record)
     if select.choose != "best":
         raise RunFolderError(
             f"{run} was selected with choose: {select.choose}, so the instruction in its corpus is not the preferred "
@@ -117,7 +121,7 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
     generate = _generate(run)
     in_use = reviews_in_use(run)
     columns = dict.fromkeys(("output", "candidates", *select.needs, *(KEY if in_use else ())))
-    schema = PREFERENCE.append(CHOSEN_BY) if in_use else PREFERENCE
+    schema = pyarrow.schema([*PREFERENCE, MARGIN, *([CHOSEN_BY] if in_use else [])])
 
     def preferences(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         state = in_use.reviews.state(row_key(row)) if in_use else RowState()
@@ -134,7 +138,24 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0) -> int:
         )
         for path in _shards(run, SCORED)
     )
-    return _write(tables, output, marked=is_restricted(run))
+    return _write(map(FORMATS[form].apply, tables), output, marked=is_restricted(run))
+
+
+def _require_scores(run: Path, record: dict[str, Any]) -> None:
+    """Refuse a run in which no candidates were scored, with advice that depends on its method."""
+    method = method_of(record)
+    if any(stage.name == SCORED for stage in method.stages()):
+        return
+    if not hasattr(method, "score"):
+        raise RunFolderError(
+            f"{run} is a run of method {method.method}, which writes each task once and has no candidates to compare. "
+            "Preferences need several scored candidates for the same text, as method back_translation has. Export its "
+            f"pairs instead ({', '.join(formats_of(PAIR))}), or run a recipe of method back_translation."
+        )
+    raise RunFolderError(
+        f"{run} has score: none, so its candidates were never compared. Preferences need a ranking by scores. Run the "
+        "recipe again with corpus.score={} corpus.select.choose=best and --update, which keeps the candidates."
+    )
 
 
 def _generate(run: Path) -> GenerateInstructions:

@@ -1,6 +1,7 @@
 """Tokenize rows of prompt and completion as the engines do, and count every row that is dropped or cut."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,25 +167,27 @@ def encode_rows(rows: Dataset, ids: JoinIds | PairIds, num_proc: int | None = No
     return encoded.remove_columns("cut"), counts
 
 
-def check_columns(rows: Dataset, name: str = "The dataset") -> None:
-    """Refuse rows without a prompt and a completion that are text; null is an empty text.
+def check_columns(rows: Dataset, name: str = "The dataset", columns: Iterable[str] = TRAINING) -> None:
+    """Refuse rows without certain columns of text; null is an empty text.
 
     Args:
         rows: Any dataset.
         name: What to call it in an error, such as its file.
+        columns: The columns; by default prompt and completion.
 
     Raises:
-        MissingColumnsError: ``prompt`` or ``completion`` is absent.
+        MissingColumnsError: A column is absent.
         InputError: One of them holds something else than text.
     """
-    missing = [column for column in TRAINING if column not in rows.column_names]
+    columns = list(columns)
+    missing = [column for column in columns if column not in rows.column_names]
     if missing:
         raise MissingColumnsError(
-            f"{name} lacks the column(s) {missing}; it has {rows.column_names}. Training needs {list(TRAINING)}. Run "
+            f"{name} lacks the column(s) {missing}; it has {rows.column_names}. Training needs {columns}. Run "
             f"ReverseSeeds or SelectInstruction, which write them, or rename yours with rename_column(old, "
             f"{missing[0]!r})."
         )
-    for column in TRAINING:
+    for column in columns:
         kind = rows.features[column]
         if isinstance(kind, Value) and kind.dtype in _TEXT:
             continue

@@ -20,6 +20,7 @@ from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.schema import TRAINING
 from davidgen_hf.storage.files import as_pattern
 from davidgen_hf.storage.yaml_files import read_config
+from davidgen_hf.training.columns import PAIR, as_training_rows
 from davidgen_hf.training.config import check_config
 from davidgen_hf.training.failures import explain_settings
 from davidgen_hf.training.judging import data_sources, judge_training, marks_of, record_training
@@ -125,13 +126,15 @@ def load_sources(values: dict[str, Any]) -> dict[str, Dataset | DatasetDict]:
 def load_splits(values: dict[str, Any]) -> DatasetDict:
     """Load the rows that a recipe names: ``train``, and ``test`` where there are held-out rows.
 
-    ``dataset_name`` is a ``.parquet``, ``.jsonl`` or ``.csv`` file, a folder, or a Hub dataset; ``datasets`` is TRL's
-    mixture. ``test_split_size`` holds out a share or a number of rows, which are the same for the same ``seed``.
+    ``dataset_name`` is a ``.parquet``, ``.jsonl`` or ``.csv`` file, a folder, or a Hub dataset, in any of the formats
+    of ``as_training_rows``; ``datasets`` is TRL's mixture, of prompt and completion alone. ``test_split_size`` holds
+    out a share or a number of rows, which are the same for the same ``seed``.
 
     Raises:
         SettingError: The recipe names no rows, or settings of its mixture do not fit together.
         InputError: The rows cannot be read, or the split does not exist.
-        MissingColumnsError: A dataset of the mixture lacks ``prompt`` or ``completion``.
+        MissingColumnsError: The rows have none of the formats, or a dataset of the mixture lacks ``prompt`` or
+            ``completion``.
     """
     mixture = [DatasetConfig(**one) for one in values.get("datasets", [])]
     if not mixture and not values.get("dataset_name"):
@@ -192,9 +195,7 @@ def _load_named(values: dict[str, Any]) -> DatasetDict:
             splits[split] = found[wanted]
         elif split == "train":
             raise InputError(f"{name} has no split {wanted!r}; it has {list(found)}. Set dataset_train_split to one.")
-    for rows in splits.values():
-        check_columns(rows, name)
-    return DatasetDict(splits)
+    return DatasetDict({split: as_training_rows(rows, name) for split, rows in splits.items()})
 
 
 def _load_file(path: Path) -> DatasetDict:
@@ -202,7 +203,11 @@ def _load_file(path: Path) -> DatasetDict:
         raise InputError(_unreadable(path, "there is no such file"))
     form = FORMATS[path.suffix]
     # A label of a CSV file, such as 007 or None, is text all the same.
-    as_text = {"converters": dict.fromkeys(TRAINING, str), "keep_default_na": False} if form == "csv" else {}
+    as_text = (
+        {"converters": dict.fromkeys((*TRAINING, *PAIR, "input"), str), "keep_default_na": False}
+        if form == "csv"
+        else {}
+    )
     return _load(form, data_files=as_pattern(path), **as_text)
 
 

@@ -1,12 +1,15 @@
-"""A run's rows as pairs and as preferences, which TRL's own trainer takes."""
+"""A run's rows as pairs and as preferences, in the formats that TRL's own trainers read."""
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from datasets import Dataset, load_dataset
+from datasets import Dataset
+from typer.testing import CliRunner
 
 from davidgen_hf import prompts
+from davidgen_hf.cli import app
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.provenance import Part, Provenance, Verdict
 from davidgen_hf.publish.export import export_pairs, export_preferences
@@ -72,33 +75,95 @@ def test_the_corpus_as_pairs(run):
     assert rows[5] == {"instruction": "x", "input": "x", "output": OUTPUTS[5]}
 
 
-def test_trl_takes_steps_on_it(run, tiny_llama):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import DPOConfig, DPOTrainer
+CHAT_TEMPLATE = "{% for one in messages %}{{ one.role ~ ': ' ~ one.content ~ '\\n' }}{% endfor %}"
 
-    export_preferences(run, run / "preferences.parquet")
-    rows = load_dataset("parquet", data_files=str(run / "preferences.parquet"), split="train", cache_dir=run / "cache")
-    trainer = DPOTrainer(
-        AutoModelForCausalLM.from_pretrained(tiny_llama),
-        args=DPOConfig(
-            str(run / "dpo"),
-            max_steps=2,
-            per_device_train_batch_size=2,
-            learning_rate=1e-2,
-            bf16=False,
-            use_cpu=True,
-            report_to="none",
-            save_strategy="no",
-            logging_steps=1,
-        ),
+
+def two_steps(trainer: str, rows: Dataset, model: Path, folder: Path) -> list[float]:
+    """Let TRL's own trainer take two steps, and return their losses."""
+    import trl
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    settings = {"per_device_train_batch_size": 2, "max_steps": 2, "learning_rate": 1e-2, "logging_steps": 1}
+    settings |= {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+    trained = getattr(trl, f"{trainer}Trainer")(
+        AutoModelForCausalLM.from_pretrained(model),
+        args=getattr(trl, f"{trainer}Config")(str(folder), **settings),
         train_dataset=rows,
-        processing_class=AutoTokenizer.from_pretrained(tiny_llama),
+        processing_class=tokenizer,
     )
-    trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    assert len(losses) == trainer.state.global_step == 2
+    trained.train()
+    losses = [entry["loss"] for entry in trained.state.log_history if "loss" in entry]
+    assert len(losses) == trained.state.global_step == 2
+    return losses
+
+
+def exported(run: Path, form: str, suffix: str = "parquet") -> Dataset:
+    path = run / "out" / f"{form}.{suffix}"
+    (export_preferences if form in {"dpo", "kto"} else export_pairs)(run, path, form=form)
+    read = Dataset.from_json if suffix == "jsonl" else Dataset.from_parquet
+    return read(str(path), cache_dir=run / "cache")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_every_format_says_the_same(run, suffix):
+    pairs, messages = exported(run, "alpaca", suffix), exported(run, "messages", suffix)
+    assert (len(pairs), len(messages)) == (6, 6)
+    question, answer = {"role": "user", "content": "x\n\nx"}, {"role": "assistant", "content": OUTPUTS[0]}
+    assert messages[0] == {"messages": [question, answer]}
+    turns = [{"from": "human", "value": "x\n\nx"}, {"from": "gpt", "value": OUTPUTS[0]}]
+    assert exported(run, "sharegpt", suffix)[0] == {"conversations": turns}
+    labeled, preferences = exported(run, "kto", suffix), exported(run, "dpo", suffix)
+    assert labeled["prompt"][::2] == labeled["prompt"][1::2] == preferences["prompt"][:]
+    assert [row["completion"] for row in labeled if row["label"]] == preferences["chosen"][:]
+    assert [row["completion"] for row in labeled if not row["label"]] == preferences["rejected"][:]
+
+
+@pytest.mark.slow
+def test_trl_trains_on_every_format(run, tiny_llama, tmp_path):
+    losses = two_steps("DPO", exported(run, "dpo"), tiny_llama, tmp_path / "dpo")
     assert losses[0] == pytest.approx(0.693, abs=0.01)  # ln 2: at the first step both models are the same
     assert losses[1] != losses[0]
+    losses = two_steps("KTO", exported(run, "kto"), tiny_llama, tmp_path / "kto")
+    assert losses[0] == pytest.approx(0.5, abs=0.01)  # 1 - sigmoid(0)
+    as_completions = exported(run, "alpaca").map(  # as docs/publish.md has it
+        lambda row: {"prompt": prompts.render_follower(row["instruction"], row["input"]), "completion": row["output"]},
+        remove_columns=["instruction", "input", "output"],
+    )
+    conversations = {form: exported(run, form) for form in ("messages", "sharegpt")}
+    for name, rows in (conversations | {"alpaca": as_completions}).items():
+        losses = two_steps("SFT", rows, tiny_llama, tmp_path / name)
+        assert 0 < losses[1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "file", "columns"),
+    [
+        ((), "corpus", ["instruction", "input", "output"]),
+        (("--format", "messages"), "corpus_messages", ["messages"]),
+        (("--format", "dpo"), "preferences", ["prompt", "chosen", "rejected", "margin"]),
+        (("--preferences", "--format", "kto"), "preferences_kto", ["prompt", "completion", "label", "margin"]),
+    ],
+)
+def test_a_format_says_which_rows_are_meant(run, options, file, columns):
+    assert CliRunner().invoke(app, ["export", str(run), *options]).exit_code == 0
+    assert list(json.loads((run / f"{file}.jsonl").read_text().splitlines()[0])) == columns
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--as", "pairs", "--format", "kto"), "kto is a format of preferences. Rows of pairs have --format alpaca"),
+        (("--as", "seeds", "--format", "messages"), "messages is a format of pairs. Rows of seeds have no --format"),
+        (("--as", "rows"), "--as is 'rows'. It must be one of pairs, preferences, seeds"),
+        (("--format", "csv"), "--format is 'csv'. It must be one of alpaca, messages, sharegpt, dpo, kto"),
+    ],
+)
+def test_options_that_contradict_each_other(run, options, message):
+    found = CliRunner().invoke(app, ["export", str(run), *options])
+    assert message in str(found.exception)
+    assert not list(run.glob("*.jsonl"))
 
 
 def test_what_cannot_be_exported(run, tmp_path):

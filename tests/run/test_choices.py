@@ -109,5 +109,7 @@ def test_without_scores_a_candidate_is_drawn(tmp_path):
     assert (found["total"], {row["perplexity"] for row in found["rows"]}) == (7, {None})
     write_cards(run)
     assert export_pairs(run, tmp_path / "pairs.jsonl") == 7
-    with pytest.raises(RunFolderError, match="was selected with choose: random"):
+    with pytest.raises(
+        RunFolderError, match=r"has score: none.*corpus\.score=\{\} corpus\.select\.choose=best and --update"
+    ):
         export_preferences(run, tmp_path / "preferences.jsonl")

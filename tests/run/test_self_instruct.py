@@ -10,10 +10,10 @@ from datasets import load_dataset
 
 from davidgen_hf import prompts
 from davidgen_hf.corpus.facts import pairs_per_hour, read_facts
-from davidgen_hf.errors import InputError, SettingError
+from davidgen_hf.errors import InputError, RunFolderError, SettingError
 from davidgen_hf.provenance import read_provenance
 from davidgen_hf.publish.builder import kinds_of
-from davidgen_hf.publish.export import export_pairs
+from davidgen_hf.publish.export import export_pairs, export_preferences
 from davidgen_hf.publish.folder import build_folder
 from davidgen_hf.recipe import Recipe, load_recipe
 from davidgen_hf.report import write_report
@@ -84,7 +84,9 @@ def test_tasks_become_pairs_that_name_their_writer(recipe, tmp_path):
     page = write_report(run).read_text()
     assert "18 prompts became" in page
     assert "A model wrote the outputs too" in page
-    assert export_pairs(run, tmp_path / "pairs.jsonl") == len(pairs["id"])
+    assert export_pairs(run, tmp_path / "pairs.jsonl", "messages") == len(pairs["id"])
+    with pytest.raises(RunFolderError, match=r"method self_instruct, which .*Export its pairs instead \(alpaca, mess"):
+        export_preferences(run, tmp_path / "preferences.jsonl")
     loaded = load_dataset(str(build_folder([run], tmp_path / "built")), "self_instruct", split="train")
     assert loaded["output_written_by"][:] == pairs["output_written_by"]
 

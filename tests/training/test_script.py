@@ -12,6 +12,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer, T5Config, T5ForConditionalGeneration
 
 from davidgen_hf.errors import InputError, MissingColumnsError, RunFolderError, SettingError
+from davidgen_hf.prompts import render_follower
 from davidgen_hf.training.script import load_splits, parse_arguments, train_from_command_line
 from davidgen_hf.training.sections import SECTIONS
 
@@ -113,6 +114,58 @@ def test_rows_that_are_not_text_are_named_with_their_file(tmp_path, text, error,
     with pytest.raises(error, match=message) as found:
         load_splits({"dataset_name": str(tmp_path / "rows.jsonl")})
     assert "\n" not in str(found.value)
+
+
+PAIRS = [{"instruction": f"Name {n} rivers.", "input": "", "output": f"The Nile and {n} more."} for n in range(6)]
+
+
+def turns(speaker: str, text: str, *said: tuple[str, str]) -> list[dict[str, str]]:
+    return [{speaker: who, text: what} for who, what in said]
+
+
+def test_exported_rows_train_a_follower(tmp_path, config):
+    def written(name: str, rows: list[dict]) -> str:
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(tmp_path / name)
+
+    asked = [(one["instruction"], one["output"]) for one in PAIRS]
+    chats = [turns("role", "content", ("user", asks), ("assistant", answer)) for asks, answer in asked]
+    shared = [turns("from", "value", ("human", asks), ("gpt", answer)) for asks, answer in asked]
+    expected = {
+        "prompt": [render_follower(asks) for asks, _ in asked],
+        "completion": [answer for _, answer in asked],
+    }
+    for name, rows in (
+        ("pairs.jsonl", [one | {"instruction_written_by": None} for one in PAIRS]),
+        ("messages.jsonl", [{"messages": one, "restricted": True} for one in chats]),
+        ("shared.jsonl", [{"id": n, "conversations": one} for n, one in enumerate(shared)]),
+    ):
+        assert load_splits({"dataset_name": written(name, rows)})["train"][:] == expected
+    Dataset.from_list(PAIRS).to_csv(tmp_path / "alpaca.csv")
+    assert load_splits({"dataset_name": str(tmp_path / "alpaca.csv")})["train"][:] == expected
+    with_input = load_splits({"dataset_name": written("input.jsonl", [PAIRS[0] | {"input": "in Africa"}])})["train"]
+    assert with_input["prompt"][0] == render_follower("Name 0 rivers.", "in Africa")
+
+    options = ["--config", str(config), "--max_steps", "1", "--max_length", "128"]
+    train_from_command_line(
+        [*options, "--dataset_name", str(tmp_path / "shared.jsonl"), "--output_dir", str(tmp_path / "model")]
+    )
+    template = AutoTokenizer.from_pretrained(tmp_path / "model")
+    chat = template.apply_chat_template([{"role": "user", "content": "Why?"}], tokenize=False)
+    assert chat.endswith(render_follower("Why?"))
+
+    for rows, error, message in (
+        ([{"messages": [*chats[0], *chats[0]]}], InputError, r"row 0 has the turns \['user', 'assistant', 'user', 'a"),
+        ([{"messages": [{"role": "user", "content": None}]}], InputError, r"row 0 has the turns \['user'\]"),
+        ([{"messages": "Hello"}], InputError, r"row 0 has the turns \['str'\] in messages\. Training takes"),
+        ([{"instruction": 1, "output": "b"}], InputError, "instruction holds int64, and training needs text"),
+        ([{"prompt": "a", "chosen": "b", "rejected": "c"}], InputError, r"preferences.*with TRL's DPOTrainer"),
+        ([{"prompt": "a", "completion": "b", "label": True}], InputError, r"preferences.*with TRL's KTOTrainer"),
+        ([{"text": "a"}], MissingColumnsError, r"it has \['text'\]\. Training needs prompt and completion; instr"),
+    ):
+        with pytest.raises(error, match=message) as found:
+            load_splits({"dataset_name": written("other.jsonl", rows)})
+        assert str(found.value).count(". ") == 2
 
 
 def test_a_folder_of_a_dataset_with_a_script_is_refused(tmp_path):
