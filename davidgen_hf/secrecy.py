@@ -29,6 +29,12 @@ _TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_TOKENS)})")
 _USER = re.compile(r"(?<=://)(?:[^\s/@:]*:(?!\d+(?:/|$))[^\s@]+|[^\s/@:]+)(?=@)")
 _USER_OF_PATH = re.compile(r"(?<=:/)[^\s/@:]*:(?!\d+(?:/|$))[^\s@]+(?=@)")  # an address read as a path has one slash
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
+# A value that code gives to a name such as API_KEY: letters and digits, and nothing that stands for a real one.
+_ASSIGNED = re.compile(
+    r"(?:passw(?:or)?d|secret|api_?key|access_?key|auth_?token|private_?key)\w*[\"']?\s*[:=]+\s*[\"']([^\"'\s]{12,})[\"']",
+    re.IGNORECASE,
+)
+_STAND_IN = re.compile(r"[<>{}$%*]|x{4}|example|your|change|dummy|test|placeholder", re.IGNORECASE)
 _BREAK = re.compile(r"(?:\s|\\[nrt])+")
 KEY_VARIABLE = "DAVIDGEN_API_KEY"
 _VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", KEY_VARIABLE)
@@ -57,6 +63,16 @@ def hide(text: str) -> str:
     for pattern in (_PRIVATE_KEY, _USER, _USER_OF_PATH, _TOKEN):
         text = pattern.sub(HIDDEN, text)
     return text
+
+
+def holds_secret(code: str) -> bool:
+    """Return whether a text holds a token or password, or code that gives one to a name such as ``API_KEY``."""
+    if hide(code) != code:
+        return True
+    values = (found[1] for found in _ASSIGNED.finditer(code))
+    return any(
+        re.search(r"\d", value) and re.search("[A-Za-z]", value) and not _STAND_IN.search(value) for value in values
+    )
 
 
 def refuse_secrets(values: object, name: str) -> None:

@@ -16,7 +16,7 @@ from davidgen_hf.processors import (
     SelectInstruction,
 )
 from davidgen_hf.processors.near_duplicates import NearDuplicates
-from davidgen_hf.processors.own import OwnSteps, ShippedOrOwn, ShippedOwnOrNone, with_steps
+from davidgen_hf.processors.own import OwnSteps, ShippedOrOwn, ShippedOwnOrNone, field_of, with_steps
 from davidgen_hf.processors.styles import TABLE_9, style_prompts
 
 # What ``extract`` and ``guards`` can name, in the order in which they run, as "module:Class".
@@ -25,8 +25,12 @@ STRATEGIES = {
     "keywords": "davidgen_hf.processors.extract:ExtractKeywords",
     "sentence": "davidgen_hf.processors.extract:ExtractSentence",
     "model": "davidgen_hf.processors.extract:ExtractWithModel",
+    "function": "davidgen_hf.processors.extract_code:ExtractFunction",
+    "class": "davidgen_hf.processors.extract_code:ExtractClass",
+    "file": "davidgen_hf.processors.extract_code:ExtractFile",
 }
 GUARDS = {
+    "code": "davidgen_hf.processors.guard_code:GuardCode",
     "decontaminate": "davidgen_hf.processors.decontaminate:Decontaminate",
 }
 
@@ -68,7 +72,7 @@ class GuardSettings:
 
 
 def _named(settings: object, table: dict[str, str]) -> list[Processor]:
-    return [step for step in (getattr(settings, name) for name in table) if step is not None]
+    return [step for step in (getattr(settings, field_of(name)) for name in table) if step is not None]
 
 
 def _whole_passages() -> ExtractSettings:

@@ -15,6 +15,7 @@ from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Batch, Processor, draw, languages, take, texts
 from davidgen_hf.processors.keywords import join_words, spell_out, stop_words
 from davidgen_hf.schema import FRAGMENT, PASSAGE
+from davidgen_hf.sources.code import grammar_of
 from davidgen_hf.sources.sentences import iterate_sentences, sentences, take_fallbacks, trim
 from davidgen_hf.sources.words import count_words, is_unspaced
 from davidgen_hf.storage.settings import check_settings
@@ -40,7 +41,7 @@ class LimitPassages:
         max_tokens: Longest passage, in tokens.
         reserve_tokens: Part of the model's context kept for the prompt and the candidate, in tokens.
         overlong: ``cut`` ends a longer passage after the last whole sentence that fits, and skips it if none does;
-            ``skip`` leaves it out.
+            ``skip`` leaves it out, and so it is done with code.
         language: Language of the texts, a code or a name, without such a column.
 
     Raises:
@@ -86,7 +87,7 @@ class LimitPassages:
             while n_tokens <= limit and width < len(text):
                 width *= 2
                 n_tokens = engine.count_tokens([text[:width]])[0]
-            if n_tokens > limit:
+            if n_tokens > limit:  # code has no sentences to be cut after
                 whole[row] = self._cut(text, width, codes[row], limit)
         return take(batch | {"text": whole}, [row for row, text in enumerate(whole) if text])
 
@@ -98,7 +99,7 @@ class LimitPassages:
 
     def _cut(self, text: str, width: int, language: str, limit: int) -> str:
         """Return the longest run of whole sentences that fits; it ends within the first ``width`` characters."""
-        if self.overlong == "skip":
+        if self.overlong == "skip" or grammar_of(language):
             return ""
         ends = list(takewhile(lambda end: end <= width, (end for _, _, end in iterate_sentences(text, language))))
         low, high = 0, len(ends)

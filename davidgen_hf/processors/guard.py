@@ -16,6 +16,7 @@ from davidgen_hf.processors.base import Batch, languages
 from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.processors.language import is_other_language
 from davidgen_hf.schema import CANDIDATES, Candidate
+from davidgen_hf.sources.code import compared_words, grammar_of, without_keywords
 from davidgen_hf.sources.words import words
 from davidgen_hf.storage.settings import UNLESS_DEFAULT, check_settings
 
@@ -38,8 +39,9 @@ class GuardCandidates:
     - ``echoes_prompt``: 6 consecutive words are the prompt's own.
     - ``copies_output``: it shares more than ``max_copied_run`` consecutive words with the output, or contains all of
       an output of at least ``min_copied_words`` words, or more than ``max_copied_share`` of its words are in runs of
-      at least ``min_copied_words`` words that the output has too.
-    - ``wrong_language``: it is in another language or script than the passage; unknown languages are not compared.
+      at least ``min_copied_words`` words that the output has too. Of code, its identifiers and comments count.
+    - ``wrong_language``: it is in another language or script than the passage; unknown languages are not compared,
+      nor is code.
     - ``duplicate``: the same words as an earlier candidate of the row that no rule rejects.
 
     Args:
@@ -90,7 +92,8 @@ class GuardCandidates:
         return count_candidates(made)
 
     def _mark(self, output: str, candidates: list[Candidate], language: str) -> list[Candidate]:
-        output_words = words(output)
+        grammar = grammar_of(language)
+        output_words = compared_words(output, grammar) if grammar else words(output)
         marked: list[Candidate] = []
         accepted: set[tuple[str, ...]] = set()
         for candidate in candidates:
@@ -113,17 +116,23 @@ class GuardCandidates:
             ("over_long", lambda: len(own) > self.max_words),
             ("template_words", lambda: bool(TEMPLATE_PART.search(text))),
             ("echoes_prompt", lambda: bool(runs(own, PROMPT_RUN_WORDS) & _prompt_runs(self.own_prompts))),
-            ("copies_output", lambda: self._copies(own, output)),
+            ("copies_output", lambda: self._copies(_compared(own, language), output)),
             ("wrong_language", lambda: is_other_language(text, language, self.min_language_confidence)),
         )
         return next((reason for reason, holds in rules if holds()), None)
 
-    def _copies(self, own: tuple[str, ...], output: list[str]) -> bool:
+    def _copies(self, own: list[str] | tuple[str, ...], output: list[str]) -> bool:
         if runs(own, self.max_copied_run + 1) & runs(output, self.max_copied_run + 1):
             return True
         if len(output) >= self.min_copied_words and runs(own, len(output)) & runs(output, len(output)):
             return True
         return copied_share(own, output, self.min_copied_words) > self.max_copied_share
+
+
+def _compared(own: tuple[str, ...], language: str) -> list[str] | tuple[str, ...]:
+    """Return the words of a candidate that are compared with the output's: for code, without keywords."""
+    grammar = grammar_of(language)
+    return without_keywords(list(own), grammar) if grammar else own
 
 
 def runs(own: list[str] | tuple[str, ...], length: int) -> set[tuple[str, ...]]:

@@ -4,9 +4,10 @@ import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import AfterValidator, Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Processor
@@ -39,16 +40,21 @@ def with_steps(table: Mapping[str, str]) -> Callable[[type[Settings]], type[Sett
     """Give a class of settings an optional field for each step of a table; apply it before ``dataclass``.
 
     Args:
-        table: Name of each field, and its processor as ``package.module:Class``.
+        table: Name of each field in a recipe, and its processor as ``package.module:Class``.
     """
 
     def add(settings: type[Settings]) -> type[Settings]:
-        settings.__annotations__ |= {name: load_class(step) | None for name, step in table.items()}
-        for name in table:
-            setattr(settings, name, None)
+        for name, step in table.items():
+            settings.__annotations__[field_of(name)] = Annotated[load_class(step) | None, Field(alias=name)]
+            setattr(settings, field_of(name), None)
         return settings
 
     return add
+
+
+def field_of(name: str) -> str:
+    """Return the field of a step in a table; Python allows none that is called ``class``."""
+    return f"{name}_" if iskeyword(name) else name
 
 
 def own_step(name: str, settings: Any) -> Processor:

@@ -8,6 +8,8 @@ import importlib.util
 import os
 import shutil
 import sys
+import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -15,7 +17,8 @@ from datasets import Dataset
 from huggingface_hub.constants import HF_HOME
 
 from davidgen_hf.errors import InputError
-from davidgen_hf.schema import PASSAGE, SEED
+from davidgen_hf.schema import PASSAGE, SEED, Row
+from davidgen_hf.sources.repository import read_repository
 from davidgen_hf.storage.files import use_umask
 
 EMBEDDED = "embedded"
@@ -27,6 +30,43 @@ SEED_SUBJECTS = (
     *("ai", "computers", "food", "health", "history", "literature", "money", "movies", "politics", "science"),
     *("sports", "trivia"),
 )
+# Modules of Python's standard library in which people read how something is done.
+CODE_MODULES = (
+    *(
+        "argparse.py",
+        "base64.py",
+        "bisect.py",
+        "calendar.py",
+        "cmd.py",
+        "collections",
+        "colorsys.py",
+        "configparser.py",
+    ),
+    *(
+        "contextlib.py",
+        "copy.py",
+        "csv.py",
+        "dataclasses.py",
+        "difflib.py",
+        "fnmatch.py",
+        "fractions.py",
+        "functools.py",
+    ),
+    *("glob.py", "graphlib.py", "gzip.py", "heapq.py", "html", "inspect.py", "json", "linecache.py", "mimetypes.py"),
+    *("pprint.py", "queue.py", "random.py", "sched.py", "shlex.py", "shutil.py", "statistics.py", "string.py"),
+    *(
+        "tempfile.py",
+        "textwrap.py",
+        "timeit.py",
+        "tokenize.py",
+        "tomllib",
+        "types.py",
+        "unittest",
+        "urllib",
+        "uuid.py",
+    ),
+)
+CODE_NAME = "python-standard-library"
 # First words of questions and requests; "you sound like hal" is neither.
 ASKING_WORDS = (
     *("what", "who", "whom", "whose", "when", "where", "why", "how", "which", "is", "are", "was", "were", "do"),
@@ -94,6 +134,26 @@ def passages(min_words: int = 40, max_words: int = 120) -> Dataset:
                 place = {"document": identity, "document_start": 0, "document_end": len(passage)}
                 rows.append({"id": identity, "text": passage} | place | origin)
     return Dataset.from_list(rows, features=PASSAGE)
+
+
+def code() -> Iterator[Row]:
+    """Yield modules of the running Python's standard library, as ``schema.PASSAGE``."""
+    folder = Path(sysconfig.get_path("stdlib"))
+    origin = {
+        "supervised": False,
+        "source": CODE_NAME,
+        "config": "",
+        "revision": ".".join(map(str, sys.version_info[:3])),
+        "license": "PSF-2.0",
+        "url": "https://docs.python.org/3/library/",
+    }
+    for name in CODE_MODULES:
+        if not (folder / name).exists():  # not every version of Python has all of them
+            continue
+        for place, row in read_repository(folder / name):
+            identity = place if name.endswith(".py") else f"{name}/{place}"
+            document = {"document": identity, "document_start": 0, "document_end": len(row["text"])}
+            yield {"id": identity, "text": row["text"], "language": row["language"]} | document | origin
 
 
 def _asks(text: str) -> bool:

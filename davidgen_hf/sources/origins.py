@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from davidgen_hf.provenance.evidence import EVIDENCE_COLUMNS
 from davidgen_hf.provenance.judge import judge_model_copy
 from davidgen_hf.provenance.record import Provenance, find_provenance
 from davidgen_hf.provenance.verdict import Verdict
-from davidgen_hf.sources.embedded import EMBEDDED, MODEL_NAME, MODEL_PACKAGE, SEED_PACKAGE
+from davidgen_hf.sources.embedded import CODE_NAME, EMBEDDED, MODEL_NAME, MODEL_PACKAGE, SEED_PACKAGE
 from davidgen_hf.sources.hub import adapter_base, describe_dataset, model_cards
 from davidgen_hf.sources.models import ADAPTER_FILE, read_adapter, read_card
+from davidgen_hf.sources.passages import PassageSource
 from davidgen_hf.sources.paths import explain_unreadable, local_path, name_of
-from davidgen_hf.sources.rows import on_hub, read_rows
+from davidgen_hf.sources.rows import PlacedRow, on_hub, read_rows
 from davidgen_hf.sources.source import Source
 
 _EMBEDDED = {
@@ -39,6 +41,8 @@ def source_part(role: str, source: Source) -> Part:
     """
     if source.source == EMBEDDED:
         name, config, revision = _EMBEDDED[role]
+        if isinstance(source, PassageSource) and source.kind == "code":
+            name = CODE_NAME
         return Part(role, judge_dataset(name), config=config, revision=revision)
     if on_hub(source.source):
         card = describe_dataset(source.source, source.revision).card
@@ -46,14 +50,18 @@ def source_part(role: str, source: Source) -> Part:
     else:
         path = Path(os.path.expanduser(source.source))
         path = path if path.name not in ("", "..") else path.resolve()
-        verdict = replace(judge_local(path, source.config, source.split), name=name_of(source.source))
+        verdict = replace(judge_local(path, source.read(EVIDENCE_COLUMNS)), name=name_of(source.source))
     license = source.license or verdict.license
     verdict = replace(verdict, license=normalise_license(license) if license else None)
     return Part(role, verdict, config=source.config or None, revision=source.revision or None)
 
 
-def judge_local(path: Path, config: str | None = None, split: str = "train") -> Verdict:
+def judge_local(path: Path, rows: Iterable[PlacedRow] | None = None) -> Verdict:
     """Judge a file or folder by the run that wrote it, or else by its name, its content, its card and all its rows.
+
+    Args:
+        path: The file or folder.
+        rows: Its rows, if they are not to be read as ``read_rows`` does.
 
     Raises:
         InputError: It cannot be read.
@@ -61,7 +69,7 @@ def judge_local(path: Path, config: str | None = None, split: str = "train") -> 
     run = run_of(path)
     if run is not None:
         return _of_run(path.name, run)
-    rows = read_rows(str(path), config=config, split=split, columns=EVIDENCE_COLUMNS)
+    rows = read_rows(str(path), columns=EVIDENCE_COLUMNS) if rows is None else rows
     with explain_unreadable(path):
         return judge_file(path, (row for _, row in rows), card=card_of(path))
 

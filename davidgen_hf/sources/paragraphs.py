@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from davidgen_hf.errors import SettingError
+from davidgen_hf.sources.code import Grammar, definitions, grammar_of
 from davidgen_hf.sources.sentences import iterate_sentences, trim
 from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.settings import check_settings
@@ -21,6 +22,9 @@ class Paragraphs:
     Paragraphs are separated by blank lines (Wikipedia); in a document without blank lines, each line is a paragraph
     (C4). One that is too long is cut after the last sentence that fits. What is too short, such as headings and list
     items, is left out, and so is a single sentence that is too long. Our own rule; the paper gives no lengths.
+
+    Code is cut into whole functions and classes. A class that is too long is left out, or cut into its methods in a
+    language in which they can stand on their own, as in Java.
 
     Args:
         min_words: Shortest paragraph, in words of ``sources.words``.
@@ -42,6 +46,9 @@ class Paragraphs:
 
     def spans(self, document: str, language: str) -> Iterator[tuple[int, int]]:
         """Yield ``(start, end)``, in characters of the document, of each paragraph."""
+        if grammar := grammar_of(language):
+            yield from self._definitions(document, grammar)
+            return
         blocks = _BLOCK if _BLANK_LINE.search(document) else _LINE
         for block in blocks.finditer(document):
             text, start, _ = trim(document, *block.span())
@@ -50,6 +57,14 @@ class Paragraphs:
             for first, last, n_words in pieces:
                 if self.min_words <= n_words <= self.max_words:
                     yield start + first, start + last
+
+    def _definitions(self, code: str, grammar: Grammar) -> Iterator[tuple[int, int]]:
+        """Yield the definitions of the right length; of a class that is too long, its methods if they stand alone."""
+        end = 0
+        for span in sorted((*definitions(code, grammar, "class"), *definitions(code, grammar, "function"))):
+            if span[0] >= end and self.min_words <= count_words(code[slice(*span)]) <= self.max_words:
+                yield span
+                end = span[1]
 
     def _pieces(self, block: str, language: str) -> Iterator[tuple[int, int, int]]:
         """Join sentences up to ``max_words``; yield start, end and number of words."""

@@ -1,12 +1,17 @@
 """Rows to passages: plain texts with an id, a language and an origin."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from davidgen_hf.errors import InputError
 from davidgen_hf.schema import Row
 from davidgen_hf.sources import embedded
+from davidgen_hf.sources.code import unusable
 from davidgen_hf.sources.paragraphs import Paragraphs
+from davidgen_hf.sources.paths import local_path
+from davidgen_hf.sources.repository import is_repository, read_repository
+from davidgen_hf.sources.rows import PlacedRow, form_of
 from davidgen_hf.sources.seeds import KNOWN_COLUMNS
 from davidgen_hf.sources.source import ORIGIN_COLUMNS, Skipped, Source, identity_of, no_text, whole_document
 
@@ -15,18 +20,29 @@ __all__ = ["PassageSource", "Skipped", "read_passages"]
 
 @dataclass(frozen=True)
 class PassageSource(Source):
-    """Names a source of plain text; ``embedded`` is the language reference of the running Python.
+    """Names a source of plain text; ``embedded`` is the language reference of the running Python, or modules of
+    its standard library with ``kind: code``.
 
     The outputs of supervised data are passages too: with SuperNI, ``text_column`` is ``targets``. Rows that also have
     a column of instructions (``seeds.KNOWN_COLUMNS``) are marked ``supervised``.
 
     Args:
         text_column: Column that holds the text.
-        paragraphs: How long documents are cut; ``None`` uses each row whole.
+        paragraphs: How long documents are cut; ``None`` uses each row whole. Code is cut into whole definitions.
+        kind: ``code`` reads a repository, or files of code, with their path, programming language and license; or
+            rows whose ``language`` is a programming language. Generated and minified files, and files that hold a
+            token or password, are counted as skipped.
     """
 
     text_column: str = "text"
     paragraphs: Paragraphs | None = None
+    kind: Literal["text", "code"] = "text"
+
+    def read(self, columns: Collection[str] | None) -> Iterator[PlacedRow]:
+        """Yield the rows, as ``Source.read``; of a repository, a row for each file of code."""
+        path = local_path(self.source) if self.kind == "code" else None
+        is_table = path is not None and (form_of(path) is not None or (path.is_dir() and not is_repository(path)))
+        return super().read(columns) if path is None or is_table else read_repository(path)
 
     def columns_read(self) -> frozenset[str]:
         """Return the names of the columns to read."""
@@ -52,8 +68,11 @@ def read_passages(wanted: PassageSource | Iterable[PassageSource], skipped: Skip
 
 
 def _read(wanted: PassageSource, skipped: Skipped) -> Iterator[Row]:
-    is_embedded = wanted.source == embedded.EMBEDDED
-    documents = ((row["id"], row) for row in embedded.passages()) if is_embedded else _documents(wanted, skipped)
+    if wanted.source == embedded.EMBEDDED:
+        rows: Iterable[Row] = embedded.passages() if wanted.kind == "text" else embedded.code()
+        documents: Iterable[tuple[str, Row]] = ((row["id"], row) for row in rows)
+    else:
+        documents = _documents(wanted, skipped)
     found = False
     for place, document in documents:
         reason = wanted.refuses(document)
@@ -78,7 +97,10 @@ def _documents(wanted: PassageSource, skipped: Skipped) -> Iterator[tuple[str, R
                 "Name it with --text-column."
             )
         text = row.get(wanted.text_column)
-        if (reason := no_text(text)) or not isinstance(text, str):
+        reason = no_text(text)
+        if reason is None and wanted.kind == "code":
+            reason = unusable(str(text))
+        if reason or not isinstance(text, str):
             skipped.add(reason or "not_text", place)
         else:
             supervised = any(one.output == wanted.text_column and one.fit(row) for one in KNOWN_COLUMNS)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
@@ -120,17 +120,8 @@ class Source:
         skipped = Skipped() if skipped is None else skipped
         taken: Counter[str] = Counter()
         seen: set[str] = set()
-        shuffle = None if self.shuffle_seed is None else (self.shuffle_seed, self.shuffle_buffer)
-        rows = read_rows(
-            self.source,
-            config=self.config,
-            split=self.split,
-            revision=self.revision,
-            shuffle=shuffle if on_hub(self.source) else None,
-            columns=self.columns_read(),
-        )
         index, count = self._fold
-        for number, (place, row) in enumerate(rows):
+        for number, (place, row) in enumerate(self.read(self.columns_read())):
             if number == 0:
                 self._check_license(row)
             if count > 1 and _hash(identity_of(row, place)) % count != index:
@@ -144,10 +135,26 @@ class Source:
                     continue
                 if instance is not None:
                     # The outputs of an instance follow each other, unless the rows are shuffled.
-                    seen = seen if shuffle else set()
+                    seen = set() if self.shuffle_seed is None else seen
                     seen.add(instance)
                 taken[task] += 1
             yield place, row
+
+    def read(self, columns: Collection[str] | None) -> Iterator[PlacedRow]:
+        """Yield ``(place, row)`` for each row there is, with the columns that are named, as ``read_rows``.
+
+        Raises:
+            InputError: The source cannot be read.
+        """
+        shuffle = None if self.shuffle_seed is None else (self.shuffle_seed, self.shuffle_buffer)
+        return read_rows(
+            self.source,
+            config=self.config,
+            split=self.split,
+            revision=self.revision,
+            shuffle=shuffle if on_hub(self.source) else None,
+            columns=columns,
+        )
 
     def draw(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield up to ``max_rows`` of the rows: the first, or of local files with ``shuffle_seed`` a random sample."""

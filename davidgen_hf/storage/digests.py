@@ -41,15 +41,21 @@ def folder_digest(folder: Path) -> str:
 def data_digest(path: Path, whole: Collection[str] | None = None) -> str:
     """Return a hash of the content of a file, or of all files of a folder in the order of their paths.
 
+    What Git keeps of a repository, in ``.git``, does not count.
+
     Args:
         path: The file or folder.
         whole: Suffixes of the files whose content counts; of others, name and size do. None takes the content of all.
     """
     state = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file()):
+    for file in [path] if path.is_file() else sorted(filter(_counts, path.rglob("*"))):
         if whole is None or file.suffix in whole:
             with file.open("rb") as opened:
                 state.update(hashlib.file_digest(opened, "sha256").digest())
         else:
             state.update(f"{file.name} {file.stat().st_size}".encode())
     return state.hexdigest()
+
+
+def _counts(path: Path) -> bool:
+    return ".git" not in path.parts and path.is_file()

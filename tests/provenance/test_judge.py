@@ -60,6 +60,7 @@ def test_table_2_of_the_paper(row):
         ("google/xquad", "clean"),
         ("chatterbot-corpus", "clean"),
         ("pydoc_data.topics", "clean"),
+        ("python-standard-library", "clean"),
         ("someone/recipes", "unknown"),
         ("c-s-ale/dolly-15k-instruction-alpaca-format", "unknown"),
         ("EleutherAI/gpt-j-samples", "unknown"),

@@ -11,6 +11,7 @@ import pyarrow.compute
 
 from davidgen_hf.corpus.review import read_pairs
 from davidgen_hf.processors.base import draw
+from davidgen_hf.sources.code import grammar_of
 from davidgen_hf.sources.languages import language_code
 from davidgen_hf.storage.shards import shard_paths
 
@@ -46,8 +47,9 @@ class RowFacts:
 
     @property
     def iso_languages(self) -> list[str]:
-        """Codes of ISO 639 of the languages, as the Hub expects them."""
-        return sorted({code for name in self.languages if (code := language_code(name or ""))})
+        """Codes of ISO 639 of the languages, as the Hub expects them, and ``code`` for programming languages."""
+        codes = ("code" if grammar_of(name or "") else language_code(name or "") for name in self.languages)
+        return sorted({code for code in codes if code})
 
 
 def count_rows(runs: Iterable[Path], *, reviewed: bool = False) -> RowFacts:
