@@ -6,7 +6,7 @@ from davidgen_hf.cli import recipes
 from davidgen_hf.cli.evaluating import diversity, evaluate, judge
 from davidgen_hf.cli.publishing import export, pull, push, report
 from davidgen_hf.cli.reviewing import review
-from davidgen_hf.cli.running import corpus, demo, estimate, run
+from davidgen_hf.cli.running import corpus, demo, estimate, run, status
 from davidgen_hf.cli.training import merge, train
 from davidgen_hf.commandline import run_command_line
 
@@ -26,6 +26,7 @@ app.command()(demo)
 app.command()(run)
 app.command()(corpus)
 app.command()(estimate)
+app.command()(status)
 app.add_typer(recipes.app, name="recipe")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 app.command()(merge)

@@ -38,6 +38,10 @@ Shard = Annotated[
     str | None,
     typer.Option(help="i/n: build only this part of the corpus, while other calls build the others; 0 <= i < n."),
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show warnings and errors alone.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Show what libraries print too, instead of writing it to log.txt.")
+]
 
 
 def overrides_of(

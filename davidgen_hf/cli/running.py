@@ -1,4 +1,4 @@
-"""Commands that run a recipe: demo, run, corpus and estimate."""
+"""Commands that run a recipe: demo, run, corpus and estimate; and status, which shows how far a run is."""
 
 import json
 import os
@@ -12,15 +12,25 @@ import typer
 
 from davidgen_hf.cli import options
 from davidgen_hf.errors import SettingError
-from davidgen_hf.terminal import Terminal
+from davidgen_hf.terminal import Terminal, say
 
 if TYPE_CHECKING:
     from davidgen_hf.corpus.executors import ExecutorSettings
 
 
-def demo(output: options.Output = Path("runs/demo")) -> None:
+def demo(
+    output: options.Output = Path("runs/demo"), quiet: options.Quiet = False, verbose: options.Verbose = False
+) -> None:
     """Run all steps on the model, seeds and passages of installed packages: no Hub, no account."""
-    _run("demo", [], output)
+    _run("demo", [], output, quiet=quiet, verbose=verbose)
+
+
+def status(folder: options.Run) -> None:
+    """Show how far a run is, while it goes on or after it stopped."""
+    from davidgen_hf.storage.status import describe_run
+
+    for line in describe_run(folder):
+        say(line)
 
 
 def run(
@@ -41,6 +51,8 @@ def run(
     workers: options.Workers = None,
     gpus_per_worker: options.GpusPerWorker = None,
     shard: options.Shard = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Turn plain text into an instruction corpus, a generator and a follower; a second call resumes the run."""
     from davidgen_hf.corpus.executors import ExecutorSettings
@@ -48,7 +60,18 @@ def run(
 
     settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
     overrides = options.overrides_of(passages, text_column, seeds, base_model) + (overrides or [])
-    _run(recipe, overrides, output, update=update, yes=yes, steps=steps_until(until), executor=settings, shard=shard)
+    _run(
+        recipe,
+        overrides,
+        output,
+        update=update,
+        yes=yes,
+        steps=steps_until(until),
+        executor=settings,
+        shard=shard,
+        quiet=quiet,
+        verbose=verbose,
+    )
 
 
 def corpus(
@@ -68,6 +91,8 @@ def corpus(
     workers: options.Workers = None,
     gpus_per_worker: options.GpusPerWorker = None,
     shard: options.Shard = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Build only the corpus, with an existing generator; train nothing."""
     from davidgen_hf.corpus.executors import ExecutorSettings
@@ -76,7 +101,18 @@ def corpus(
     named += [f"corpus.generate.engine.model={json.dumps(generator)}"] if generator else []
     settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
     named += overrides or []
-    _run(recipe, named, output, update=update, yes=yes, steps=("corpus",), executor=settings, shard=shard)
+    _run(
+        recipe,
+        named,
+        output,
+        update=update,
+        yes=yes,
+        steps=("corpus",),
+        executor=settings,
+        shard=shard,
+        quiet=quiet,
+        verbose=verbose,
+    )
 
 
 def estimate(
@@ -123,6 +159,8 @@ def _run(
     steps: tuple[str, ...] | None = None,
     executor: "ExecutorSettings | None" = None,
     shard: str | None = None,
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> None:
     from davidgen_hf.recipe import load_recipe
     from davidgen_hf.storage.shards import Part
@@ -135,27 +173,31 @@ def _run(
             "--update and without --shard."
         )
     read = load_recipe(recipe, overrides)  # before the imports below, which take seconds: a mistake shows at once
+    from davidgen_hf.run.display import Display
     from davidgen_hf.run.run import describe_missing, run_part, run_recipe
     from davidgen_hf.run.summary import print_summary
 
+    display = Display(quiet=quiet, verbose=verbose, part=shard)
     try:
         with _sigterm_interrupts():
             if part:
-                console.print(describe_missing(run_part(read, output, part, executor), part, output), markup=False)
+                missing = run_part(read, output, part, executor, display.over)
+                console.print(describe_missing(missing, part, output), markup=False)
                 return
             record = run_recipe(
                 read,
                 output,
-                lambda step: console.print(step, style="bold", markup=False),
+                display.announce,
                 steps=steps,
                 update=update,
                 may_discard=yes,
                 executor=executor,
+                display=display.over,
             )
     except KeyboardInterrupt as stop:
         console.print(f"Stopped. Finished work is in {output}; the same command resumes there.", markup=False)
         raise typer.Exit(128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
-    if "corpus" in record.steps:
+    if "corpus" in record.steps and not quiet:
         print_summary(record, console)
 
 

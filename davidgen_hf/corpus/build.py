@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Features
-from tqdm.auto import tqdm
 
 from davidgen_hf.corpus.executors import Executor, LocalExecutor
 from davidgen_hf.corpus.finished import read_mark
@@ -31,6 +30,7 @@ from davidgen_hf.methods import Method, Stage
 from davidgen_hf.processors.counting import STYLES, TOKENS, count
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.lock import hold
+from davidgen_hf.storage.progress import Bar
 from davidgen_hf.storage.shards import Part, make_rows, read_metadata, read_shard, read_table, shard_paths, write_shard
 
 __all__ = ["WHOLE", "build_corpus", "read_counts", "read_skipped", "run_stage", "take_styles", "take_tokens"]
@@ -182,7 +182,7 @@ def _build(sources: list[Path], stage: Stage, target: StageFolder, executor: Exe
     identities = {source.name: identity for source, identity in zip(sources, found, strict=True)}
     missing = [source for source in sources if not target.has(target.folder / source.name, identities[source.name])]
     work = ((target.folder / source.name, read_shard(source)) for source in missing)
-    with tqdm(total=len(sources), initial=len(sources) - len(missing), desc=stage.name, unit=" shards") as bar:
+    with Bar(stage.name, "shards", len(sources), len(sources) - len(missing)) as bar:
         for _ in write_answered(executor.map(run_stage, stage, work), identities):
             bar.update()
 

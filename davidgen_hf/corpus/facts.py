@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from davidgen_hf.corpus.build import read_counts, take_styles
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
@@ -19,6 +17,7 @@ from davidgen_hf.processors.select import Ranked, margin, perplexity
 from davidgen_hf.recipe import method_of, ranked_stage, selection_of, target_of
 from davidgen_hf.schema import Candidate
 from davidgen_hf.sources.words import count_words
+from davidgen_hf.storage.progress import Bar, counted
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import iterate_columns, shard_paths
 from davidgen_hf.storage.validation import read_json
@@ -159,7 +158,7 @@ def read_facts(run: Path, sample: int = 2000) -> Facts:
         facts.losses[model] = _losses(run / model)
     total = facts.stages[1][1]  # fragments or tasks: what has a row
     every = max(1, total // max(sample, 1))
-    rows = tqdm(ranked_rows(run, record), desc="report", total=total, unit=" rows", leave=False, delay=2)
+    rows = counted(ranked_rows(run, record), Bar("report", "rows", total, delay=2))
     for number, (_, ranked, row) in enumerate(rows):
         _count(facts, ranked, row)
         if ranked and number % every == 0 and len(facts.instructions) < sample:

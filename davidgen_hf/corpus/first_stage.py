@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Features
-from tqdm.auto import tqdm
 
 from davidgen_hf.corpus.executors import Executor
 from davidgen_hf.corpus.finished import FINISHED, Mark, read_mark
@@ -22,6 +21,7 @@ from davidgen_hf.processors.counting import rows_read
 from davidgen_hf.schema import MADE_WITH, PASSAGE
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.files import write_whole
+from davidgen_hf.storage.progress import Bar
 from davidgen_hf.storage.shards import Part, make_rows, read_metadata
 
 logger = logging.getLogger(__name__)
@@ -84,14 +84,14 @@ class FirstStage:
         path = self.target.folder / FINISHED
         if self.part == WHOLE and self.mark is None:
             path.unlink(missing_ok=True)
-        with tqdm(desc=self.stage.name, unit=" passages", initial=sum(self._passages.values())) as bar:
+        with Bar(self.stage.name, "passages", initial=sum(self._passages.values())) as bar:
             work = self._work(n_shards, bar)
             for _ in write_answered(self.executor.map(run_stage, self.stage, work), self._names):
                 pass
         self._write_mark(path)
         return list(self._names)
 
-    def _work(self, n_shards: int | None, bar: "tqdm[Any]") -> Iterator[tuple[Path, Dataset]]:
+    def _work(self, n_shards: int | None, bar: Bar) -> Iterator[tuple[Path, Dataset]]:
         while n_shards is None or len(self._names) < n_shards:
             given = next(self._chunks, None)
             if given is None:

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
-from datasets.utils import tqdm
 
 from davidgen_hf.errors import TooLongError
+from davidgen_hf.storage.progress import Bar
 
 logger = logging.getLogger(__name__)
 
@@ -52,14 +52,14 @@ class TokenBudget:
         Args:
             sizes: Tokens that each item takes in a forward pass.
             work: Handles the items it is given, and may be called again for them after running out of memory.
-            description: Word next to the progress bar, which appears after two seconds.
+            description: Word next to the progress bar.
             name: What to call an item in a message.
 
         Raises:
             TooLongError: A single item does not fit into memory; the message names it.
         """
         pending = dict(sizes)
-        with tqdm(total=len(sizes), desc=description, leave=False, delay=2) as bar:
+        with Bar(description, "texts", len(sizes), delay=2) as bar:
             while pending:
                 for batch in split_by_budget(pending, self.tokens):
                     if not self._fits(work, batch):

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy
-from tqdm.auto import tqdm
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Batch
@@ -16,6 +15,7 @@ from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.source import Source
 from davidgen_hf.sources.words import words
+from davidgen_hf.storage.progress import Bar, counted
 from davidgen_hf.storage.settings import check_settings
 
 REASON = "overlaps_evaluation"
@@ -104,9 +104,7 @@ def evaluation_runs(sources: tuple[Source, ...], ngram_words: int, min_words: in
     """
     found: dict[int, list[numpy.ndarray]] = {}
     for source in sources:
-        for _, row in tqdm(
-            source.resolved().rows(), desc=f"reading {source.source} to keep clear of it", unit=" rows"
-        ):
+        for _, row in counted(source.resolved().rows(), Bar("reading evaluation sets", "rows")):
             for text in _texts(row):
                 own = words(text)
                 if len(own) >= min_words:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy
-from tqdm.auto import tqdm
 
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.processors.base import Batch
@@ -23,6 +22,7 @@ from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.words import words
+from davidgen_hf.storage.progress import Bar, counted
 from davidgen_hf.storage.settings import check_settings
 
 # 12 bands of 7 values bring two texts together in 65 % of cases at a Jaccard index of 0.7, 94 % at 0.8, 99.9 % at 0.9,
@@ -83,7 +83,7 @@ class NearDuplicates:
             path.unlink(missing_ok=True)  # of a call that was killed
             with closing(sqlite3.connect(path)) as store:
                 repeated = numpy.zeros(self._fill(store, texts), dtype=bool)
-                for column in tqdm(KEY_COLUMNS, desc="near-duplicates", unit=" bands"):
+                for column in counted(KEY_COLUMNS, Bar("near-duplicates", "bands", len(KEY_COLUMNS))):
                     for group in _groups(_keys(store, column, len(repeated)), ~repeated):
                         self._mark(group.tolist(), store, repeated)
         except (OSError, sqlite3.Error) as error:
@@ -136,7 +136,7 @@ class NearDuplicates:
         store.execute("PRAGMA journal_mode = OFF")
         store.execute(f"CREATE TABLE texts (place INTEGER PRIMARY KEY, {', '.join(columns)})")
         insert = f"INSERT INTO texts ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-        pairs = iter(tqdm(texts, desc="near-duplicates", unit=" candidates"))
+        pairs = counted(texts, Bar("near-duplicates", "candidates"))
         while chunk := list(islice(pairs, CHUNK_TEXTS)):
             signatures = MinHash.generator(
                 ([shingle.encode() for shingle in self._shingles(text)] for _, text in chunk),

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy
-from tqdm.auto import tqdm
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Batch
@@ -24,6 +23,7 @@ from davidgen_hf.schema import CANDIDATES
 from davidgen_hf.sources.seeds import SeedSource, iterate_seeds
 from davidgen_hf.sources.source import Skipped
 from davidgen_hf.sources.subsequence import rouge_l
+from davidgen_hf.storage.progress import Bar, counted
 from davidgen_hf.storage.settings import check_settings
 
 ROUNDING = 1e-9  # bounds are this much looser than the figure that decides
@@ -97,9 +97,10 @@ class NovelInstructions:
         n_known = len(texts_of_tokens)
         for text in texts:
             texts_of_tokens.add(text)
+        n_texts = len(texts_of_tokens)
         index = _Index(texts_of_tokens, self.threshold)
-        similar = numpy.zeros(len(texts_of_tokens) - n_known, dtype=bool)
-        for place in tqdm(range(len(texts_of_tokens)), desc="novelty", unit=" instructions"):
+        similar = numpy.zeros(n_texts - n_known, dtype=bool)
+        for place in counted(range(n_texts), Bar("novelty", "instructions", n_texts)):
             if place >= n_known and index.has_similar(place):
                 similar[place - n_known] = True
             else:

@@ -3,6 +3,7 @@
 The dataset's repository also holds the run itself, under ``run/``, from which ``pull`` restores a run folder.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,12 +18,14 @@ from davidgen_hf.provenance.record import read_provenance, require_publishable
 from davidgen_hf.publish.calls import call_hub
 from davidgen_hf.publish.cards import model_card
 from davidgen_hf.publish.cards.notes import merge_notes, notes_of_other, read_notes, replace_notes, split_card
+from davidgen_hf.publish.cards.text import code
 from davidgen_hf.publish.folder import lay_out_dataset
 from davidgen_hf.publish.layout import README, RUN, lay_out_model, lay_out_run, workspace
 from davidgen_hf.publish.marks import is_restricted
 from davidgen_hf.publish.pull import pull
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.record import RunRecord, read_record
+from davidgen_hf.storage.status import describe_run
 
 __all__ = ["PARTS", "Published", "Push", "check_publishable", "list_files", "pull", "push", "push_while_it_runs"]
 
@@ -139,11 +142,21 @@ def push_while_it_runs(
         is_done = "corpus" in read_record(run)["steps"]
         with workspace(run) as work:
             shards = lay_out_run(run, work)
+            if not is_done:  # the card of the finished run follows; notes below the line are kept
+                write_whole(work / README, replace_notes(_describe_unfinished(run, request), ""))
             announce(f"{sum(1 for _ in shards.rglob('*.parquet'))} shards: {request.repo}")
             _upload("corpus", work, request, [])
         if is_done:
             return
         sleep(FOLLOW_SECONDS)
+
+
+def _describe_unfinished(run: Path, request: Push) -> str:
+    """Return the card of a run that goes on, which names neither its folder nor its machine."""
+    *lines, _ = describe_run(run)
+    now = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    name, shown = request.repo.split("/")[1], code("\n".join(lines))
+    return f"# {name}\n\nA run of davidgen_hf that is not finished, as of {now} UTC:\n\n{shown}\n\n"
 
 
 def list_files(run: Path, request: Push) -> dict[str, dict[str, int]]:

@@ -14,7 +14,6 @@ from unicodedata import combining, normalize
 
 import pyarrow
 from pydantic import BaseModel, ConfigDict, Field
-from tqdm.auto import tqdm
 
 from davidgen_hf.corpus.facts import COLUMNS, ranked_rows
 from davidgen_hf.corpus.review import row_key
@@ -24,6 +23,7 @@ from davidgen_hf.recipe import ranked_stage, selection_of, target_of
 from davidgen_hf.report.rows import row_of, search_text
 from davidgen_hf.sources.words import is_unspaced, word_runs
 from davidgen_hf.storage.files import replacing
+from davidgen_hf.storage.progress import Bar, counted
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import read_columns, read_metadata, read_table, shard_paths
 from davidgen_hf.storage.validation import validate
@@ -176,7 +176,7 @@ class Rows:
         with replacing(self.path) as draft, closing(sqlite3.connect(draft)) as database, database:
             database.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {_TABLES}")
             places = ((shard, place) for shard, length in enumerate(lengths) for place in range(length))
-            rows = tqdm(ranked_rows(self.run, self.record), total=sum(lengths), desc="index", unit=" rows")
+            rows = counted(ranked_rows(self.run, self.record), Bar("index", "rows", sum(lengths)))
             for number, ((kept, ranked, row), at) in enumerate(zip(rows, places, strict=True)):
                 shown = row_of(number, kept, ranked, row)
                 reasons = f" {' '.join(shown['reasons'])} "

@@ -18,6 +18,8 @@ from davidgen_hf.sources.embedded import EMBEDDED
 from davidgen_hf.sources.paths import digest_inputs
 from davidgen_hf.storage.digests import without_folders
 from davidgen_hf.storage.lock import LOCK
+from davidgen_hf.storage.progress import FILE_NAME as PROGRESS
+from davidgen_hf.storage.progress import LOG
 from davidgen_hf.storage.record import FILE_NAME, RunRecord, differences, read_record
 from davidgen_hf.training.summary import NUMBER_TYPES
 
@@ -46,7 +48,7 @@ def check_folder(folder: Path) -> None:
     Raises:
         RunFolderError: It is not empty and has no ``run.json``.
     """
-    ours = (LOCK, FILE_NAME)  # locks, and drafts of the record, of other parts of the run too
+    ours = (LOCK, FILE_NAME, LOG, PROGRESS)  # locks, and drafts of the record, of other parts of the run too
     found = [one.name for one in folder.iterdir() if not one.name.startswith(ours)] if folder.is_dir() else []
     if found and not (folder / FILE_NAME).is_file():
         raise RunFolderError(

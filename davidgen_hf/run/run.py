@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -31,12 +32,14 @@ from davidgen_hf.run.review import announce_lost_decisions, compare_decisions, r
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.files import clear_drafts, explain_refusals
 from davidgen_hf.storage.lock import hold
+from davidgen_hf.storage.progress import begin_step
 from davidgen_hf.storage.record import RunRecord
 from davidgen_hf.storage.shards import Part, open_shards, read_shard, write_shard
 from davidgen_hf.training import train
 from davidgen_hf.training.checkpoints import remove_checkpoints
 
 logger = logging.getLogger(__name__)
+Display = Callable[[Path], AbstractContextManager[object]]
 
 
 def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
@@ -48,6 +51,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     update: bool = False,
     may_discard: bool = True,
     executor: ExecutorSettings | None = None,
+    display: Display = nullcontext,
 ) -> RunRecord:
     """Run the steps of a recipe that are not done yet.
 
@@ -60,6 +64,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             the rest is rebuilt.
         may_discard: Whether an update may throw away trained models, and shards that models made.
         executor: Where the shards of the corpus are made; None makes them in this process.
+        display: Entered with the folder once it is locked, and left when the steps end, such as ``Display.over``.
 
     Returns:
         The record, as in ``run.json``.
@@ -74,7 +79,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     if executor.address is not None:
         with open_executor(executor):  # a wrong address should not show after hours of training
             pass
-    with hold(output), explain_refusals(output):
+    with hold(output), explain_refusals(output), display(output):
         clear_drafts(output)
         allowed = UpdateSettings(partial(_plan, pinned, output, provenance), may_discard, announce)
         record = open_record(recipe, output, allowed if update else None)
@@ -88,6 +93,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
                 announce(f"{number}/{len(requested)} {name}: done before, skipped")
                 continue
             announce(f"{number}/{len(requested)} {name}{f': rebuilds {lost[name]}' if name in lost else ''}")
+            begin_step(name, tuple(requested))
             is_changed = True
             started = time.perf_counter()
             if name == "corpus":
@@ -107,7 +113,9 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
     return record
 
 
-def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSettings | None = None) -> dict[str, int]:
+def run_part(
+    recipe: Recipe, output: Path, part: Part, executor: ExecutorSettings | None = None, display: Display = nullcontext
+) -> dict[str, int]:
     """Build one part of a corpus, next to calls that build the others, on any machines that share the folder.
 
     Each reads all passages, and makes the shards of its own. Near-duplicates are marked by the part that finds the
@@ -119,6 +127,7 @@ def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSetting
         output: The run's folder; it holds the generator, or the recipe names one.
         part: Which of the shards.
         executor: As in ``run_recipe``.
+        display: As in ``run_recipe``.
 
     Returns:
         As ``build_corpus``: shards that are missing of the stage up to which all parts together have come.
@@ -128,7 +137,8 @@ def run_part(recipe: Recipe, output: Path, part: Part, executor: ExecutorSetting
     """
     pinned, provenance = pin_and_check(recipe, output, ["corpus"])
     check_folder(output)
-    with hold(output, str(part)), explain_refusals(output):
+    with hold(output, str(part)), explain_refusals(output), display(output):
+        begin_step("corpus", ("corpus",))
         record = open_record(recipe, output)
         record.put("provenance", licensed(provenance, record, recipe.provenance.license).record())
         missing = _build(pinned, output, provenance, logger.info, part=part, executor=executor or ExecutorSettings())

@@ -16,6 +16,7 @@ LOCK = ".lock"
 _HOLDER = ".lock.holder"
 _PARTS = ".lock.*-of-*"
 _GLANCE_SECONDS = 1.0  # other parts that start at this moment hold the run's lock for less
+_PROBE_SECONDS = 0.1  # `describe_holder` takes a lock for a moment, to see whether it is free
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def hold(folder: Path, part: str | None = None) -> Iterator[None]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if part is None:
-                held.enter_context(FileLock(folder / LOCK, timeout=0))
+                held.enter_context(FileLock(folder / LOCK, timeout=_PROBE_SECONDS))
                 for other in folder.glob(_PARTS):
                     held.enter_context(FileLock(other, timeout=0))
             else:
@@ -64,6 +65,21 @@ def hold(folder: Path, part: str | None = None) -> Iterator[None]:
         finally:
             with suppress(OSError):
                 (folder / _HOLDER).unlink()
+
+
+def describe_holder(folder: Path) -> str | None:
+    """Return which process works in a run's folder, ``None`` where none does; parts of a run count."""
+    for lock in sorted(folder.glob(f"{LOCK}*")):
+        if lock.name == _HOLDER or lock.is_symlink():
+            continue
+        try:
+            with FileLock(lock, timeout=0):
+                pass
+        except Timeout:
+            return _holder(folder)
+        except OSError:
+            return "a process that this user cannot ask"
+    return None
 
 
 def _holder(folder: Path) -> str:

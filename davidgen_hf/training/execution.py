@@ -17,6 +17,7 @@ from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.utils import logging
 
 from davidgen_hf.storage.files import explain_refusals
+from davidgen_hf.storage.progress import Bar, is_shown
 from davidgen_hf.training.card import write_card
 from davidgen_hf.training.checkpoints import choose_checkpoint
 from davidgen_hf.training.curve import draw_losses
@@ -55,7 +56,7 @@ def carry_out(job: Job[Any], make_trainer: Callable[[], Trainer], counts: RowCou
         state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)) if checkpoint else TrainerState()
         if job.patience:
             trainer.add_callback(EarlyStoppingCallback(job.patience))
-        for callback in (KeepRecord(job.identity), clock):
+        for callback in (KeepRecord(job.identity), clock, *([ShowProgress()] if is_shown() else [])):
             trainer.add_callback(callback)
         with explain_settings(ImportError):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -96,6 +97,32 @@ class KeepRecord(TrainerCallback):
         return control
 
     on_epoch_end = on_step_end
+
+
+class ShowProgress(TrainerCallback):
+    """Shows steps and losses in the display of a run."""
+
+    def __init__(self) -> None:
+        self._bar = Bar("training", "steps")
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Begin the bar, where an earlier call stopped."""
+        self._bar = Bar("training", "steps", state.max_steps, state.global_step).__enter__()
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        """Count a step."""
+        self._bar.update()
+
+    def on_log(self, *_: object, logs: dict[str, float] | None = None, **__: object) -> None:
+        """Show a loss of the training."""
+        if logs and "loss" in logs:
+            self._bar.add_loss(logs["loss"])
+
+    def on_train_end(self, *_: object, **__: object) -> None:
+        """End the bar."""
+        self._bar.__exit__(None, None, None)
 
 
 class Clock(TrainerCallback):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from hub_double import TOKEN, Commit, File, HubDouble, Repo
 
 from davidgen_hf.errors import HubError, ProvenanceError, SettingError
 from davidgen_hf.publish import calls
+from davidgen_hf.publish.cards.notes import split_card
 from davidgen_hf.publish.hub import Push, check_publishable, list_files, push
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import run_recipe
+from davidgen_hf.storage.progress import FILE_NAME as PROGRESS
+from davidgen_hf.storage.progress import Bar, Progress, write_progress
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import read_shards
 
@@ -154,6 +158,8 @@ def test_a_pulled_run_resumes_where_it_stopped(hub, run, declared_run, tmp_path)
     record = json.loads((run / "run.json").read_text())
     stopped = {name: step for name, step in record["steps"].items() if name in ("seeds", "generator")}
     (run / "run.json").write_text(json.dumps(record | {"steps": stopped}))
+    bar = Bar("scores", "shards", 2, 1)
+    write_progress(run / PROGRESS, Progress(("generator", "corpus"), "corpus", [bar]))
     code = (
         "from davidgen_hf.publish.hub import *; from pathlib import Path\n"
         f"run = Path({str(run)!r})\n"
@@ -162,6 +168,10 @@ def test_a_pulled_run_resumes_where_it_stopped(hub, run, declared_run, tmp_path)
     )
     pushed = call(hub, "-c", code, home=tmp_path / "home")
     assert pushed.returncode == 0, pushed.stderr
+    card = hub.files("org/davidgen", "dataset")["README.md"].decode()
+    assert re.search(r"\ngenerator: done in 0:\d\d\ncorpus: unfinished: scores 1/2 shards \(0:\d\d ago\)\n", card)
+    assert str(run.parent) not in card
+    assert split_card(card)[1] == ""
     pulled = call(hub, "-m", "davidgen_hf", "pull", "org/davidgen", tmp_path / "back", home=tmp_path / "other")
     assert pulled.returncode == 0, pulled.stderr
     back = tmp_path / "back"

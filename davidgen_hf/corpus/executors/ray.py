@@ -4,6 +4,7 @@ Rows travel to the workers and back through Ray, so the run's folder need not be
 local folder must be found under the same path on every machine.
 """
 
+import logging
 import os
 import socket
 from collections import Counter, deque
@@ -22,11 +23,12 @@ import ray
 from datasets import Dataset
 from ray._private import ray_constants
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayActorError, WorkerCrashedError
-from tqdm.auto import tqdm
 
 from davidgen_hf import __version__
 from davidgen_hf.corpus.executors.base import ExecutorSettings, ShardResult, Step, run_step
 from davidgen_hf.errors import DavidgenError, ExecutorError
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3  # of one shard, and of starting workers in a row
 PATIENCE_SECONDS = 60.0
@@ -178,7 +180,7 @@ class RayExecutor:
                 return done[0]
             if not self._tasks():
                 free = ray.available_resources()
-                tqdm.write(f"Waiting for room: each worker asks for {self._options}, and there is {free}.")
+                logger.warning("Waiting for room: each worker asks for %s, and there is %s.", self._options, free)
 
 
 @contextmanager
@@ -230,7 +232,7 @@ def _once_more(task: Task, error: Exception) -> Task:
             "memory is the most frequent reason; lower max_batch_tokens or shard_rows, or take fewer workers. What "
             "is finished is safe; the same command goes on from there."
         ) from error
-    tqdm.write(f"A worker died; shard {shard} goes to another.")
+    logger.warning("A worker died; shard %s goes to another.", shard)
     return task
 
 

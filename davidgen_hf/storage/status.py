@@ -1,0 +1,43 @@
+"""How far the run in a folder is, in lines of text."""
+
+import time
+from pathlib import Path
+
+from davidgen_hf.errors import RunFolderError
+from davidgen_hf.storage.lock import describe_holder
+from davidgen_hf.storage.progress import FILE_NAME, duration, line, read_progress
+from davidgen_hf.storage.record import is_run, read_record
+
+
+def describe_run(folder: Path) -> list[str]:
+    """Return what a run has done, what it does, and last whether a process works in its folder, and which.
+
+    Raises:
+        RunFolderError: The folder is not a run folder, or its ``run.json`` is damaged.
+    """
+    if not is_run(folder):
+        raise RunFolderError(
+            f"{folder} is not a run folder: it has no run.json. A run writes that file when it starts. Pass a folder "
+            'that "davidgen run" created.'
+        )
+    record, holder = read_record(folder), describe_holder(folder)
+    done = record["steps"]
+    found = [f"{step}: done in {duration(report.get('seconds', 0))}" for step, report in done.items()]
+    requested: list[str] = []
+    for path in sorted(folder.glob(f"{FILE_NAME}*")):  # one of the run, or one of each part
+        progress = read_progress(path)
+        if progress is None:
+            continue
+        requested += progress.steps
+        if progress.step and progress.step not in done:
+            part = path.name.removeprefix(FILE_NAME).lstrip(".").replace("-of-", "/")
+            what = f"{progress.step}{f', part {part}' if part else ''}"
+            shown = "; ".join(map(line, progress.bars))
+            ago = duration(max(0.0, time.time() - progress.updated))
+            found.append(f"{what}: {'in progress' if holder else 'unfinished'}{shown and f': {shown}'} ({ago} ago)")
+    if holder:
+        return [*found, f"Running: {holder} works in {folder}."]
+    if not requested:  # an earlier version made the run, which wrote no progress
+        return [*found, "Not running."]
+    is_done = set(requested) <= set(done)
+    return [*found, f"Not running. {'All steps are done.' if is_done else 'The same command resumes the run.'}"]
