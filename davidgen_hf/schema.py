@@ -53,6 +53,8 @@ WRITTEN_BY = Features({"output_written_by": _STRING})
 # ``finished`` is False if the generator was stopped by its token limit; ``closed_source`` is True if a host of closed
 # models wrote the candidate; ``nll`` is in nats, summed over the ``n_tokens`` tokens of the output; ``token_nll`` has
 # it per token if the recipe asks for that. All are None for a candidate that was not scored.
+# ``nll`` and ``n_tokens`` of a candidate with the reason ``ELIMINATED`` are those of the output's first tokens alone.
+ELIMINATED = "eliminated"
 CANDIDATE = {
     "instruction": _STRING,
     "input": _STRING,

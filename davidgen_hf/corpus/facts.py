@@ -15,7 +15,7 @@ from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.counting import shown_counts
 from davidgen_hf.processors.select import Ranked, margin, perplexity
 from davidgen_hf.recipe import method_of, ranked_stage, selection_of, target_of
-from davidgen_hf.schema import Candidate
+from davidgen_hf.schema import ELIMINATED, Candidate
 from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.progress import Bar, counted
 from davidgen_hf.storage.record import read_record
@@ -53,9 +53,12 @@ class Choices:
     def __len__(self) -> int:
         return len(self.values["winner"])
 
-    def add(self, ranked: Ranked) -> None:
-        """Add the candidates of a row, as ``SelectInstruction.rank`` returns them."""
-        if len(ranked) < 2:
+    def add(self, ranked: Ranked, row: Mapping[str, Any]) -> None:
+        """Add a row and its candidates, as ``SelectInstruction.rank`` returns them.
+
+        A row with a candidate that was not scored in full is left out: what is left of it says nothing of a loser.
+        """
+        if len(ranked) < 2 or any(one["reject_reason"] == ELIMINATED for one in row["candidates"]):
             return
         candidates = [one for _, one in ranked]
         drawn = candidates[draw(len(candidates), candidates[0]["instruction"], candidates[0]["nll"])]
@@ -173,8 +176,8 @@ def read_choices(run: Path) -> Choices:
         RunFolderError: As ``read_facts``.
     """
     choices = Choices()
-    for _, ranked, _ in ranked_rows(run, read_record(run)):
-        choices.add(ranked)
+    for _, ranked, row in ranked_rows(run, read_record(run)):
+        choices.add(ranked, row)
     return choices
 
 
@@ -231,7 +234,7 @@ def _count(facts: Facts, ranked: Ranked, row: Mapping[str, Any]) -> None:
     facts.lengths["output"][count_words(row["output"]) // OUTPUT_STEP] += 1
     if ranked:
         facts.lengths["instruction"][count_words(ranked[0][1]["instruction"])] += 1
-    facts.choices.add(ranked)
+    facts.choices.add(ranked, row)
     lead = margin(ranked)
     if lead is not None and math.isfinite(lead):
         facts.margins[int(min(lead / MARGIN_STEP, MAX_MARGIN_STEPS))] += 1

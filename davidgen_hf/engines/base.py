@@ -77,12 +77,14 @@ class Sampling:
 class Score:
     """How well a context predicts a target: ``nll`` in nats, summed over the target's ``n_tokens`` tokens.
 
-    ``token_nll`` has the nll of each of them, ``(n_tokens,)``, where the engine knows it.
+    ``token_nll`` has the nll of each of them, ``(n_tokens,)``, where the engine knows it. ``complete`` is False if the
+    target has more tokens, which were not scored because other contexts were ahead; see ``elimination``.
     """
 
     nll: float
     n_tokens: int
     token_nll: tuple[float, ...] | None = field(default=None, compare=False, repr=False)
+    complete: bool = field(default=True, compare=False)
 
     @property
     def perplexity(self) -> float:
@@ -103,9 +105,9 @@ def warn_of_endless_texts(settings: EngineSettings, sampling: Sampling, has_end_
         )
 
 
-def finite_score(nll: float, token_nll: Sequence[float]) -> Score | None:
+def finite_score(nll: float, token_nll: Sequence[float], complete: bool = True) -> Score | None:
     """Return a score, or ``None`` where it is not a finite number."""
-    return Score(nll, len(token_nll), tuple(token_nll)) if math.isfinite(nll) else None
+    return Score(nll, len(token_nll), tuple(token_nll), complete) if math.isfinite(nll) else None
 
 
 def check_numbers(answers: Sequence[object], model: str, dtype: object) -> None:

@@ -5,11 +5,13 @@ import torch
 from davidgen_hf.engines.base import Sampling, Score, check_numbers, finite_score, warn_of_endless_texts
 from davidgen_hf.engines.batching import CPU_PASS_TOKENS, TokenBudget
 from davidgen_hf.engines.decoding import decode, end_tokens
+from davidgen_hf.engines.elimination import CachedRows, Elimination, eliminate
 from davidgen_hf.engines.loading import load_model, model_limit
 from davidgen_hf.engines.scoring import share_opening, target_nll
 from davidgen_hf.engines.settings import LocalSettings
-from davidgen_hf.engines.shared_prefix import choose_prefix
+from davidgen_hf.engines.shared_prefix import SharedPrefix, choose_prefix
 from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
+from davidgen_hf.errors import ModelError
 
 
 class LocalEngine(CountsTokens):
@@ -61,6 +63,42 @@ class LocalEngine(CountsTokens):
         """Score ``targets[i]`` given ``contexts[i]``; equal pairs are run once."""
         pairs = self.tokens.pairs(contexts, targets, max_target_tokens)
         scores = [finite_score(nll.sum().item(), nll.tolist()) for nll in self.token_nll(pairs)]
+        check_numbers(scores, self.settings.model, self.model.dtype)
+        return scores
+
+    @torch.inference_mode()
+    def score_by_elimination(
+        self, contexts: list[str], targets: list[str], rule: Elimination, max_target_tokens: list[int]
+    ) -> list[Score | None]:
+        """Score as ``score`` does; rows of a target that fall behind are not ``complete``."""
+        pairs = self.tokens.pairs(contexts, targets, max_target_tokens)
+        if not issubclass(self._prefix_class, SharedPrefix):
+            raise ModelError(
+                f"{self.settings.model!r} has no full attention whose cache can be kept, and eliminate needs one. "
+                "Scoring by elimination runs on causal models without sliding windows. Leave out score.eliminate, or "
+                "name another model."
+            )
+        opening = share_opening(self.model, pairs)
+        groups: dict[tuple[str, int], list[int]] = {}
+        for row, target in enumerate(targets):
+            groups.setdefault((target, max_target_tokens[row]), []).append(row)
+        nll: dict[int, list[float]] = {}
+
+        def work(batch: list[tuple[str, int]]) -> None:
+            rows = [(number, row) for number, group in enumerate(batch) for row in groups[group]]
+            cached = CachedRows(self.model, [pairs[row] for _, row in rows], opening)
+            lengths = [len(pairs[row].target) for _, row in rows]
+            found = eliminate(rule, [number for number, _ in rows], lengths, cached.advance)
+            nll.update(zip([row for _, row in rows], found, strict=True))
+
+        sizes = {
+            group: sum(len(pairs[row].context) + min(rule.first_tokens, len(pairs[row].target)) for row in rows)
+            for group, rows in groups.items()
+        }
+        self.score_budget.run(sizes, work, "score", name=lambda group: f"Row {targets.index(group[0])}")
+        scores = [
+            finite_score(sum(nll[row]), nll[row], len(nll[row]) == len(pair.target)) for row, pair in enumerate(pairs)
+        ]
         check_numbers(scores, self.settings.model, self.model.dtype)
         return scores
 

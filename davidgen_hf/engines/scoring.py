@@ -65,13 +65,13 @@ def target_nll(
     if model.config.is_encoder_decoder:
         inputs, where = _encoder_inputs(model, pairs)
     else:
-        inputs, where = _causal_inputs(model, pairs, opening)
+        inputs, where = causal_inputs(model, pairs, opening)
     targets = torch.tensor([token for pair in pairs for token in pair.target], device=model.device)
-    nll = _positions_nll(model, inputs, where, targets)
+    nll = positions_nll(model, inputs, where, targets)
     return list(nll.split([len(pair.target) for pair in pairs]))
 
 
-def _causal_inputs(
+def causal_inputs(
     model: PreTrainedModel, pairs: Sequence[TokenPair], opening: SharedOpening | None
 ) -> tuple[dict[str, Any], torch.Tensor]:
     """Return the inputs and the positions that predict a target token, as places in the flattened batch.
@@ -115,7 +115,7 @@ def _pad(model: PreTrainedModel, sequences: Sequence[Sequence[int]], before: int
     return pad_right(sequences, model.device, length)
 
 
-def _positions_nll(
+def positions_nll(
     model: PreTrainedModel, inputs: dict[str, Any], where: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
     """Return the negative log-likelihood of each target token, ``(tokens,)``, float32.

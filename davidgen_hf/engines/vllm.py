@@ -28,6 +28,7 @@ from functools import cached_property
 from typing import Any
 
 from davidgen_hf.engines.base import Sampling, Score, check_numbers, finite_score, warn_of_endless_texts
+from davidgen_hf.engines.elimination import Elimination, eliminate
 from davidgen_hf.engines.loading import find_model, model_limit, require_whole
 from davidgen_hf.engines.settings import VllmSettings
 from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
@@ -98,6 +99,38 @@ class VllmEngine(CountsTokens):
         scores = {pair: _score(read(answer, pair)) for pair, answer in zip(unique, answers, strict=True)}
         check_numbers(list(scores.values()), self.settings.model, self._llm.llm_engine.model_config.dtype)
         return [scores[pair] for pair in pairs]
+
+    def score_by_elimination(
+        self, contexts: list[str], targets: list[str], rule: Elimination, max_target_tokens: list[int]
+    ) -> list[Score | None]:
+        """Score as ``score`` does; rows of a target that fall behind are not ``complete``.
+
+        Each span is a request of its own, whose earlier tokens vLLM has in its prefix cache.
+        """
+        pairs = self.tokens.pairs(contexts, targets, max_target_tokens)
+        known = {
+            group: number for number, group in enumerate(dict.fromkeys(zip(targets, max_target_tokens, strict=True)))
+        }
+        groups = [known[group] for group in zip(targets, max_target_tokens, strict=True)]
+        read = _target_logprobs if self.scores_targets_only else _last_prompt_logprobs
+        done = 0
+
+        def advance(rows: list[int], end: int) -> list[list[float]]:
+            nonlocal done
+            spans = [
+                TokenPair(pairs[row].context + pairs[row].target[:done], pairs[row].target[done:end]) for row in rows
+            ]
+            answers = self._run([[*one.context, *one.target] for one in spans], [self._scoring(one) for one in spans])
+            done = end
+            return [[-value for value in read(answer, one)] for answer, one in zip(answers, spans, strict=True)]
+
+        nll = eliminate(rule, groups, [len(pair.target) for pair in pairs], advance)
+        scores = [
+            finite_score(math.fsum(one), one, len(one) == len(pair.target)) if all(map(math.isfinite, one)) else None
+            for one, pair in zip(nll, pairs, strict=True)
+        ]
+        check_numbers(scores, self.settings.model, self._llm.llm_engine.model_config.dtype)
+        return scores
 
     @cached_property
     def scores_targets_only(self) -> bool:

@@ -118,6 +118,12 @@ class BackTranslation(PassageMethod):
             missing = [f"score.{name}: true" for name in self.select.needs.values() if not getattr(self.score, name)]
             if missing:
                 raise SettingError(f"select needs scores that score does not write. Set {' and '.join(missing)}.")
+            if self.score.eliminate and (self.select.choose != "best" or self.select.mask_copied_words is not None):
+                setting = f"choose: {self.select.choose}" if self.select.choose != "best" else "mask_copied_words"
+                raise SettingError(
+                    f"score.eliminate drops candidates by their nll, and select wants all of them ({setting}). Only "
+                    "the best by nll is sure to be scored in full. Leave out score.eliminate, or this setting."
+                )
 
     def _knowing_styles(self, guard: Processor) -> Processor:
         """Return a guard that knows the prompts of the recipe's own styles."""

@@ -7,11 +7,14 @@ from typing import Any, ClassVar
 
 from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Score, load_engine
+from davidgen_hf.engines.elimination import Elimination
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Batch
 from davidgen_hf.processors.counting import TOKENS, count_candidates
-from davidgen_hf.schema import SCORED, Candidate
-from davidgen_hf.storage.settings import check_settings
+from davidgen_hf.schema import ELIMINATED, SCORED, Candidate
+from davidgen_hf.storage.settings import UNLESS_DEFAULT, check_settings
+
+CAN_ELIMINATE = ("transformers", "vllm")
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,12 @@ class ScoreCandidates:
         max_target_tokens: Score at most this many of an output's first tokens; None scores all. 128 found the winner
             of the whole for 99 % of 200 paragraphs of 60 to 140 words, and for 97 % of those that are longer than
             that; fewer find it less often (``benchmarks/``).
+        eliminate: Stop scoring candidates that fall behind; see ``Elimination``. None scores all to the end. One that
+            is dropped gets the reason ``eliminated`` and keeps the ``nll`` of the ``n_tokens`` that were scored, which
+            is compared with no other; its ``token_nll`` is None. Needs the transformers or vLLM engine.
 
     Raises:
-        SettingError: ``max_target_tokens`` is below 1.
+        SettingError: ``max_target_tokens`` is below 1, or the engine cannot eliminate.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("output", "candidates")
@@ -52,9 +58,15 @@ class ScoreCandidates:
     token_nll: bool = False
     max_target_tokens: int | None = None
     version: int = 1
+    eliminate: Elimination | None = field(default=None, metadata=UNLESS_DEFAULT)
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.eliminate and self.engine.kind not in CAN_ELIMINATE:
+            raise SettingError(
+                f"score.eliminate is set, and the scorer's engine is of kind {self.engine.kind!r}. Only "
+                f"{' and '.join(CAN_ELIMINATE)} score by elimination. Leave out eliminate, or choose one of these."
+            )
         if self.max_target_tokens is not None and self.max_target_tokens < 1:
             raise SettingError(f"max_target_tokens must be at least 1, got {self.max_target_tokens}.")
 
@@ -65,15 +77,22 @@ class ScoreCandidates:
         contexts = [prompts.render_follower(one["instruction"], one["input"] or "") for _, one in prompted]
         spans = self._spans(prompted, engine.tokens_left(contexts))
         fitting = [place for place, (_, one) in enumerate(prompted) if one["reject_reason"] is None]
-        scores = engine.score(
+        given = (
             [contexts[place] for place in fitting],
             [batch["output"][prompted[place][0]] for place in fitting],
-            max_target_tokens=[spans[prompted[place][0]] for place in fitting],
         )
+        limits = [spans[prompted[place][0]] for place in fitting]
+        if self.eliminate:
+            able: Any = engine
+            scores = able.score_by_elimination(*given, self.eliminate, limits)
+        else:
+            scores = engine.score(*given, max_target_tokens=limits)
         n_tokens: dict[int, int] = {}
         for place, score in zip(fitting, scores, strict=True):
             row, candidate = prompted[place]
             candidate.update(self._fields(score))
+            if score and not score.complete:
+                candidate.update(reject_reason=ELIMINATED, token_nll=None)
             if candidate["reject_reason"] is None:
                 n_tokens[row] = candidate["n_tokens"]
         of_outputs = self._of_outputs(batch["output"], n_tokens)

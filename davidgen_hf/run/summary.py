@@ -92,7 +92,7 @@ def evaluation(record: RunRecord) -> Table | None:
 def _with_a_choice(record: RunRecord, choices: Choices) -> Iterator[Row]:
     """Yield the rows that had at least two candidates left, and count them on the way."""
     for _, ranked, row in ranked_rows(record.folder, record.content):
-        choices.add(ranked)
+        choices.add(ranked, row)
         if len(ranked) > 1:
             yield ranked, row
 

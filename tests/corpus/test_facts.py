@@ -115,9 +115,11 @@ def test_a_selection_that_needs_more_columns_gets_them(tmp_path, masked_run):
 def test_means_are_of_rows_with_a_choice_and_finite_scores():
     choices = Choices()
     one, other = ({"instruction": name, "nll": nll, "n_tokens": 10} for name, nll in (("a", 10.0), ("b", 20.0)))
-    choices.add([(1.0, one)])
-    choices.add([(1.0, one), (2.0, other)])
-    choices.add([(1.0, one), (float("nan"), other | {"nll": float("nan")})])
+    full, cut = ({"candidates": [{"reject_reason": reason}]} for reason in (None, "eliminated"))
+    choices.add([(1.0, one)], full)
+    choices.add([(1.0, one), (2.0, other)], full)
+    choices.add([(1.0, one), (2.0, other)], cut)  # the loser may have been dropped
+    choices.add([(1.0, one), (float("nan"), other | {"nll": float("nan")})], full)
     assert len(choices) == 1
     assert choices.means()["winner"] == {"mean": perplexity(one), "median": perplexity(one)}
     assert choices.means()["loser"]["mean"] == perplexity(other)

@@ -6,10 +6,14 @@ import pytest
 from datasets import Dataset
 
 from davidgen_hf import prompts
+from davidgen_hf.corpus.identity import stage_identity
 from davidgen_hf.engines import EngineSettings, Score, load_engine
+from davidgen_hf.engines.elimination import Elimination
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors import ScoreCandidates, apply
+from davidgen_hf.methods import Stage
+from davidgen_hf.processors import ScoreCandidates, SelectInstruction, apply
 from davidgen_hf.processors import score as score_module
+from davidgen_hf.recipe import load_recipe
 from davidgen_hf.schema import empty_candidate
 
 OUTPUT = "The bridge was built in 1849."
@@ -137,3 +141,44 @@ def test_a_row_without_candidates_left_has_neither():
     step = ScoreCandidates(EngineSettings(kind="echo"), unconditional=True, token_nll=True)
     row = apply(step, one_row("Who?", reject_reason="empty"))[0]
     assert (row["unconditional_nll"], row["token_ends"]) == (None, None)
+
+
+@pytest.mark.parametrize("first_tokens", [3, 8])
+def test_elimination_drops_those_far_behind_and_scores_the_rest_as_ever(tiny_llama, first_tokens):
+    settings = EngineSettings(model=str(tiny_llama), dtype="float32")
+    asked = ("Who built it?", "When?", "Name the river that runs by it, please.", "Why was it built at all?")
+    rows = one_row(*asked)
+    whole = apply(ScoreCandidates(settings, token_nll=True), rows)[0]["candidates"]
+    never = ScoreCandidates(settings, token_nll=True, eliminate=Elimination(first_tokens, 1e6))
+    for one, other in zip(apply(never, rows)[0]["candidates"], whole, strict=True):
+        assert (one["reject_reason"], one["n_tokens"]) == (None, other["n_tokens"])
+        assert one["token_nll"] == pytest.approx(other["token_nll"], rel=1e-4, abs=1e-4)
+    at_once = ScoreCandidates(settings, token_nll=True, eliminate=Elimination(first_tokens, 0.0))
+    row = apply(at_once, rows)[0]
+    prefixes = [sum(one["token_nll"][:first_tokens]) for one in whole]
+    for place, (one, other) in enumerate(zip(row["candidates"], whole, strict=True)):
+        if place == prefixes.index(min(prefixes)):
+            assert one["nll"] == pytest.approx(other["nll"], rel=1e-4)
+            assert one["reject_reason"] is None
+        else:
+            assert (one["reject_reason"], one["n_tokens"], one["token_nll"]) == ("eliminated", first_tokens, None)
+            assert one["nll"] == pytest.approx(prefixes[place], rel=1e-4)
+    assert len(SelectInstruction().rank(row)) == 1
+    assert stage_identity(Stage("s", (ScoreCandidates(settings),))) != stage_identity(Stage("s", (never,)))
+
+
+def test_elimination_is_refused_where_it_cannot_be_or_all_scores_are_needed():
+    with pytest.raises(SettingError, match=r"engine is of kind 'server'\. Only transformers and vllm score by elim"):
+        ScoreCandidates(EngineSettings("server", "m", base_url="http://localhost:1/v1"), eliminate=Elimination())
+    with pytest.raises(SettingError, match=r"first_tokens must be at least 1, got 0\."):
+        Elimination(first_tokens=0)
+    for asked in (
+        ("score.eliminate={first_tokens: 32}", "select.choose=worst"),
+        (
+            "score.eliminate={margin_nats: 6}",
+            "select.mask_copied_words=4",
+            "score.token_nll=true",
+        ),
+    ):
+        with pytest.raises(SettingError, match=r"score\.eliminate drops candidates by their nll"):
+            load_recipe("demo", [f"corpus.{one}" for one in asked])
