@@ -58,7 +58,7 @@ class Choices:
 
         A row with a candidate that was not scored in full is left out: what is left of it says nothing of a loser.
         """
-        if len(ranked) < 2 or any(one["reject_reason"] == ELIMINATED for one in row["candidates"]):
+        if len(ranked) < 2 or _has_eliminated(row):
             return
         candidates = [one for _, one in ranked]
         drawn = candidates[draw(len(candidates), candidates[0]["instruction"], candidates[0]["nll"])]
@@ -235,9 +235,13 @@ def _count(facts: Facts, ranked: Ranked, row: Mapping[str, Any]) -> None:
     if ranked:
         facts.lengths["instruction"][count_words(ranked[0][1]["instruction"])] += 1
     facts.choices.add(ranked, row)
-    lead = margin(ranked)
+    lead = None if _has_eliminated(row) else margin(ranked)
     if lead is not None and math.isfinite(lead):
         facts.margins[int(min(lead / MARGIN_STEP, MAX_MARGIN_STEPS))] += 1
+
+
+def _has_eliminated(row: Mapping[str, Any]) -> bool:
+    return any(one["reject_reason"] == ELIMINATED for one in row["candidates"])
 
 
 def _losses(folder: Path) -> dict[str, Losses]:

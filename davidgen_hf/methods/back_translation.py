@@ -118,12 +118,24 @@ class BackTranslation(PassageMethod):
             missing = [f"score.{name}: true" for name in self.select.needs.values() if not getattr(self.score, name)]
             if missing:
                 raise SettingError(f"select needs scores that score does not write. Set {' and '.join(missing)}.")
-            if self.score.eliminate and (self.select.choose != "best" or self.select.mask_copied_words is not None):
-                setting = f"choose: {self.select.choose}" if self.select.choose != "best" else "mask_copied_words"
-                raise SettingError(
-                    f"score.eliminate drops candidates by their nll, and select wants all of them ({setting}). Only "
-                    "the best by nll is sure to be scored in full. Leave out score.eliminate, or this setting."
-                )
+            if self.score.eliminate:
+                self._check_elimination(self.select)
+
+    @staticmethod
+    def _check_elimination(select: SelectInstruction) -> None:
+        needs_all = {
+            f"choose: {select.choose}": select.choose != "best",
+            "mask_copied_words": select.mask_copied_words is not None,
+            "min_margin": select.min_margin > 0,
+            "keep": select.keep > 1,
+        }
+        found = [name for name, needs in needs_all.items() if needs]
+        if found:
+            raise SettingError(
+                f"score.eliminate drops candidates by their nll, and select needs the scores of others than the best "
+                f"({', '.join(found)}). Only the best by nll is sure to be scored in full. Leave out score.eliminate, "
+                "or these settings of select."
+            )
 
     def _knowing_styles(self, guard: Processor) -> Processor:
         """Return a guard that knows the prompts of the recipe's own styles."""

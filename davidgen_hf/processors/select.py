@@ -13,7 +13,7 @@ from davidgen_hf.processors.copied import copied_tokens
 from davidgen_hf.processors.counting import STYLES
 from davidgen_hf.processors.guard import candidate_text
 from davidgen_hf.processors.near_duplicates import NearDuplicates
-from davidgen_hf.schema import PAIR, Candidate
+from davidgen_hf.schema import ELIMINATED, PAIR, Candidate
 from davidgen_hf.storage.settings import UNLESS_DEFAULT, check_settings
 
 # A candidate that copies more of the output's tokens than this leaves too few to judge it by.
@@ -247,15 +247,19 @@ def rank(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def perplexity(candidate: Candidate) -> float | None:
-    """Return exp(nll / n_tokens) of a candidate, as ``Score.perplexity`` does; None without a score."""
-    return None if candidate["nll"] is None else engine_perplexity(candidate["nll"] / candidate["n_tokens"])
+    """Return exp(nll / n_tokens) of a candidate, as ``Score.perplexity`` does; None if it was not scored in full."""
+    return engine_perplexity(candidate["nll"] / candidate["n_tokens"]) if _is_scored(candidate) else None
 
 
 def ifd(candidate: Candidate, unconditional_nll: float | None) -> float | None:
-    """Return the perplexity given the candidate divided by the one without; None if one of them was not scored."""
-    if unconditional_nll is None or candidate["nll"] is None:
+    """Return the perplexity given the candidate divided by the one without; None unless both were scored in full."""
+    if unconditional_nll is None or not _is_scored(candidate):
         return None
     return engine_perplexity((candidate["nll"] - unconditional_nll) / candidate["n_tokens"])
+
+
+def _is_scored(candidate: Candidate) -> bool:
+    return candidate["nll"] is not None and candidate["reject_reason"] != ELIMINATED
 
 
 def margin(ranked: Ranked) -> float | None:

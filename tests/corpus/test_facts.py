@@ -114,7 +114,8 @@ def test_a_selection_that_needs_more_columns_gets_them(tmp_path, masked_run):
 
 def test_means_are_of_rows_with_a_choice_and_finite_scores():
     choices = Choices()
-    one, other = ({"instruction": name, "nll": nll, "n_tokens": 10} for name, nll in (("a", 10.0), ("b", 20.0)))
+    shared = {"n_tokens": 10, "reject_reason": None}
+    one, other = ({"instruction": name, "nll": nll} | shared for name, nll in (("a", 10.0), ("b", 20.0)))
     full, cut = ({"candidates": [{"reject_reason": reason}]} for reason in (None, "eliminated"))
     choices.add([(1.0, one)], full)
     choices.add([(1.0, one), (2.0, other)], full)

@@ -172,13 +172,7 @@ def test_elimination_is_refused_where_it_cannot_be_or_all_scores_are_needed():
         ScoreCandidates(EngineSettings("server", "m", base_url="http://localhost:1/v1"), eliminate=Elimination())
     with pytest.raises(SettingError, match=r"first_tokens must be at least 1, got 0\."):
         Elimination(first_tokens=0)
-    for asked in (
-        ("score.eliminate={first_tokens: 32}", "select.choose=worst"),
-        (
-            "score.eliminate={margin_nats: 6}",
-            "select.mask_copied_words=4",
-            "score.token_nll=true",
-        ),
-    ):
-        with pytest.raises(SettingError, match=r"score\.eliminate drops candidates by their nll"):
-            load_recipe("demo", [f"corpus.{one}" for one in asked])
+    for needed in ("choose=worst", "min_margin=0.1", "keep=2", "mask_copied_words=4"):
+        overrides = ["score.eliminate={first_tokens: 32}", f"select.{needed}", "score.token_nll=true"]
+        with pytest.raises(SettingError, match=r"score\.eliminate drops candidates by their nll, and select needs"):
+            load_recipe("demo", [f"corpus.{one}" for one in overrides])

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from davidgen_hf import prompts
 from davidgen_hf.cli import app
 from davidgen_hf.errors import InputError, RunFolderError
+from davidgen_hf.processors.select import perplexity
 from davidgen_hf.provenance import Part, Provenance, Verdict
 from davidgen_hf.publish.export import export_pairs, export_preferences
 from davidgen_hf.publish.marks import is_restricted
@@ -67,6 +68,19 @@ def test_best_against_worst_under_the_generators_prompt(run, suffix):
 
 def test_a_margin_can_be_required(run):
     assert export_preferences(run, run / "p.jsonl", min_margin=1.1) == 2
+
+
+def test_a_candidate_that_was_not_scored_in_full_is_no_rejected_answer(run):
+    shared = {"style": "chatbot", "input": ""}
+    of_first_tokens = empty_candidate(instruction="Who?", nll=9.0, n_tokens=2, reject_reason="eliminated", **shared)
+    full = [empty_candidate(instruction=f"{n}?", nll=20.0 + n, n_tokens=10, **shared) for n in range(2)]
+    rows = {"output": ["One."] * 2, "candidates": [[of_first_tokens, *full], [of_first_tokens, full[0]]]}
+    scored = Dataset.from_dict(rows, features=Features({"output": FRAGMENT["output"]} | CANDIDATES))
+    write_shard(scored, run / "scored" / "00000.parquet", Counter(), 0.0)
+    assert export_preferences(run, run / "p.jsonl") == 1 + 2
+    first = json.loads((run / "p.jsonl").read_text().splitlines()[0])
+    assert (first["chosen"], first["rejected"]) == tuple(map(prompts.render_answer, ("0?", "1?")))
+    assert [perplexity(one) is None for one in rows["candidates"][0]] == [True, False, False]
 
 
 def test_the_corpus_as_pairs(run):
