@@ -9,9 +9,9 @@ PACKAGE = Path(__file__).parents[1] / "davidgen_hf"
 
 # A module imports only from rooms that come earlier in this list, and from its own.
 ORDER = (
-    *("moved", "errors", "secrecy", "terminal", "commandline", "schema", "prompts", "storage", "provenance"),
-    *("sources", "engines", "processors", "methods", "training", "recipe", "evaluation", "tasks", "corpus"),
-    *("publish", "report", "run", "estimate", "cli", "__main__"),
+    *("moved", "errors", "plugins", "secrecy", "terminal", "commandline", "schema", "prompts", "storage"),
+    *("provenance", "sources", "engines", "processors", "methods", "training", "recipe", "evaluation", "tasks"),
+    *("corpus", "publish", "report", "run", "estimate", "cli", "__main__"),
 )
 
 

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -125,10 +126,10 @@ def test_every_public_error_has_its_cause_and_cure():
 
 # The file that each page adds, and the table and its entry after which the page's line comes.
 EXTENSIONS = {
-    "add_a_strategy": ("processors/last_sentence.py", "methods/back_translation.py", '    "model": "'),
-    "add_a_guard": ("processors/min_length.py", "methods/back_translation.py", '    "decontaminate": "'),
-    "add_an_engine": ("engines/zlib_size.py", "engines/settings.py", '    "echo": "'),
-    "add_a_method": ("methods/first_candidate.py", "methods/__init__.py", '    "back_translation": "'),
+    "add_a_strategy": ("processors/last_sentence.py", "methods/back_translation.py", '        "model": "'),
+    "add_a_guard": ("processors/min_length.py", "methods/back_translation.py", '        "decontaminate": "'),
+    "add_an_engine": ("engines/zlib_size.py", "engines/settings.py", '        "echo": "'),
+    "add_a_method": ("methods/first_candidate.py", "methods/__init__.py", '        "back_translation": "'),
 }
 
 
@@ -169,6 +170,25 @@ def run_test_of_page(test: str, folder: Path) -> None:
     )
     assert re.search(r"[23] passed", ran.stdout), ran.stdout + ran.stderr
     assert "failed" not in ran.stdout
+
+
+def test_a_plugin_is_written_as_the_page_says(tmp_path):
+    """Install the page's package as pip would describe it, and run the page's test."""
+    document = ROOT / "docs" / "plugins.md"
+    (about,), (file,), (test,) = (
+        blocks(document, "toml"),
+        *(blocks(document, "python", one) for one in ("file", "test")),
+    )
+    project = tomllib.loads(about)["project"]
+    (tmp_path / "davidgen_titles.py").write_text(file, "utf-8")
+    installed = tmp_path / "davidgen_titles-0.1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    groups = (
+        f"[{group}]\n" + "".join(f"{one} = {of[one]}\n" for one in of) for group, of in project["entry-points"].items()
+    )
+    (installed / "entry_points.txt").write_text("".join(groups))
+    run_test_of_page(test, tmp_path)
 
 
 def test_a_benchmark_is_added_as_the_page_says(tmp_path):

@@ -4,6 +4,7 @@ import typer
 
 from davidgen_hf.cli import recipes
 from davidgen_hf.cli.evaluating import diversity, evaluate, judge
+from davidgen_hf.cli.plugins import plugins
 from davidgen_hf.cli.publishing import export, pull, push, report
 from davidgen_hf.cli.reviewing import review
 from davidgen_hf.cli.running import corpus, demo, estimate, run, status
@@ -38,6 +39,7 @@ app.command()(report)
 app.command()(review)
 app.command()(push)
 app.command()(pull)
+app.command()(plugins)
 
 
 def main() -> None:

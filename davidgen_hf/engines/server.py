@@ -26,7 +26,7 @@ from pydantic import BaseModel, Field, ValidationError
 from davidgen_hf.engines.base import Sampling, Score
 from davidgen_hf.engines.closed_source import closed_source_reason
 from davidgen_hf.engines.http import JsonServer, RequestFailedError
-from davidgen_hf.engines.settings import ServerSettings
+from davidgen_hf.engines.server_settings import ServerSettings
 from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
 from davidgen_hf.errors import ModelError, ProvenanceError
 from davidgen_hf.storage.validation import Text, describe

@@ -3,16 +3,15 @@
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from functools import cache
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from davidgen_hf.errors import SettingError
+from davidgen_hf.plugins import Table
 from davidgen_hf.storage.settings import check_settings
 
 if TYPE_CHECKING:
@@ -22,12 +21,16 @@ logger = logging.getLogger(__name__)
 
 # The settings of each kind of engine, as "module:Class". Their modules are imported to check a recipe: they must not
 # import a library that loads models; ``load`` of the class does that.
-ENGINES = {
-    "transformers": "davidgen_hf.engines.settings:TransformersSettings",
-    "vllm": "davidgen_hf.engines.settings:VllmSettings",
-    "server": "davidgen_hf.engines.settings:ServerSettings",
-    "echo": "davidgen_hf.engines.settings:EchoSettings",
-}
+ENGINES = Table(
+    "engines",
+    {
+        "transformers": "davidgen_hf.engines.settings:TransformersSettings",
+        "vllm": "davidgen_hf.engines.settings:VllmSettings",
+        "server": "davidgen_hf.engines.server_settings:ServerSettings",
+        "echo": "davidgen_hf.engines.settings:EchoSettings",
+    },
+    lambda kind, found: _check_settings_class(kind, found),
+)
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 Problems = tuple[tuple[bool, str], ...]
 
@@ -149,7 +152,7 @@ class LocalSettings(EngineSettings):
         return (
             (self.dtype not in DTYPES, f"dtype must be one of {DTYPES}, got {self.dtype!r}"),
             (self.max_batch_tokens < 1, f"max_batch_tokens must be at least 1, got {self.max_batch_tokens}"),
-            _short(self.max_length),
+            too_short(self.max_length),
         )
 
 
@@ -188,49 +191,6 @@ class VllmSettings(LocalSettings):
         return (*super()._problems(), (broken, f"memory_share must be in (0, 1), got {self.memory_share}"))
 
 
-@dataclass(frozen=True)
-class ServerSettings(EngineSettings):
-    """A model that an OpenAI-compatible server runs.
-
-    Args:
-        kind: As for ``EngineSettings``, like ``model`` and ``revision``.
-        max_length: Tokens of context and target together; ``None`` takes the server's own limit.
-        base_url: Address of the server, e.g. ``http://127.0.0.1:8000/v1``; a key goes into the environment variable
-            ``DAVIDGEN_API_KEY``, never in here.
-        concurrency: Number of requests that run at the same time.
-        timeout_seconds: Longest wait for one answer.
-        allow_closed_source: Use the server even if its host is known to serve closed models.
-    """
-
-    kind: str = "server"
-    max_length: int | None = None
-    base_url: str = where_and_how_fast("")
-    concurrency: int = where_and_how_fast(16)
-    timeout_seconds: float = where_and_how_fast(120.0)
-    allow_closed_source: bool = False
-
-    def load(self) -> "Engine":
-        """Connect a ``ServerEngine``; raises as ``EngineSettings.load``."""
-        from davidgen_hf.engines.server import ServerEngine
-
-        return ServerEngine(self)
-
-    def _problems(self) -> Problems:
-        seconds = self.timeout_seconds
-        return (
-            _short(self.max_length),
-            (not 1 <= self.concurrency <= 10_000, f"concurrency must be 1 to 10,000, got {self.concurrency}"),
-            (not 0 < seconds <= 1_000_000, f"timeout_seconds must be above 0 and at most 1,000,000, got {seconds}"),
-            (not self.base_url, "kind 'server' needs base_url, e.g. http://127.0.0.1:8000/v1"),
-            (
-                bool(self.base_url) and not _is_bare_url(self.base_url),
-                # Not shown: what does not belong into an address may be a key.
-                "base_url must be http(s)://host[:port]/path without user, password, query or fragment, such as "
-                "http://127.0.0.1:8000/v1; a key goes into the environment variable DAVIDGEN_API_KEY",
-            ),
-        )
-
-
 # As positional arguments come.
 _ORDER = (
     *("kind", "model", "revision", "dtype", "device", "max_length", "max_batch_tokens", "memory_share"),
@@ -238,7 +198,6 @@ _ORDER = (
 )
 
 
-@cache
 def silent_settings() -> frozenset[str]:
     """Return the names of the settings that change no row, of all kinds."""
     return frozenset(name for name, one in _fields().items() if not one.metadata.get("affects_rows", True))
@@ -246,15 +205,30 @@ def silent_settings() -> frozenset[str]:
 
 @cache
 def _class(kind: str) -> type[EngineSettings]:
-    found: type[EngineSettings] = resolve_name(ENGINES[kind])
+    found: type[EngineSettings] = ENGINES.load(kind)
     return found
 
 
+def _check_settings_class(kind: str, found: Any) -> None:
+    is_settings = isinstance(found, type) and issubclass(found, EngineSettings) and is_dataclass(found)
+    if not is_settings or found.kind != kind:
+        raise SettingError(
+            f"{found!r} does not hold the settings of an engine of the kind {kind!r}. They are a frozen dataclass "
+            f'derived from davidgen_hf.engines.EngineSettings, with kind: str = "{kind}". See docs/add_an_engine.md.'
+        )
+
+
 def _classes() -> list[type[EngineSettings]]:
-    return [_class(kind) for kind in ENGINES]
+    """Return the classes of all kinds, without plugins that cannot be used: who names one is told why."""
+    found = []
+    for kind in ENGINES:
+        try:
+            found.append(_class(kind))
+        except SettingError as error:
+            _tell_of_broken(str(error))
+    return found
 
 
-@cache
 def _fields() -> dict[str, Field[Any]]:
     return {one.name: one for chosen in _classes() for one in fields(chosen)}
 
@@ -280,19 +254,14 @@ def _own(chosen: type[EngineSettings], given: Mapping[str, Any]) -> dict[str, An
 
 
 @cache  # one message is enough
+def _tell_of_broken(problem: str) -> None:
+    logger.warning("%s", problem)
+
+
+@cache
 def _tell_of_foreign(kind: str, foreign: tuple[str, ...]) -> None:
     logger.info("Engine settings: %s mean(s) nothing for kind %r and is ignored.", ", ".join(foreign), kind)
 
 
-def _short(max_length: int | None) -> tuple[bool, str]:
+def too_short(max_length: int | None) -> tuple[bool, str]:
     return max_length is not None and max_length < 2, f"max_length must be at least 2 tokens, got {max_length}"
-
-
-def _is_bare_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    extras = (parts.username, parts.password, parts.query, parts.fragment)
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not any(extras)

@@ -1,12 +1,17 @@
 """What a benchmark says of itself, and the benchmarks that exist: one folder each under ``davidgen_hf/tasks``."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+from davidgen_hf.errors import SettingError
+from davidgen_hf.plugins import Table
+
+logger = logging.getLogger(__name__)
 # The names of our tasks and groups begin with this and the name of their folder.
 PREFIX = "davidgen_"
 
@@ -58,10 +63,36 @@ def tasks_path() -> Path:
 
 
 @cache
+def benchmark_table() -> Table:
+    """Return where each benchmark is defined: a folder under ``davidgen_hf/tasks``, or a plugin."""
+    names = sorted(path.parent.name for path in tasks_path().glob("*/__init__.py"))
+    return Table("benchmarks", {name: f"davidgen_hf.tasks.{name}:BENCHMARK" for name in names}, _check_benchmark)
+
+
+def _check_benchmark(name: str, found: Any) -> None:
+    if not isinstance(found, Benchmark):
+        raise SettingError(
+            f"{found!r} is not a davidgen_hf.evaluation.benchmark.Benchmark. A benchmark is an instance of that "
+            "class, defined in the __init__.py of the folder that holds its tasks. See docs/add_a_benchmark.md."
+        )
+
+
+@cache
+def task_folders() -> dict[str, Path]:
+    """Return the folder of the tasks of each benchmark, those of plugins too."""
+    table = benchmark_table()
+    return {name: Path(str(files(table[name].partition(":")[0]))) for name in benchmarks()}
+
+
+@cache
 def benchmarks() -> dict[str, Benchmark]:
     """Return the benchmarks by the name of their folder, in the order of their columns."""
-    names = sorted(path.parent.name for path in tasks_path().glob("*/__init__.py"))
-    found: dict[str, Benchmark] = {name: import_module(f"davidgen_hf.tasks.{name}").BENCHMARK for name in names}
+    table, found = benchmark_table(), {}
+    for name in table:
+        try:
+            found[name] = table.load(name)
+        except SettingError as error:  # of a plugin, which must not keep the others from running
+            logger.warning("%s", error)
     return dict(sorted(found.items(), key=lambda item: item[1].position))
 
 

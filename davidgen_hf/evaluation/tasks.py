@@ -16,19 +16,28 @@ import yaml
 from huggingface_hub.constants import HF_HOME
 
 from davidgen_hf.errors import EvaluationError, InputError, SettingError
-from davidgen_hf.evaluation.benchmark import benchmarks, default_tasks, family, is_ours, tasks_path
+from davidgen_hf.evaluation.benchmark import (
+    benchmark_table,
+    benchmarks,
+    default_tasks,
+    family,
+    is_ours,
+    task_folders,
+    tasks_path,
+)
 
 if TYPE_CHECKING:
     from lm_eval.tasks import TaskManager
 
 
 def task_folder(data: Mapping[str, str | Path], names: Sequence[str], partial: bool = False) -> Path:
-    """Return the folder for lm-eval's ``--include_path``: this one, or one for local data.
+    """Return the folder for lm-eval's ``--include_path``: this one, or one for local data and plugins.
 
     Raises:
         DavidgenError: As ``local_tasks``.
     """
-    return local_tasks(data, names, partial)[0] if data else tasks_path()
+    plugged = any(benchmark_table().plugin(family(name) or "") for name in names)
+    return local_tasks(data, names, partial)[0] if data or plugged else tasks_path()
 
 
 def parse_data(named: Sequence[str], tasks: Sequence[str]) -> dict[str, Path]:
@@ -99,10 +108,10 @@ class _Writer:
         if name in self.files:
             return
         path, content = self.index[name].yaml_path, self.index[name].cfg
-        own = path.relative_to(tasks_path()).parts[0]
+        own = next(one for one, folder in task_folders().items() if path.is_relative_to(folder))
         changes: dict[str, Any] = {"include": str(path)}
         if "group" not in content:
-            changes["dataset_kwargs"] = {f"{own}_data": str(self.data[own])} if own in self.data else {}
+            changes |= {"dataset_kwargs": {f"{own}_data": str(self.data[own])}} if own in self.data else {}
         else:
             changes["task"] = [kept for member in content["task"] if (kept := self._member(member, own))]
         if changes.get("task") != []:
@@ -157,7 +166,9 @@ def other_tasks(names: Sequence[str], include: Path | None = None) -> "TaskManag
 def _index() -> Mapping[str, Any]:
     from lm_eval.tasks import TaskManager
 
-    index: Mapping[str, Any] = TaskManager(include_path=str(tasks_path()), include_defaults=False).task_index
+    plugged = [str(folder) for name, folder in task_folders().items() if benchmark_table().plugin(name)]
+    folders = [str(tasks_path()), *plugged]
+    index: Mapping[str, Any] = TaskManager(include_path=folders, include_defaults=False).task_index
     return index
 
 

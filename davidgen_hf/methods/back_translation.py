@@ -1,10 +1,11 @@
 """The paper's method: a generator writes instructions for text that people wrote; the best one stays (section 2)."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.methods.base import PassageMethod, Stage
+from davidgen_hf.plugins import Table
 from davidgen_hf.processors import (
     ExtractFragments,
     GenerateInstructions,
@@ -16,23 +17,40 @@ from davidgen_hf.processors import (
     SelectInstruction,
 )
 from davidgen_hf.processors.near_duplicates import NearDuplicates
-from davidgen_hf.processors.own import OwnSteps, ShippedOrOwn, ShippedOwnOrNone, field_of, with_steps
+from davidgen_hf.processors.own import (
+    OwnSteps,
+    ShippedOrOwn,
+    ShippedOwnOrNone,
+    check_processor,
+    field_of,
+    with_steps,
+)
 from davidgen_hf.processors.styles import TABLE_9, style_prompts
 
 # What ``extract`` and ``guards`` can name, in the order in which they run, as "module:Class".
-STRATEGIES = {
-    "whole": "davidgen_hf.processors.extract:KeepWhole",
-    "keywords": "davidgen_hf.processors.extract:ExtractKeywords",
-    "sentence": "davidgen_hf.processors.extract:ExtractSentence",
-    "model": "davidgen_hf.processors.extract:ExtractWithModel",
-    "function": "davidgen_hf.processors.extract_code:ExtractFunction",
-    "class": "davidgen_hf.processors.extract_code:ExtractClass",
-    "file": "davidgen_hf.processors.extract_code:ExtractFile",
-}
-GUARDS = {
-    "code": "davidgen_hf.processors.guard_code:GuardCode",
-    "decontaminate": "davidgen_hf.processors.decontaminate:Decontaminate",
-}
+STRATEGIES = Table(
+    "strategies",
+    {
+        "whole": "davidgen_hf.processors.extract:KeepWhole",
+        "keywords": "davidgen_hf.processors.extract:ExtractKeywords",
+        "sentence": "davidgen_hf.processors.extract:ExtractSentence",
+        "model": "davidgen_hf.processors.extract:ExtractWithModel",
+        "function": "davidgen_hf.processors.extract_code:ExtractFunction",
+        "class": "davidgen_hf.processors.extract_code:ExtractClass",
+        "file": "davidgen_hf.processors.extract_code:ExtractFile",
+    },
+    check_processor,
+    reserved=("own",),
+)
+GUARDS = Table(
+    "guards",
+    {
+        "code": "davidgen_hf.processors.guard_code:GuardCode",
+        "decontaminate": "davidgen_hf.processors.decontaminate:Decontaminate",
+    },
+    check_processor,
+    reserved=("rules", "near_duplicates", "own"),
+)
 
 
 @dataclass(frozen=True)
@@ -71,8 +89,10 @@ class GuardSettings:
         return (self.rules, *_named(self, GUARDS), *self.own)
 
 
-def _named(settings: object, table: dict[str, str]) -> list[Processor]:
-    return [step for step in (getattr(settings, field_of(name)) for name in table) if step is not None]
+def _named(settings: ExtractSettings | GuardSettings, table: Table) -> list[Processor]:
+    fitting = {one.name for one in fields(settings)}
+    steps = (getattr(settings, field_of(name)) for name in table if field_of(name) in fitting)
+    return [step for step in steps if step is not None]
 
 
 def _whole_passages() -> ExtractSettings:

@@ -1,7 +1,7 @@
 """What a method is: the settings of 3_corpus.yaml, and the stages that follow from them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -159,3 +159,16 @@ class PassageMethod(Method):
     def rows(self, seeds: SeedSettings, skipped: Skipped) -> Iterator[Row]:
         """Yield the passages; see ``Method.rows``."""
         return read_passages(self.sources, skipped)
+
+
+def check_method(name: str, found: Any) -> None:
+    """Refuse what ``method`` cannot name.
+
+    Raises:
+        SettingError: It is not a method.
+    """
+    if not (isinstance(found, type) and issubclass(found, Method) and is_dataclass(found)):
+        raise SettingError(
+            f"{name} is not a method: it is {found!r}. A method is a frozen dataclass derived from "
+            "davidgen_hf.methods.Method. See docs/add_a_method.md."
+        )

@@ -1,15 +1,16 @@
 """A user's own processor in a recipe: named as ``package.module:Class``, checked as strictly as ours."""
 
-import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
+from functools import partial
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from davidgen_hf.errors import SettingError
+from davidgen_hf.plugins import Table, load_object
 from davidgen_hf.processors.base import Processor
 from davidgen_hf.storage.validation import brief
 
@@ -17,27 +18,29 @@ Settings = TypeVar("Settings")
 CONTRACT = ("reads", "writes", "changes_row_count", "version", "__call__")
 
 
-def load_class(name: str) -> type:
-    """Import ``package.module:Class``.
+def check_processor(name: str, found: Any) -> None:
+    """Refuse what a recipe cannot use as a step.
 
     Raises:
-        SettingError: The module or class does not exist.
+        SettingError: It is not a processor.
     """
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
+    missing = [one for one in CONTRACT if not hasattr(found, one)]
+    if not isinstance(found, type) or not is_dataclass(found) or missing:
+        lack = f"lacks {missing}" if missing else "is not a dataclass"
         raise SettingError(
-            f"{name} cannot be imported: {error}. A step of your own is named package.module:Class. Install its "
-            "package in this environment, or set PYTHONPATH to its folder."
-        ) from error
-    if not isinstance(found, type):
-        raise SettingError(f"{name} is a {type(found).__name__}. A class is expected. Name one.")
-    return found
+            f"{name} is not a processor: it {lack}. A processor is a frozen dataclass with {', '.join(CONTRACT)}. See "
+            "docs/add_a_strategy.md."
+        )
 
 
-def with_steps(table: Mapping[str, str]) -> Callable[[type[Settings]], type[Settings]]:
+# What ``own`` can name besides ``package.module:Class``.
+PROCESSORS = Table("processors", {}, check_processor)
+
+
+def with_steps(table: Table) -> Callable[[type[Settings]], type[Settings]]:
     """Give a class of settings an optional field for each step of a table; apply it before ``dataclass``.
+
+    A plugin's step is imported when a recipe names it: its module may need this one.
 
     Args:
         table: Name of each field in a recipe, and its processor as ``package.module:Class``.
@@ -45,7 +48,10 @@ def with_steps(table: Mapping[str, str]) -> Callable[[type[Settings]], type[Sett
 
     def add(settings: type[Settings]) -> type[Settings]:
         for name, step in table.items():
-            settings.__annotations__[field_of(name)] = Annotated[load_class(step) | None, Field(alias=name)]
+            plugged = Annotated[Any, AfterValidator(partial(_plugged, table, name))]
+            shipped = not any(one.name == name for one in table.plugins)
+            step_type = load_object(step) | None if shipped else plugged
+            settings.__annotations__[field_of(name)] = Annotated[step_type, Field(alias=name)]
             setattr(settings, field_of(name), None)
         return settings
 
@@ -57,21 +63,26 @@ def field_of(name: str) -> str:
     return f"{name}_" if iskeyword(name) else name
 
 
+def _plugged(table: Table, name: str, settings: Any) -> Processor:
+    return _step(table.load(name), name, settings)
+
+
 def own_step(name: str, settings: Any) -> Processor:
     """Return a user's processor with the settings that a recipe gives it.
 
     Raises:
         SettingError: The class cannot be imported, is not a processor, or does not take these settings.
     """
-    found = load_class(name)
-    missing = [one for one in CONTRACT if not hasattr(found, one)]
-    if not is_dataclass(found) or missing:
-        raise SettingError(
-            f"{name} is not a processor: it {f'lacks {missing}' if missing else 'is not a dataclass'}. A processor is "
-            f"a frozen dataclass with {', '.join(CONTRACT)}. See docs/add_a_strategy.md."
-        )
+    if name in PROCESSORS:
+        return _step(PROCESSORS.load(name), name, settings)
+    found = load_object(name)
+    check_processor(name, found)
+    return _step(found, name, settings)
+
+
+def _step(found: type, name: str, settings: Any) -> Processor:
     try:
-        step = TypeAdapter(found).validate_json(json.dumps(settings or {}), strict=True, extra="forbid")
+        step: Any = TypeAdapter(found).validate_json(json.dumps(settings or {}), strict=True, extra="forbid")
     except ValidationError as error:
         raise SettingError(f"{name}: {'; '.join(describe(one) for one in error.errors())}") from error
     return cast(Processor, step)

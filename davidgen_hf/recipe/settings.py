@@ -11,7 +11,8 @@ from davidgen_hf.engines import EngineSettings, Sampling
 from davidgen_hf.errors import SettingError
 from davidgen_hf.methods import METHODS, Method
 from davidgen_hf.methods.seeds import SeedSettings
-from davidgen_hf.processors.own import describe, load_class
+from davidgen_hf.plugins import load_object
+from davidgen_hf.processors.own import describe
 from davidgen_hf.provenance import ProvenanceRules
 from davidgen_hf.recipe.text import FILES, read_text
 from davidgen_hf.secrecy import refuse_secrets
@@ -126,9 +127,11 @@ def _build(section: str, values: dict[str, Any], name: str) -> Any:
 def _method(values: dict[str, Any], name: str) -> type[Method]:
     """Return the settings of the method that a recipe names, ours or a user's own."""
     method = values.get("method", "back_translation")
-    named = METHODS.get(method, method) if isinstance(method, str) else ""
-    found = load_class(named) if ":" in named else None
-    if found is None or not issubclass(found, Method):
+    if isinstance(method, str) and method in METHODS:
+        known: type[Method] = METHODS.load(method)
+        return known
+    found = load_object(method) if isinstance(method, str) and ":" in method else None
+    if not (isinstance(found, type) and issubclass(found, Method)):
         raise SettingError(
             f"{name}: method: got {method!r}. Name one of {', '.join(METHODS)}, or a subclass of "
             "davidgen_hf.methods.Method of your own as package.module:Class."

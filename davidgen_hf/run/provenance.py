@@ -1,7 +1,7 @@
 """Checks before the first step of a run, and the provenance record: every source and model at a commit, and judged."""
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -11,7 +11,7 @@ from davidgen_hf.engines import EngineSettings
 from davidgen_hf.engines.closed_source import closed_source_reason
 from davidgen_hf.engines.loading import find_model
 from davidgen_hf.engines.roles import with_engines
-from davidgen_hf.engines.settings import ServerSettings
+from davidgen_hf.engines.settings import ENGINES
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.methods import PassageMethod
 from davidgen_hf.provenance import Part, Provenance, find_provenance
@@ -143,7 +143,14 @@ def _runs_base(recipe: Recipe) -> bool:
 
 
 def _without_lookup(engine: EngineSettings) -> Verdict | None:
-    """Judge an engine whose model's name does not matter: one without a model, or a host of closed models."""
+    """Judge an engine whose model's name does not matter: one without a model, or a host of closed models.
+
+    That it has no model is not taken from a plugin, or it could hide one.
+    """
+    plugin = ENGINES.plugin(engine.kind)
+    if engine.without_model and plugin:
+        reason = f"{plugin.package} says of its engine {engine.kind!r}: {engine.without_model}"
+        return Verdict(engine.kind, "unknown", reason)
     if engine.without_model:
         return Verdict(engine.kind, "clean", engine.without_model, "cc0-1.0")
     address = _address(engine)
@@ -152,7 +159,8 @@ def _without_lookup(engine: EngineSettings) -> Verdict | None:
 
 
 def _address(engine: EngineSettings) -> str | None:
-    return engine.base_url if isinstance(engine, ServerSettings) else None
+    """Return the address of the server that answers; a plugin's engine may have one too."""
+    return next((getattr(engine, one.name) for one in fields(engine) if one.name == "base_url"), None)
 
 
 def _engine_at_commit(pins: Pins, role: str, engine: EngineSettings) -> EngineSettings:

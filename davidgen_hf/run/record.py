@@ -12,6 +12,7 @@ from typing import Any
 from davidgen_hf.corpus.plan import StagePlan
 from davidgen_hf.engines.settings import silent_settings
 from davidgen_hf.errors import RunFolderError
+from davidgen_hf.plugins import packages
 from davidgen_hf.processors import GenerateInstructions
 from davidgen_hf.recipe import TRAININGS, Recipe
 from davidgen_hf.sources.embedded import EMBEDDED
@@ -178,7 +179,7 @@ def _untouched(steps: dict[str, dict[str, Any]], differences: list[str]) -> dict
 
 def _header(recipe: Recipe) -> dict[str, Any]:
     """Return what the record of a new run starts with: its name, random seeds and versions, and no finished step."""
-    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES} | packages()
     # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
     demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])
     seeds = {"reverse": recipe.seeds.reverse.seed}

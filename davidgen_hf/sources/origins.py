@@ -11,7 +11,7 @@ from huggingface_hub import CardData
 
 from davidgen_hf.errors import InputError
 from davidgen_hf.provenance import Part, compose, judge_dataset, judge_file, judge_model, normalise_license
-from davidgen_hf.provenance.evidence import EVIDENCE_COLUMNS
+from davidgen_hf.provenance.evidence import EVIDENCE_COLUMNS, rows_reason
 from davidgen_hf.provenance.judge import judge_model_copy
 from davidgen_hf.provenance.record import Provenance, find_provenance
 from davidgen_hf.provenance.verdict import Verdict
@@ -20,7 +20,7 @@ from davidgen_hf.sources.hub import adapter_base, describe_dataset, model_cards
 from davidgen_hf.sources.models import ADAPTER_FILE, read_adapter, read_card
 from davidgen_hf.sources.passages import PassageSource
 from davidgen_hf.sources.paths import explain_unreadable, local_path, name_of
-from davidgen_hf.sources.rows import PlacedRow, on_hub, read_rows
+from davidgen_hf.sources.rows import PlacedRow, on_hub, package_of, read_rows
 from davidgen_hf.sources.source import Source
 
 _EMBEDDED = {
@@ -47,6 +47,8 @@ def source_part(role: str, source: Source) -> Part:
     if on_hub(source.source):
         card = describe_dataset(source.source, source.revision).card
         verdict = judge_dataset(source.source, config=source.config, card=card)
+    elif package := package_of(source.source):
+        verdict = _of_plugin(source, package)
     else:
         path = Path(os.path.expanduser(source.source))
         path = path if path.name not in ("", "..") else path.resolve()
@@ -54,6 +56,18 @@ def source_part(role: str, source: Source) -> Part:
     license = source.license or verdict.license
     verdict = replace(verdict, license=normalise_license(license) if license else None)
     return Part(role, verdict, config=source.config or None, revision=source.revision or None)
+
+
+def _of_plugin(source: Source, package: str) -> Verdict:
+    """Judge a plugin's source by its name and by what its rows say; a name alone makes nothing clean."""
+    verdict = judge_dataset(source.source, config=source.config)
+    if verdict.answer == "restricted":
+        return verdict
+    rows = read_rows(source.source, config=source.config, split=source.split, columns=EVIDENCE_COLUMNS)
+    if reason := rows_reason(row for _, row in rows):
+        return Verdict(source.source, "restricted", f"In {source.source}, {reason}.", verdict.license)
+    reason = f"{package} reads {source.source}, and does not say who wrote it."
+    return Verdict(source.source, "unknown", reason, doubtful=verdict.doubtful)
 
 
 def judge_local(path: Path, rows: Iterable[PlacedRow] | None = None) -> Verdict:

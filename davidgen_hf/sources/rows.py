@@ -8,10 +8,12 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from davidgen_hf.errors import InputError
+from davidgen_hf.errors import InputError, SettingError
+from davidgen_hf.plugins import Table
 from davidgen_hf.schema import Row
 from davidgen_hf.sources.hub import read_dataset
 from davidgen_hf.sources.lines import parse_json, read_lines
@@ -26,6 +28,18 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _ADDED_BY_MACOS = "__MACOSX"
 _LINES_OF_DOCUMENTS = 5
 PlacedRow = tuple[str, Row]
+
+
+def _check_reader(name: str, found: Any) -> None:
+    if not callable(found):
+        raise SettingError(
+            f"{found!r} cannot be called. A source is a function that takes config and split, and yields rows as "
+            "dictionaries. See docs/plugins.md."
+        )
+
+
+# What ``source`` can name besides files, folders, Hub datasets and the embedded texts.
+SOURCES = Table("sources", {}, _check_reader, reserved=("embedded",))
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +85,12 @@ def read_rows(  # noqa: PLR0913 - where from; which rows; which columns
         rows = read_dataset(source, config, split, revision, shuffle, columns)
         for number, row in enumerate(rows, start=1):
             yield f"{source}:{number}" if shuffle is None else f"{source}#{_hash(row)}", row
+    elif source in SOURCES:
+        yield from _read_plugin(source, config, split, revision)
     else:
         raise InputError(
             f"There is no file or folder {readable(source)!r}. Give the path of a {', '.join(SUFFIXES)} file, of a "
-            "folder of such files, or the id of a Hub dataset, org/name."
+            "folder of such files, the id of a Hub dataset, org/name, or a source that `davidgen plugins` lists."
         )
 
 
@@ -85,6 +101,31 @@ def _hash(row: Row) -> str:
 def on_hub(source: str) -> bool:
     """Return whether a source is the id of a Hub dataset; a path that exists on disk is not."""
     return bool(HUB_ID.fullmatch(source)) and form_of(Path(source)) is None and local_path(source) is None
+
+
+def package_of(source: str) -> str | None:
+    """Return the package whose plugin reads a source, as ``name==version``; None for every other source."""
+    plugin = SOURCES.plugin(source) if source in SOURCES and local_path(source) is None else None
+    return plugin.package if plugin else None
+
+
+def _read_plugin(source: str, config: str | None, split: str, revision: str | None) -> Iterator[PlacedRow]:
+    package = package_of(source)
+    if revision not in (None, package):
+        raise InputError(
+            f"{source} is to be read by {revision}, and {package} is installed. Rows of another version may "
+            "differ. Install the former, or leave revision out; a run takes up another version with --update."
+        )
+    number = 0
+    for number, row in enumerate(SOURCES.load(source)(config=config, split=split), start=1):
+        if not isinstance(row, Mapping):
+            raise InputError(
+                f"{source}:{number} is a {type(row).__name__}. A source yields dictionaries of columns. Report it to "
+                f"the authors of {package}."
+            )
+        yield f"{source}:{number}", dict(row)
+    if number == 0:
+        raise InputError(f"{source} holds no rows; {package} reads it. Name another config, split or source.")
 
 
 def form_of(path: Path) -> str | None:

@@ -21,7 +21,7 @@ from davidgen_hf.sources.hub import describe_dataset
 from davidgen_hf.sources.licenses import refused_license
 from davidgen_hf.sources.lines import has_lone_surrogate
 from davidgen_hf.sources.paths import name_of
-from davidgen_hf.sources.rows import PlacedRow, on_hub, read_rows
+from davidgen_hf.sources.rows import PlacedRow, on_hub, package_of, read_rows
 from davidgen_hf.storage.settings import check_settings
 
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -38,11 +38,12 @@ class Source:
     """Names a source of rows.
 
     Args:
-        source: File, folder, SuperNI's official repository, Hub dataset id, or ``embedded`` for the data of installed
-            packages.
+        source: File, folder, SuperNI's official repository, Hub dataset id, a plugin's name, or ``embedded`` for the
+            data of installed packages.
         config: Configuration of a Hub dataset; track of SuperNI's repository.
         split: Split of a Hub dataset or of SuperNI's repository.
-        revision: Branch, tag or commit of a Hub dataset, which is read and recorded at its commit.
+        revision: Branch, tag or commit of a Hub dataset, which is read and recorded at its commit; of a plugin's
+            source, ``package==version``.
         language: Language (ISO 639-1) of rows that have no ``language`` or ``lang`` column.
         license: License (SPDX id) of rows that have no ``license`` column; by default that of a Hub dataset's card.
         allowed_licenses: Licenses that a row may have, or names of ``sets`` in ``licenses.yaml``
@@ -96,13 +97,14 @@ class Source:
     def resolved(self) -> Self:
         """Return this source with its commit, and its card's license unless one is set, if it is a Hub dataset.
 
-        The Hub is not called if both are known.
+        The Hub is not called if both are known. A plugin's source has the version of its package as its commit.
 
         Raises:
             InputError: The Hub cannot be reached, or has no such dataset or revision.
         """
         if not on_hub(self.source) or (COMMIT.fullmatch(self.revision or "") and self.license is not None):
-            return self
+            package = package_of(self.source)
+            return replace(self, revision=package) if package and self.revision is None else self
         facts = describe_dataset(self.source, self.revision)
         return replace(self, revision=facts.commit, license=self.license or facts.license)
 
