@@ -41,6 +41,8 @@ SEED = Features(
 
 # What TRL trains on: the loss is taken on the completion only.
 TRAINING = Features({"prompt": _STRING, "completion": _STRING})
+# What TRL's DPOTrainer trains on: two answers to the prompt, of which the first is better.
+PREFERENCE = Features({"prompt": _STRING, "chosen": _STRING, "rejected": _STRING})
 
 # ``start`` and ``end`` count characters of ``text``; both are None for a fragment that is not a single span
 # (keywords).

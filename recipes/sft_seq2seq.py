@@ -18,4 +18,4 @@ may stand in the YAML or here.
 from davidgen_hf.training.script import run_script
 
 if __name__ == "__main__":
-    run_script(__doc__, seq2seq=True)
+    run_script(__doc__, "seq2seq")

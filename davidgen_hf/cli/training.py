@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
+from davidgen_hf.errors import SettingError
+
 
 def train(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option(help="A training recipe: a plain TRL YAML.")] = None,
     seq2seq: Annotated[bool, typer.Option("--seq2seq", help="Train T5 or another encoder-decoder.")] = False,
+    dpo: Annotated[bool, typer.Option("--dpo", help="Train on preferences, as recipes/dpo.py does.")] = False,
 ) -> None:
     """Train on rows of prompt and completion, as recipes/sft.py does; any setting of the recipe can follow.
 
@@ -17,7 +20,13 @@ def train(
     """
     from davidgen_hf.training.script import train_from_command_line
 
-    train_from_command_line([*(["--config", str(config)] if config else []), *context.args], seq2seq)
+    if seq2seq and dpo:
+        raise SettingError(
+            "--seq2seq and --dpo are both given. A training on preferences needs a causal language model. Leave one "
+            "of them out."
+        )
+    training = "dpo" if dpo else "seq2seq" if seq2seq else "sft"
+    train_from_command_line([*(["--config", str(config)] if config else []), *context.args], training)
 
 
 def merge(

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import pyarrow
 
+from davidgen_hf import schema
 from davidgen_hf.schema import Row
 
 _TEXT = pyarrow.string()
 PAIR = pyarrow.schema({"instruction": _TEXT, "input": _TEXT, "output": _TEXT})
-PREFERENCE = pyarrow.schema({"prompt": _TEXT, "chosen": _TEXT, "rejected": _TEXT})
+PREFERENCE = schema.PREFERENCE.arrow_schema.remove_metadata()
 
 
 @dataclass(frozen=True)

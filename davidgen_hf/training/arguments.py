@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import str_to_bool
-from transformers import TrainingArguments
+from transformers import Seq2SeqTrainingArguments, TrainingArguments
 from transformers.integrations import get_available_reporting_integrations
-from trl import ModelConfig, SFTConfig
+from trl import DPOConfig, ModelConfig, SFTConfig
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.training.failures import explain_settings
@@ -19,8 +19,10 @@ from davidgen_hf.training.precision import Precision, choose_precision
 A = TypeVar("A", bound=TrainingArguments)
 
 GLOBAL_BATCH_SIZE = 128  # the paper's
-# The defaults of a recipe are the paper's training (section 3.1); its AdamW is TRL's default.
+# The defaults of a recipe are the paper's training (section 3.1); its AdamW is TRL's default. The paper trains on no
+# preferences: there, the learning rate is TRL's, and one epoch is our own rule.
 DEFAULTS = {"learning_rate": 2e-5, "num_train_epochs": 3, "warmup_steps": 0.03}
+PREFERENCE_DEFAULTS = {"num_train_epochs": 1, "warmup_steps": 0.03, "precompute_ref_log_probs": True}
 # Settings of TRL that do not go with rows of prompt and completion, and why.
 REFUSED = {
     ("completion_only_loss", False): "the loss is taken on completions alone",
@@ -139,7 +141,8 @@ def make_arguments(
     for (key, value), reason in REFUSED.items():
         if values.get(key) == value:
             raise SettingError(f"{key}: {value!r} is not supported: {reason}. Leave it out.")
-    values = DEFAULTS | values | {"output_dir": str(output_dir)}
+    defaults = PREFERENCE_DEFAULTS if section is DPOConfig else DEFAULTS
+    values = defaults | values | {"output_dir": str(output_dir)}
     values.setdefault("use_cpu", str_to_bool(os.environ.get("ACCELERATE_USE_CPU", "false")) == 1)
     # transformers has renamed it, and warns wherever TRL still says the old name.
     values.setdefault("activation_checkpointing", values.pop("gradient_checkpointing", True))
@@ -148,7 +151,7 @@ def make_arguments(
             "The recipe trains on a GPU, but torch sees none. Set `use_cpu: true` or add `--use_cpu` to train on the "
             "CPU; `accelerate launch --config_file recipes/accelerate/cpu.yaml` does so with several processes."
         )
-    precision = choose_precision(values, encoder_decoder=section is not SFTConfig)
+    precision = choose_precision(values, encoder_decoder=issubclass(section, Seq2SeqTrainingArguments))
     values |= precision.settings()
     with explain_settings(ValueError, TypeError, OverflowError, OSError, ImportError):
         args = section(**_fields(section, values))

@@ -15,6 +15,12 @@ from davidgen_hf.training.curve import FILE_NAME as CURVE
 from davidgen_hf.training.summary import TrainingSummary
 
 FILE_NAME = "README.md"
+# What the trainings learn from, and how their loss is called.
+LEARNED = {
+    "sft": "the completions of rows of prompt and completion",
+    "dpo": "preferences (DPO): of two answers to a prompt, it learns to prefer the better one",
+}
+LOSSES = {"sft": "Loss, nats per token of a completion", "dpo": "DPO loss, nats"}
 
 
 def write_card(summary: TrainingSummary) -> Path:
@@ -27,7 +33,7 @@ def write_card(summary: TrainingSummary) -> Path:
     known: dict[str, Any] = {"base_model": base, "base_model_relation": "adapter" if is_adapter else "finetune"}
     data = ModelCardData(
         library_name="peft" if is_adapter else "transformers",
-        tags=["davidgen", "trl", "sft"],
+        tags=["davidgen", "trl", summary.trainer],
         **(known if on_hub(base) else {}),
     )
     rows = summary.rows
@@ -37,12 +43,11 @@ def write_card(summary: TrainingSummary) -> Path:
         f"---\n{data.to_yaml()}\n---\n",
         f"# {folder.resolve().name}\n",
         f"{'An adapter (LoRA) of' if is_adapter else 'A fine-tuned copy of'} `{made_of}`, trained with davidgen_hf "
-        "and TRL on the completions of rows of prompt and completion.\n",
+        f"and TRL on {LEARNED[summary.trainer]}.\n",
         f"![Loss over the steps]({CURVE})\n",
         f"- {rows}",
         f"- {summary.steps} steps, {summary.batch}",
-        f"- Loss, nats per token of a completion: {summary.loss_start:.3f} first, {summary.loss_end:.3f} "
-        f"last{held_out}",
+        f"- {LOSSES[summary.trainer]}: {summary.loss_start:.3f} first, {summary.loss_end:.3f} last{held_out}",
         f"- {', '.join(f'{package} {version}' for package, version in summary.versions.items())}\n",
         f"```yaml\n{yaml.safe_dump(summary.recipe, allow_unicode=True).strip()}\n```\n",
     ]

@@ -8,7 +8,7 @@ from datasets import Dataset, Value
 from davidgen_hf.errors import InputError, MissingColumnsError
 from davidgen_hf.processors.base import Batch
 from davidgen_hf.prompts import render_follower
-from davidgen_hf.schema import TRAINING
+from davidgen_hf.schema import PREFERENCE, TRAINING
 from davidgen_hf.training.rows import check_columns
 
 PAIR = ("instruction", "output")
@@ -41,7 +41,7 @@ def as_training_rows(rows: Dataset, name: str) -> Dataset:
     label = rows.features.get("label")
     is_kto = label is not None and isinstance(label, Value) and label.dtype == "bool"
     if {"chosen", "rejected"} <= set(found) or (is_kto and set(TRAINING) <= set(found)):
-        trainer = "TRL's KTOTrainer" if is_kto else "TRL's DPOTrainer"
+        trainer = "TRL's KTOTrainer" if is_kto else "recipes/dpo.py"
         raise InputError(
             f"{name} holds preferences: {found}. Supervised training would learn the rejected answers too, and needs "
             f"{FORMATS}. Train on preferences with {trainer}, or export pairs with `davidgen export RUN`."
@@ -71,6 +71,22 @@ def as_training_rows(rows: Dataset, name: str) -> Dataset:
         features=TRAINING,
         desc="Writing prompts and completions",
     )
+
+
+def as_preferences(rows: Dataset, name: str) -> Dataset:
+    """Return rows with ``prompt``, ``chosen`` and ``rejected``, if they have these columns.
+
+    Raises:
+        MissingColumnsError: They do not.
+        InputError: One of the columns does not hold text.
+    """
+    if not set(PREFERENCE) <= set(rows.column_names):
+        raise MissingColumnsError(
+            f"{name} has the columns {rows.column_names}. A training on preferences needs {list(PREFERENCE)}. Write "
+            "them with `davidgen export RUN --format dpo`, or train on other rows with recipes/sft.py."
+        )
+    check_columns(rows, name, PREFERENCE)
+    return rows
 
 
 def _render_pairs(batch: Batch, _: list[int]) -> Batch:

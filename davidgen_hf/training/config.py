@@ -36,8 +36,10 @@ BOUNDS = {
     "dataloader_num_workers": Interval(ge=0, le=1024),
     **dict.fromkeys(("adam_beta1", "adam_beta2", "lora_dropout", "label_smoothing_factor"), Interval(ge=0, lt=1)),
     **dict.fromkeys(("logging_steps", "eval_steps", "save_steps"), Gt(0)),
+    "beta": Interval(gt=0, le=100),
+    "label_smoothing": Interval(ge=0, le=0.5),
     **dict.fromkeys(("max_length", "max_source_length", "max_target_length"), Ge(2)),
-    "early_stopping_patience": Ge(1),
+    **dict.fromkeys(("early_stopping_patience", "precompute_ref_batch_size"), Ge(1)),
     "test_split_size": Gt(0),
     "max_steps": Ge(-1),
 }

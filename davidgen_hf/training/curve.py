@@ -5,6 +5,7 @@ from pathlib import Path
 from davidgen_hf.training.summary import TrainingSummary
 
 FILE_NAME = "loss.png"
+LOSSES = {"sft": "completion loss (nats per token)", "dpo": "DPO loss (nats)"}
 
 
 def draw_losses(summary: TrainingSummary) -> Path:
@@ -16,7 +17,7 @@ def draw_losses(summary: TrainingSummary) -> Path:
     axes.plot(*zip(*summary.loss_history, strict=True), label="training")
     if summary.eval_history:
         axes.plot(*zip(*summary.eval_history, strict=True), marker="o", label="held out")
-    axes.set(xlabel="step", ylabel="completion loss (nats per token)")
+    axes.set(xlabel="step", ylabel=LOSSES[summary.trainer])
     axes.legend(frameon=False)
     path = Path(summary.output_dir) / FILE_NAME
     figure.savefig(path, dpi=150, metadata={"Software": None})

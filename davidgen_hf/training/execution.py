@@ -15,6 +15,7 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.utils import logging
+from trl import DPOConfig
 
 from davidgen_hf.storage.files import explain_refusals
 from davidgen_hf.storage.progress import Bar, is_shown
@@ -166,4 +167,5 @@ def _summarize(job: Job[Any], state: TrainerState, counts: RowCounts, epochs: fl
         tokens_seen=round(counts.tokens * epochs),
         seconds=clock.seconds,
         checkpoint_seconds=clock.checkpoint_seconds,
+        trainer="dpo" if isinstance(job.args, DPOConfig) else "sft",
     )

@@ -1,7 +1,7 @@
 """Read a training recipe, and find the model that it names."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from davidgen_hf.engines.loading import FoundModel, find_model, require_whole
 from davidgen_hf.engines.opening import open_weights
 from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import ModelError, SettingError
+from davidgen_hf.schema import TRAINING
 from davidgen_hf.storage.digests import folder_digest, without_folders
 from davidgen_hf.storage.yaml_files import read_config
 from davidgen_hf.training.arguments import Batch, make_arguments
@@ -119,6 +120,7 @@ def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
     resume: bool,
     section: type[A],
     sections: Sequence[type],
+    columns: Iterable[str] = TRAINING,
     encoder_decoder: bool = False,
 ) -> Job[A]:
     """Read a recipe, and find its model.
@@ -131,14 +133,15 @@ def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
         resume: Whether to resume from the last checkpoint.
         section: The dataclass of the trainer's arguments.
         sections: All dataclasses whose fields the recipe may set.
+        columns: The columns that are trained on.
         encoder_decoder: The family of the model.
 
     Raises:
         SettingError: The recipe has unknown keys or values that do not fit, or names no model.
         ModelError: The model is absent or of the other family.
-        MissingColumnsError: ``prompt`` or ``completion`` is absent.
+        MissingColumnsError: A column is absent.
     """
-    check_columns(rows)
+    check_columns(rows, columns=columns)
     name = str(config) if isinstance(config, Path) else "The training recipe"
     values = check_config(read_config(config) if isinstance(config, Path) else config, name, sections)
     args, model_args, batch, precision = make_arguments(values, Path(output_dir), section)
@@ -149,7 +152,7 @@ def open_job(  # noqa: PLR0913 - one keyword a choice of the caller
         "base_revision": found.commit,
         "base_digest": folder_digest(Path(named)) if named and Path(named).is_dir() else None,
         "recipe": {key: without_folders(value) for key, value in values.items() if key not in PLACES},
-        "rows_digest": digest(rows),
+        "rows_digest": digest(rows, columns),
     }
     return Job(
         args,

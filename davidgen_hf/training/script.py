@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import sys
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from trl.scripts.utils import DatasetConfig
 
 from davidgen_hf.commandline import run_command_line
 from davidgen_hf.errors import InputError, SettingError
-from davidgen_hf.schema import TRAINING
+from davidgen_hf.schema import PREFERENCE, TRAINING
 from davidgen_hf.storage.files import as_pattern
 from davidgen_hf.storage.yaml_files import read_config
-from davidgen_hf.training.columns import PAIR, as_training_rows
+from davidgen_hf.training.columns import PAIR, as_preferences, as_training_rows
 from davidgen_hf.training.config import check_config
+from davidgen_hf.training.dpo import SECTIONS as PREFERENCE_SECTIONS
+from davidgen_hf.training.dpo import train_preferences
 from davidgen_hf.training.failures import explain_settings
 from davidgen_hf.training.judging import data_sources, judge_training, marks_of, record_training
 from davidgen_hf.training.rows import check_columns
@@ -36,33 +38,38 @@ _UNREADABLE = (
     *(OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, EOFError),
     *(StopIteration, DatasetsError, DatasetGenerationError, ArrowException),
 )
+TRAININGS: dict[str, tuple[Callable[..., TrainingSummary], Sequence[type]]] = {
+    "sft": (train, SECTIONS),
+    "seq2seq": (train_seq2seq, SEQ2SEQ_SECTIONS),
+    "dpo": (train_preferences, PREFERENCE_SECTIONS),
+}
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 
 
-def run_script(doc: str, seq2seq: bool = False) -> None:
+def run_script(doc: str, training: str = "sft") -> None:
     """Run one training from the command line of a script."""
-    run_command_line(lambda: train_from_command_line(None, seq2seq, doc), Path(sys.argv[0]).name)
+    run_command_line(lambda: train_from_command_line(None, training, doc), Path(sys.argv[0]).name)
 
 
-def train_from_command_line(argv: list[str] | None, seq2seq: bool = False, doc: str = "") -> TrainingSummary:
+def train_from_command_line(argv: list[str] | None, training: str = "sft", doc: str = "") -> TrainingSummary:
     """Run one training.
 
     Args:
         argv: The command line; that of the process if ``None``.
-        seq2seq: Train an encoder-decoder.
+        training: A key of ``TRAININGS``.
         doc: The beginning of ``--help``.
 
     Raises:
         ProvenanceError: Model or rows are restricted, and ``--allow_restricted`` is not given.
         DavidgenError: As ``parse_arguments``, ``load_splits`` and ``train``.
     """
-    carry_out, sections = (train_seq2seq, SEQ2SEQ_SECTIONS) if seq2seq else (train, SECTIONS)
+    carry_out, sections = TRAININGS[training]
     values, allow_restricted = _parse(sections, doc, argv)
     if not values.get("output_dir"):
         raise SettingError("No folder for the model is named. Add `--output_dir FOLDER`, or output_dir to the YAML.")
     marks = marks_of(load_sources(values))
     provenance = judge_training(values, allow_restricted=allow_restricted, marks=marks)
-    splits = load_splits(values)
+    splits = load_splits(values, preferences=training == "dpo")
     summary = carry_out(splits["train"], values, output_dir=Path(values["output_dir"]), eval_rows=splits.get("test"))
     if PartialState().is_main_process:
         record_training(Path(summary.output_dir), provenance)
@@ -123,12 +130,13 @@ def load_sources(values: dict[str, Any]) -> dict[str, Dataset | DatasetDict]:
     return {values["dataset_name"]: _load_all(values)} if values.get("dataset_name") else {}
 
 
-def load_splits(values: dict[str, Any]) -> DatasetDict:
+def load_splits(values: dict[str, Any], *, preferences: bool = False) -> DatasetDict:
     """Load the rows that a recipe names: ``train``, and ``test`` where there are held-out rows.
 
     ``dataset_name`` is a ``.parquet``, ``.jsonl`` or ``.csv`` file, a folder, or a Hub dataset, in any of the formats
     of ``as_training_rows``; ``datasets`` is TRL's mixture, of prompt and completion alone. ``test_split_size`` holds
-    out a share or a number of rows, which are the same for the same ``seed``.
+    out a share or a number of rows, which are the same for the same ``seed``. With ``preferences``, the rows hold
+    ``prompt``, ``chosen`` and ``rejected`` instead.
 
     Raises:
         SettingError: The recipe names no rows, or settings of its mixture do not fit together.
@@ -139,7 +147,7 @@ def load_splits(values: dict[str, Any]) -> DatasetDict:
     mixture = [DatasetConfig(**one) for one in values.get("datasets", [])]
     if not mixture and not values.get("dataset_name"):
         raise SettingError("No rows are named. Set dataset_name to a file, folder or Hub dataset, or list `datasets`.")
-    splits = _load_mixture(mixture) if mixture else _load_named(values)
+    splits = _load_mixture(mixture, preferences) if mixture else _load_named(values, preferences)
     size = values.get("test_split_size")
     if size:
         if size >= len(splits["train"]):
@@ -152,12 +160,13 @@ def load_splits(values: dict[str, Any]) -> DatasetDict:
     return splits
 
 
-def _load_mixture(mixture: list[DatasetConfig]) -> DatasetDict:
+def _load_mixture(mixture: list[DatasetConfig], preferences: bool) -> DatasetDict:
+    columns = list(PREFERENCE if preferences else TRAINING)
     for one in mixture:
         one.data_files = _literal(one.data_files)
         rows = _load(one.path, one.name, split=one.split, data_dir=one.data_dir, data_files=one.data_files)
-        check_columns(rows, one.path)
-        one.columns = list(TRAINING)
+        check_columns(rows, one.path, columns)
+        one.columns = columns
     with explain_settings(ValueError):  # `fraction`, for some of the datasets alone
         return get_dataset(DatasetMixtureConfig(datasets=mixture))
 
@@ -185,7 +194,7 @@ def _load_all(values: dict[str, Any]) -> DatasetDict:
     return _load(name, values.get("dataset_config"))
 
 
-def _load_named(values: dict[str, Any]) -> DatasetDict:
+def _load_named(values: dict[str, Any], preferences: bool) -> DatasetDict:
     name, found, splits = values["dataset_name"], _load_all(values), {}
     for split, wanted in (
         ("train", values.get("dataset_train_split", "train")),
@@ -195,7 +204,8 @@ def _load_named(values: dict[str, Any]) -> DatasetDict:
             splits[split] = found[wanted]
         elif split == "train":
             raise InputError(f"{name} has no split {wanted!r}; it has {list(found)}. Set dataset_train_split to one.")
-    return DatasetDict({split: as_training_rows(rows, name) for split, rows in splits.items()})
+    read = as_preferences if preferences else as_training_rows
+    return DatasetDict({split: read(rows, name) for split, rows in splits.items()})
 
 
 def _load_file(path: Path) -> DatasetDict:

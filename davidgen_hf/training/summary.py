@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.storage.files import write_whole
@@ -31,7 +31,7 @@ class TrainingSummary:
         rows: What became of the rows.
         batch: How the global batch was distributed.
         steps: Optimizer steps.
-        loss_start: Mean completion loss (nats per token) at the first log.
+        loss_start: Mean loss at the first log: of completions, in nats per token, or of preferences (DPO), in nats.
         loss_end: The same at the last log.
         loss_history: ``(step, loss)`` of every log.
         eval_history: ``(step, loss)`` on the held-out rows.
@@ -40,6 +40,7 @@ class TrainingSummary:
         checkpoint_seconds: The part of it that was spent on writing checkpoints.
         precision: The number type of the matrix products, and why; ``None`` in records of version 0.1.
         versions: Installed versions of what the result depends on.
+        trainer: ``sft``, or ``dpo`` for a training on preferences.
     """
 
     output_dir: str
@@ -60,6 +61,7 @@ class TrainingSummary:
     checkpoint_seconds: float = 0.0
     precision: Precision | None = None
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in PACKAGES})
+    trainer: Literal["sft", "dpo"] = "sft"
 
     @property
     def tokens_per_second(self) -> float:

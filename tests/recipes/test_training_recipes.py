@@ -122,7 +122,7 @@ def test_each_kind_trains_for_two_steps(path, model, request, tmp_path):
         "--gradient_accumulation_steps": 1,
     }
     argv = [str(word) for pair in options.items() for word in pair] + ["--use_cpu"]
-    summary = train_from_command_line(argv, seq2seq="t5" in path.name)
+    summary = train_from_command_line(argv, "seq2seq" if "t5" in path.name else "sft")
     assert summary.steps == 2
 
 

@@ -159,7 +159,7 @@ def test_exported_rows_train_a_follower(tmp_path, config):
         ([{"messages": [{"role": "user", "content": None}]}], InputError, r"row 0 has the turns \['user'\]"),
         ([{"messages": "Hello"}], InputError, r"row 0 has the turns \['str'\] in messages\. Training takes"),
         ([{"instruction": 1, "output": "b"}], InputError, "instruction holds int64, and training needs text"),
-        ([{"prompt": "a", "chosen": "b", "rejected": "c"}], InputError, r"preferences.*with TRL's DPOTrainer"),
+        ([{"prompt": "a", "chosen": "b", "rejected": "c"}], InputError, r"preferences.*with recipes/dpo.py"),
         ([{"prompt": "a", "completion": "b", "label": True}], InputError, r"preferences.*with TRL's KTOTrainer"),
         ([{"text": "a"}], MissingColumnsError, r"it has \['text'\]\. Training needs prompt and completion; instr"),
     ):

@@ -115,7 +115,7 @@ def test_a_training_runs_from_the_command_line(recipe, rows, tmp_path):
     rows.to_json(tmp_path / "rows.jsonl")
     named = {"--config": "recipe.yaml", "--dataset_name": "rows.jsonl", "--output_dir": "model"}
     argv = [word for name, file in named.items() for word in (name, str(tmp_path / file))]
-    assert train_from_command_line(argv, seq2seq=True).steps == 12
+    assert train_from_command_line(argv, "seq2seq").steps == 12
 
 
 def test_bart_learns_and_writes_behind_the_token_that_it_is_forced_to_begin_with(recipe, rows, tiny_t5, tmp_path):
