@@ -106,6 +106,9 @@ def judge(
     judge_model: Annotated[str, typer.Option("--judge", help="Folder or Hub id of the judge, or 'embedded'.")] = "",
     kind: Annotated[str, typer.Option(help="Engine of the judge: transformers, vllm or server.")] = "transformers",
     base_url: Annotated[str | None, typer.Option(help="Address of the judge's server.")] = None,
+    endpoint: Annotated[
+        str, typer.Option(help="What the judge's server answers: completions, or chat (/v1/chat/completions).")
+    ] = "completions",
     allow_closed_source: Annotated[bool, typer.Option(help="Allow a closed model as the judge.")] = False,
     follower_kind: Annotated[str, typer.Option(help="Engine of the models that answer: transformers or vllm.")] = (
         "transformers"
@@ -138,7 +141,11 @@ def judge(
         summary = summarize_files(outputs, output, all_questions)
     else:
         placed: dict[str, Any] = {"dtype": dtype, "device": device}
-        server: dict[str, Any] = {"base_url": base_url, "allow_closed_source": allow_closed_source}
+        server: dict[str, Any] = {
+            "base_url": base_url,
+            "allow_closed_source": allow_closed_source,
+            "endpoint": endpoint,
+        }
         summary = Comparison(
             model=model,
             reference=reference,

@@ -120,7 +120,11 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Make new repositories private.")] = False,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open pull requests instead.")] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Push shards while the run writes them, and publish the run when it ends.")
+        bool,
+        typer.Option(
+            "--follow",
+            help="Push generator and shards while the run goes on, and publish the run when its corpus is done.",
+        ),
     ] = False,
     publish_restricted: Annotated[
         bool, typer.Option("--publish-restricted", help="Publish restricted data and demos, marked as such.")

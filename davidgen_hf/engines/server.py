@@ -13,10 +13,12 @@ and ``kind: server``, ``base_url: http://127.0.0.1:8000/v1`` and the same ``mode
 
 Candidates need ``n``, and come out as the recipe samples them only if the server adds nothing of the model's own
 (``--generation-config vllm``). Scores need the tokens' log-probabilities of a prompt given as token ids (``echo`` with
-``logprobs``), which not every server has: ``SCORING_SERVERS`` names those that do.
+``logprobs``), which not every server has: ``SCORING_SERVERS`` names those that do. With ``endpoint: chat``, see
+``engines/chat.py``.
 """
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -112,9 +114,19 @@ class ServerEngine(CountsTokens):
 
     def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str] | None]:
         """Write ``n`` continuations of each prompt; equal prompts are sent once."""
+        return self._generate("/completions", prompts, n, sampling, _read_texts)
+
+    def _generate(
+        self,
+        path: str,
+        prompts: list[str],
+        n: int,
+        sampling: Sampling,
+        read: Callable[[dict[str, Any], int], list[str]],
+    ) -> list[list[str] | None]:
         different = 1 if sampling.temperature == 0 else n  # where nothing is drawn, the candidates are the same
         bodies = {prompt: self._drawing(prompt, different, sampling) for prompt in prompts}
-        written = self._server.post_each("/completions", bodies, lambda answer, _: _read_texts(answer, different))
+        written = self._server.post_each(path, bodies, lambda answer, _: read(answer, different))
         return [None if (texts := written[prompt]) is None else texts * (n // different) for prompt in prompts]
 
     def score(
@@ -198,8 +210,11 @@ class ServerEngine(CountsTokens):
         except ModelError:
             return None
 
+    def _prompt(self, prompt: str) -> dict[str, Any]:
+        return {"prompt": self._literal(prompt)}
+
     def _drawing(self, prompt: str, n: int, sampling: Sampling) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self._model, "prompt": self._literal(prompt), "n": n}
+        body: dict[str, Any] = {"model": self._model} | self._prompt(prompt) | {"n": n}
         body |= {"max_tokens": sampling.max_new_tokens}
         body |= {"temperature": sampling.temperature, "seed": sampling.seed_of(prompt)}
         if sampling.stop:
@@ -221,7 +236,12 @@ class ServerEngine(CountsTokens):
         }
 
 
-def _read(schema: type[Answer], answer: dict[str, Any], otherwise: str) -> Answer:
+def read_answer(schema: type[Answer], answer: dict[str, Any], otherwise: str) -> Answer:
+    """Return an answer as ``schema`` has it.
+
+    Raises:
+        RequestFailedError: It is another one; ``otherwise`` says so.
+    """
     try:
         return schema.model_validate(answer)
     except ValidationError as error:
@@ -230,7 +250,7 @@ def _read(schema: type[Answer], answer: dict[str, Any], otherwise: str) -> Answe
 
 def _read_texts(answer: dict[str, Any], n: int) -> list[str]:
     """Return the ``n`` texts of an answer in the order of the candidates."""
-    choices = _read(_Texts, answer, f"an answer without texts, with {sorted(answer)}").choices
+    choices = read_answer(_Texts, answer, f"an answer without texts, with {sorted(answer)}").choices
     if len(choices) != n:
         raise RequestFailedError(f"{len(choices)} texts where n={n} were requested", refused=True)
     if any(choice.finish_reason == "abort" for choice in choices):
@@ -241,7 +261,7 @@ def _read_texts(answer: dict[str, Any], n: int) -> list[str]:
 def _read_score(answer: dict[str, Any], pair: TokenPair) -> Score:
     """Return the score of the target from the log-probabilities of context and target, the first of which is None."""
     missing = "no log-probabilities of the prompt's tokens"
-    logprobs = _read(_Scored, answer, missing).choices[0].logprobs.token_logprobs
+    logprobs = read_answer(_Scored, answer, missing).choices[0].logprobs.token_logprobs
     expected = len(pair.context) + len(pair.target)
     if len(logprobs) != expected:
         raise RequestFailedError(f"{len(logprobs)} log-probabilities where {expected} tokens were sent", refused=True)

@@ -1,10 +1,11 @@
 """The settings of engines that ask a server."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from davidgen_hf.engines.settings import EngineSettings, Problems, too_short, where_and_how_fast
+from davidgen_hf.storage.settings import UNLESS_DEFAULT
 
 if TYPE_CHECKING:
     from davidgen_hf.engines.base import Engine
@@ -22,6 +23,8 @@ class ServerSettings(EngineSettings):
         concurrency: Number of requests that run at the same time.
         timeout_seconds: Longest wait for one answer.
         allow_closed_source: Use the server even if its host is known to serve closed models.
+        endpoint: ``completions``, which writes and scores; or ``chat``, ``/v1/chat/completions``, which writes with
+            the chat template that the server has, each prompt being a user's message.
     """
 
     kind: str = "server"
@@ -30,9 +33,19 @@ class ServerSettings(EngineSettings):
     concurrency: int = where_and_how_fast(16)
     timeout_seconds: float = where_and_how_fast(120.0)
     allow_closed_source: bool = False
+    endpoint: Literal["completions", "chat"] = field(default="completions", metadata=UNLESS_DEFAULT)
+
+    @property
+    def scores(self) -> bool:
+        """Whether the engine can score, which no chat endpoint can: a template would come before each target."""
+        return self.endpoint == "completions"
 
     def load(self) -> "Engine":
-        """Connect a ``ServerEngine``; raises as ``EngineSettings.load``."""
+        """Connect a ``ServerEngine`` or ``ChatEngine``; raises as ``EngineSettings.load``."""
+        if self.endpoint == "chat":
+            from davidgen_hf.engines.chat import ChatEngine
+
+            return ChatEngine(self)
         from davidgen_hf.engines.server import ServerEngine
 
         return ServerEngine(self)

@@ -89,6 +89,11 @@ class EngineSettings(metaclass=_ByKind):
         if problems:
             raise SettingError("Engine settings: " + "; ".join(problems) + ".")
 
+    @property
+    def scores(self) -> bool:
+        """Whether the engine can score texts."""
+        return True
+
     def load(self) -> "Engine":
         """Load the engine; ``load_engine`` does so once per process.
 
@@ -194,7 +199,7 @@ class VllmSettings(LocalSettings):
 # As positional arguments come.
 _ORDER = (
     *("kind", "model", "revision", "dtype", "device", "max_length", "max_batch_tokens", "memory_share"),
-    *("base_url", "concurrency", "timeout_seconds", "allow_closed_source"),
+    *("base_url", "concurrency", "timeout_seconds", "allow_closed_source", "endpoint"),
 )
 
 

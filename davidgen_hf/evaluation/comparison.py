@@ -67,6 +67,11 @@ class Comparison:
                 f"A comparison needs a model, a reference and a judge; {' and '.join(missing)} is not named. Name "
                 "them, or pass reviews that were written elsewhere as --outputs."
             )
+        if self.chat_tokenizer and not self.judge.scores:
+            raise SettingError(
+                "chat_tokenizer is set, and the judge is asked through a chat endpoint, which applies a chat template "
+                "of its own. Leave chat_tokenizer out, or ask the endpoint completions."
+            )
 
     def run(self, output: Path) -> dict[str, Any]:
         """Write answers that are missing, reviews and a summary to the folder ``output``.

@@ -46,7 +46,7 @@ class ScoreCandidates:
             is compared with no other; its ``token_nll`` is None. Needs the transformers or vLLM engine.
 
     Raises:
-        SettingError: ``max_target_tokens`` is below 1, or the engine cannot eliminate.
+        SettingError: ``max_target_tokens`` is below 1, or the engine cannot score, or not by elimination.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("output", "candidates")
@@ -62,6 +62,11 @@ class ScoreCandidates:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if not self.engine.scores:
+            raise SettingError(
+                "The scorer's engine has endpoint: chat. A chat endpoint writes, and cannot score a text. Set it to "
+                "completions, with a server that scores, or choose the engine transformers or vllm."
+            )
         if self.eliminate and self.engine.kind not in CAN_ELIMINATE:
             raise SettingError(
                 f"score.eliminate is set, and the scorer's engine is of kind {self.engine.kind!r}. Only "

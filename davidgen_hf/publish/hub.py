@@ -5,7 +5,7 @@ The dataset's repository also holds the run itself, under ``run/``, from which `
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -130,16 +130,25 @@ def push(run: Path, request: Push, announce: Callable[[str], None]) -> list[Publ
 def push_while_it_runs(
     run: Path, request: Push, announce: Callable[[str], None], sleep: Callable[[float], None]
 ) -> None:
-    """Keep the shards of a run on the Hub while it writes them, so that a lost machine loses nothing.
+    """Keep a run on the Hub while it goes on, so that a lost machine loses nothing.
 
-    Ends with the corpus; ``push`` then publishes it. ``pull`` restores the run on another machine.
+    Sends the generator, with its card, once it is trained, and the shards as they are written, with a card that shows
+    the progress. Ends with the corpus; ``push`` then publishes it. ``pull`` restores the run on another machine.
 
     Raises:
         ProvenanceError, RunFolderError, HubError: As for ``push``; the recipe's license may still be open.
     """
     check_publishable(run, request, finished=False)
+    waits_for_generator = "generator" in request.parts
     while True:
-        is_done = "corpus" in read_record(run)["steps"]
+        steps = read_record(run)["steps"]
+        is_done = "corpus" in steps
+        if waits_for_generator and "generator" in steps and not is_done:
+            waits_for_generator = False
+            with workspace(run) as work:
+                for part, folder in _folders(run, replace(request, parts=("generator",)), work):
+                    announce(f"{part}: {request.repo_of(part)}")
+                    _upload(part, folder, request, REPLACED[part])
         with workspace(run) as work:
             shards = lay_out_run(run, work)
             if not is_done:  # the card of the finished run follows; notes below the line are kept

@@ -68,7 +68,7 @@ def test_each_kind_has_the_settings_that_mean_something_for_it(kind):
     made = EngineSettings(kind=kind, model="m", base_url=URL, memory_share=0.2, dtype="float32", concurrency=3)
     names = {one.name for one in fields(made)} - {"kind", "model", "revision"}
     local = {"dtype", "device", "max_length", "max_batch_tokens"}
-    server = {"max_length", "base_url", "concurrency", "timeout_seconds", "allow_closed_source"}
+    server = {"max_length", "base_url", "concurrency", "timeout_seconds", "allow_closed_source", "endpoint"}
     assert names == {"transformers": local, "vllm": local | {"memory_share"}, "server": server, "echo": set()}[kind]
     assert made.kind == kind
     assert isinstance(made, EngineSettings)

@@ -189,6 +189,34 @@ def test_a_real_server_scores_and_writes_like_the_transformers_engine(vllm_pytho
         assert there.generate([too_long, PROMPTS[0]], 1, Sampling(**GREEDY))[0] is None
 
 
+@pytest.mark.slow
+def test_a_real_chat_endpoint_writes_and_judges(vllm_python, embedded_model, shared_data, tmp_path):
+    from davidgen_hf.engines.tokens import chat_prompt
+    from davidgen_hf.evaluation.comparison import Comparison
+
+    answers = shared_data / "vicuna80" / "eval_table" / "answer"
+    here = load_engine(EngineSettings(model=str(embedded_model), dtype="float32", max_length=2048))
+    prompts = [chat_prompt(here.tokens.tokenizer, prompt) for prompt in PROMPTS]
+    with serving(vllm_python, embedded_model, tmp_path / "log", "--max-model-len", "2049") as url:
+        settings = EngineSettings(kind="server", base_url=url, model=str(embedded_model), endpoint="chat")
+        there = load_engine(settings)
+        assert there.generate(PROMPTS, 2, Sampling(**GREEDY)) == here.generate(prompts, 2, Sampling(**GREEDY))
+        assert there.tokens_left(PROMPTS) == here.tokens_left(prompts)
+        drawn = there.generate(PROMPTS, 4, Sampling(**DRAWN))
+        assert all(len(set(candidates)) == 4 for candidates in drawn)
+        summary = Comparison(
+            model=str(answers / "answer_bard.jsonl"),
+            reference=str(answers / "answer_alpaca-13b.jsonl"),
+            judge=settings,
+            questions=str(shared_data / "vicuna80" / "question.jsonl"),
+            limit=2,
+            review_sampling=Sampling(max_new_tokens=16, temperature=0.0),
+        ).run(tmp_path / "judged")
+    assert summary["n_reviews"] == 4
+    reviews = [json.loads(line) for line in (tmp_path / "judged" / "reviews.jsonl").open()]
+    assert all(review["text"] for review in reviews)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
 def test_without_vllm_the_error_says_how_to_install_it(tiny_llama):
     with pytest.raises(ModelError) as error:

@@ -177,8 +177,11 @@ def test_a_pulled_run_resumes_where_it_stopped(hub, run, declared_run, tmp_path)
     back = tmp_path / "back"
     assert not list(back.rglob(".cache"))
     assert sorted(path.name for path in (back / "scored").iterdir()) == ["00000.parquet"]
-    # The generator is not on the Hub yet, as when the machine is lost in the middle: it is laid beside by hand.
-    shutil.copytree(run / "generator", back / "generator")
+    # The generator is on the Hub too, with its card, so that losing the machine loses nothing.
+    assert "# " in hub.files("org/davidgen-generator")["README.md"].decode()
+    assert (back / "generator" / "model.safetensors").read_bytes() == (
+        run / "generator" / "model.safetensors"
+    ).read_bytes()
     asked = json.loads((declared_run.parent / "asked.json").read_text())
     run_recipe(load_recipe("demo", asked), back, lambda _: None, steps=("seeds", "generator", "corpus"))
     assert read_shards(back / "corpus")[:] == whole
