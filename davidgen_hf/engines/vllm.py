@@ -26,6 +26,7 @@ import math
 import os
 from functools import cached_property
 from typing import Any
+from uuid import uuid4
 
 from davidgen_hf.engines.base import Sampling, Score, check_numbers, finite_score, warn_of_endless_texts
 from davidgen_hf.engines.elimination import Elimination, eliminate
@@ -95,8 +96,7 @@ class VllmEngine(CountsTokens):
         pairs = self.tokens.pairs(contexts, targets, max_target_tokens)
         unique = list(dict.fromkeys(pairs))
         answers = self._run([[*pair.context, *pair.target] for pair in unique], [self._scoring(p) for p in unique])
-        read = _target_logprobs if self.scores_targets_only else _last_prompt_logprobs
-        scores = {pair: _score(read(answer, pair)) for pair, answer in zip(unique, answers, strict=True)}
+        scores = {pair: _score(self._read(answer, pair)) for pair, answer in zip(unique, answers, strict=True)}
         check_numbers(list(scores.values()), self.settings.model, self._llm.llm_engine.model_config.dtype)
         return [scores[pair] for pair in pairs]
 
@@ -108,21 +108,23 @@ class VllmEngine(CountsTokens):
         Each span is a request of its own, whose earlier tokens vLLM has in its prefix cache.
         """
         pairs = self.tokens.pairs(contexts, targets, max_target_tokens)
-        known = {
-            group: number for number, group in enumerate(dict.fromkeys(zip(targets, max_target_tokens, strict=True)))
-        }
-        groups = [known[group] for group in zip(targets, max_target_tokens, strict=True)]
-        read = _target_logprobs if self.scores_targets_only else _last_prompt_logprobs
-        done = 0
+        of_rows = list(zip(targets, max_target_tokens, strict=True))
+        numbers = {group: number for number, group in enumerate(dict.fromkeys(of_rows))}
+        groups = [numbers[group] for group in of_rows]
+        # A row finds its own earlier spans and nothing else: the cache has no log-probabilities of what it holds.
+        call, done = uuid4().hex, 0
 
         def advance(rows: list[int], end: int) -> list[list[float]]:
             nonlocal done
             spans = [
                 TokenPair(pairs[row].context + pairs[row].target[:done], pairs[row].target[done:end]) for row in rows
             ]
-            answers = self._run([[*one.context, *one.target] for one in spans], [self._scoring(one) for one in spans])
+            parameters = [self._scoring(one, is_continued=done > 0) for one in spans]
+            answers = self._run(
+                [[*one.context, *one.target] for one in spans], parameters, [f"{call}-{row}" for row in rows]
+            )
             done = end
-            return [[-value for value in read(answer, one)] for answer, one in zip(answers, spans, strict=True)]
+            return [[-value for value in self._read(answer, one)] for answer, one in zip(answers, spans, strict=True)]
 
         nll = eliminate(rule, groups, [len(pair.target) for pair in pairs], advance)
         scores = [
@@ -187,8 +189,15 @@ class VllmEngine(CountsTokens):
             "kv_cache_memory_bytes": int(self.settings.memory_share * psutil.virtual_memory().available),
         }
 
-    def _run(self, ids: list[list[int]], parameters: list[Any]) -> list[Any]:
-        return list(self._llm.generate([{"prompt_token_ids": one} for one in ids], parameters, use_tqdm=False))
+    def _run(self, ids: list[list[int]], parameters: list[Any], salts: list[str] | None = None) -> list[Any]:
+        """Run prompts; with ``salts``, each has a prefix cache of its own, which it shares with those of its salt."""
+        prompts: list[dict[str, Any]] = [{"prompt_token_ids": one} for one in ids]
+        for prompt, salt in zip(prompts, salts or (), strict=salts is not None):
+            prompt["cache_salt"] = salt
+        return list(self._llm.generate(prompts, parameters, use_tqdm=False))
+
+    def _read(self, answer: Any, pair: TokenPair) -> list[float]:
+        return _target_logprobs(answer, pair) if self.scores_targets_only else _last_prompt_logprobs(answer, pair)
 
     def _drawing(self, prompt: str, n: int, sampling: Sampling) -> Any:
         """Return the sampling parameters of one prompt; vLLM seeds candidate i with ``seed + i``."""
@@ -203,15 +212,24 @@ class VllmEngine(CountsTokens):
             stop=list(sampling.stop),
         )
 
-    def _scoring(self, pair: TokenPair) -> Any:
+    def _scoring(self, pair: TokenPair, *, is_continued: bool = False) -> Any:
+        """Return the parameters of a request for the target's log-probabilities.
+
+        Args:
+            pair: Context and target.
+            is_continued: The context, but no more, may be in the prefix cache. It is read from there unless it fills
+                whole blocks: the position that predicts the target's first token would then not be run.
+        """
         if self.scores_targets_only:
-            options = {
+            options: dict[str, Any] = {
                 "prompt_logprob_token_ids": [[token] for token in pair.target],
                 "prompt_logprob_start": len(pair.context) - 1,
             }
         else:
             # 0: the prompt's own token alone, without the likeliest alternatives.
             options = {"prompt_logprobs": 0}
+        if is_continued and len(pair.context) % self._llm.llm_engine.vllm_config.cache_config.block_size:
+            options["skip_reading_prefix_cache"] = False
         return self._vllm.SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, **options)
 
 

@@ -13,6 +13,7 @@ from transformers import LlamaConfig
 from vllm_server import serving
 
 from davidgen_hf.engines import EngineSettings, Sampling, load_engine
+from davidgen_hf.engines.elimination import Elimination
 from davidgen_hf.errors import ModelError
 from davidgen_hf.prompts import render_follower
 
@@ -122,6 +123,33 @@ def test_scores_of_target_positions_alone_agree_with_the_transformers_engine(vll
     for scores, expected in zip(answer["answers"], (here.score(*pairs), here.score(*pairs, [2] * 4)), strict=True):
         assert [score["nll"] for score in scores] == pytest.approx([score.nll for score in expected], rel=1e-4)
         assert [score["n_tokens"] for score in scores] == [score.n_tokens for score in expected]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("interpret", [False, True])
+def test_elimination_reads_earlier_spans_from_the_prefix_cache(vllm_python, tiny_model, tmp_path, interpret):
+    model = tiny_model(LlamaConfig, hidden_size=256, num_key_value_heads=2)
+    settings = {"model": str(model), "dtype": "float32", "max_length": 120, "memory_share": 0.05}
+    given = ["Who wrote it?", "Name it", "x", "Who wrote it?"], ["A woman from the north, b c d e. " * 2] * 4
+    spans, rules = [70] * 4, [{"first_tokens": 33, "margin_nats": nats} for nats in (1e6, 0.0)]
+    calls = [["score", *given, spans], *(["score_by_elimination", *given, rule, spans] for rule in rules)]
+    calls += [
+        ["score_by_elimination", *given, {"first_tokens": first, "margin_nats": 1e6}, spans]
+        for first in (8, *range(24, 32))
+    ]
+    request = {"settings": settings | {"kind": "vllm"}, "calls": calls, "interpret": interpret, "block_size": 32}
+    answer = run_worker(vllm_python, tmp_path, request)
+    assert answer["scores_targets_only"] == interpret
+    exact, never, at_once, *others = answer["answers"]
+    for scores in (never, *others):
+        assert [score["nll"] for score in scores] == pytest.approx([score["nll"] for score in exact], rel=1e-4)
+        assert all(score["complete"] for score in scores)
+    firsts = [sum(score["token_nll"][:33]) for score in exact]
+    assert [score["complete"] for score in at_once] == [first <= min(firsts) + 1e-6 for first in firsts]
+    assert {score["n_tokens"] for score in at_once if not score["complete"]} == {33}
+    local_scores = local(settings, "float32").score_by_elimination(*given, Elimination(33, 1e6), spans)
+    assert [score["nll"] for score in never] == pytest.approx([score.nll for score in local_scores], rel=1e-4)
+    assert answer["cache_hits"] > 0
 
 
 @pytest.mark.slow
