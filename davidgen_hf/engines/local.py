@@ -4,8 +4,9 @@ import torch
 
 from davidgen_hf.engines.base import Sampling, Score, check_numbers, finite_score, warn_of_endless_texts
 from davidgen_hf.engines.batching import CPU_PASS_TOKENS, TokenBudget
+from davidgen_hf.engines.cached_rows import CachedRows
 from davidgen_hf.engines.decoding import decode, end_tokens
-from davidgen_hf.engines.elimination import CachedRows, Elimination, eliminate
+from davidgen_hf.engines.elimination import Elimination, eliminate
 from davidgen_hf.engines.loading import load_model, model_limit
 from davidgen_hf.engines.scoring import share_opening, target_nll
 from davidgen_hf.engines.settings import LocalSettings
@@ -91,8 +92,11 @@ class LocalEngine(CountsTokens):
             found = eliminate(rule, [number for number, _ in rows], lengths, cached.advance)
             nll.update(zip([row for _, row in rows], found, strict=True))
 
+        skipped = opening.tokens if opening else 0
         sizes = {
-            group: sum(len(pairs[row].context) + min(rule.first_tokens, len(pairs[row].target)) for row in rows)
+            group: sum(
+                len(pairs[row].context) - skipped + min(rule.first_tokens, len(pairs[row].target)) for row in rows
+            )
             for group, rows in groups.items()
         }
         self.score_budget.run(sizes, work, "score", name=lambda group: f"Row {targets.index(group[0])}")

@@ -70,10 +70,12 @@ def ran(request, vllm_python, embedded_model, pairs, tmp_path_factory) -> dict:
 
 
 def run_worker(vllm_python: str, folder: Path, request: dict) -> dict:
+    # Read by Triton when it is imported, which torch may do.
+    interpreted = {"TRITON_INTERPRET": "1", "VLLM_USE_V2_MODEL_RUNNER": "1"} if request.get("interpret") else {}
     (folder / "request.json").write_text(json.dumps(request), "utf-8")
     subprocess.run(
         [vllm_python, ROOT / "tests/engines/vllm_worker.py", folder / "request.json", folder / "answer.json"],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "VLLM_LOGGING_LEVEL": "ERROR"},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "VLLM_LOGGING_LEVEL": "ERROR"} | interpreted,
         check=True,
     )
     return json.loads((folder / "answer.json").read_text("utf-8"))

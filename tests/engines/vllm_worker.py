@@ -8,7 +8,6 @@ loading; an error of ours is its class and text.
 """
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -45,7 +44,6 @@ def counting(run, hits: list[int], *given) -> list:
 
 
 def interpret_triton() -> None:
-    os.environ |= {"TRITON_INTERPRET": "1", "VLLM_USE_V2_MODEL_RUNNER": "1"}
     from triton.backends import backends
 
     # vLLM's build for processors takes Triton only if it lists a backend for them.
