@@ -146,7 +146,7 @@ def test_a_broken_file(folder, content, message):
 def test_every_recipe_folder_is_read():
     folders = {path.parent for name in (FILES["corpus"], "recipe.yaml") for path in RECIPES.rglob(name)}
     read = {one.name: one for one in map(load_recipe, folders)}
-    assert sorted(read) == ["code", "demo", "self_instruct", "small", "supervised", "unsupervised"]
+    assert sorted(read) == ["code", "demo", "math", "self_instruct", "small", "supervised", "unsupervised"]
     supervised, unsupervised = read["supervised"], read["unsupervised"]
     assert [source.max_rows for source in supervised.corpus.sources] == [13500]
     assert [source.max_rows for source in unsupervised.corpus.sources] == [9000, 4500]

@@ -35,6 +35,7 @@ STRATEGIES = Table(
         "keywords": "davidgen_hf.processors.extract:ExtractKeywords",
         "sentence": "davidgen_hf.processors.extract:ExtractSentence",
         "model": "davidgen_hf.processors.extract:ExtractWithModel",
+        "worked_example": "davidgen_hf.processors.worked_example:ExtractWorkedExample",
         "function": "davidgen_hf.processors.extract_code:ExtractFunction",
         "class": "davidgen_hf.processors.extract_code:ExtractClass",
         "file": "davidgen_hf.processors.extract_code:ExtractFile",

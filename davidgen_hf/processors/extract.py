@@ -13,7 +13,7 @@ from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Batch, Processor, draw, languages, take, texts
-from davidgen_hf.processors.keywords import join_words, spell_out, stop_words
+from davidgen_hf.processors.keywords import hide_formulas, join_words, spell_out, stop_words
 from davidgen_hf.schema import FRAGMENT, PASSAGE
 from davidgen_hf.sources.code import grammar_of
 from davidgen_hf.sources.sentences import iterate_sentences, sentences, take_fallbacks, trim
@@ -133,7 +133,7 @@ class KeepWhole:
 
 @dataclass(frozen=True)
 class ExtractKeywords:
-    """Take the keywords that YAKE finds (Campos et al. 2020), joined by commas.
+    """Take the keywords that YAKE finds (Campos et al. 2020), joined by commas; a formula or quantity is one word.
 
     Batch in:  ``text`` (n,) str; ``language`` (n,) str if there is one.
     Batch out: as ``KeepWhole``; ``start`` and ``end`` are None, because keywords are not a single span.
@@ -165,13 +165,15 @@ class ExtractKeywords:
 
     def _keywords(self, text: str, language: str) -> list[str]:
         extractor = _keyword_extractor(language, self.max_words, self.top)
+        text, formulas = hide_formulas(text)
         if not is_unspaced(text):
-            return [keyword for keyword, _ in extractor.extract_keywords(text)]
+            found = [keyword.split() for keyword, _ in extractor.extract_keywords(text)]
+            return [" ".join(formulas.get(part.lower(), part) for part in parts) for parts in found]
         spelled, words = spell_out(text, language)
-        return [
-            join_words([words.get(part, part) for part in keyword.split()])
-            for keyword, _ in extractor.extract_keywords(spelled)
-        ]
+        parts = (
+            [words.get(part, part) for part in keyword.split()] for keyword, _ in extractor.extract_keywords(spelled)
+        )
+        return [join_words([formulas.get(part, part) for part in one]) for one in parts]
 
 
 @dataclass(frozen=True)

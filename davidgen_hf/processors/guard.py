@@ -17,6 +17,7 @@ from davidgen_hf.processors.counting import count_candidates
 from davidgen_hf.processors.language import is_other_language
 from davidgen_hf.schema import CANDIDATES, Candidate
 from davidgen_hf.sources.code import compared_words, grammar_of, without_keywords
+from davidgen_hf.sources.formulas import words_and_formulas
 from davidgen_hf.sources.words import words
 from davidgen_hf.storage.settings import UNLESS_DEFAULT, check_settings
 
@@ -40,6 +41,7 @@ class GuardCandidates:
     - ``copies_output``: it shares more than ``max_copied_run`` consecutive words with the output, or contains all of
       an output of at least ``min_copied_words`` words, or more than ``max_copied_share`` of its words are in runs of
       at least ``min_copied_words`` words that the output has too. Of code, its identifiers and comments count.
+      A formula is one word.
     - ``wrong_language``: it is in another language or script than the passage; unknown languages are not compared,
       nor is code.
     - ``duplicate``: the same words as an earlier candidate of the row that no rule rejects.
@@ -93,12 +95,13 @@ class GuardCandidates:
 
     def _mark(self, output: str, candidates: list[Candidate], language: str) -> list[Candidate]:
         grammar = grammar_of(language)
-        output_words = compared_words(output, grammar) if grammar else words(output)
+        split = words if grammar else words_and_formulas
+        output_words = compared_words(output, grammar) if grammar else split(output)
         marked: list[Candidate] = []
         accepted: set[tuple[str, ...]] = set()
         for candidate in candidates:
             text = candidate_text(candidate)
-            key = tuple(words(text))
+            key = tuple(split(text))
             reason = candidate["reject_reason"] or self._reason(candidate, text, key, output_words, language)
             if reason is None:
                 reason = "duplicate" if key in accepted else None

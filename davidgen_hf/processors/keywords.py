@@ -5,6 +5,7 @@ from functools import lru_cache
 from importlib.resources import files
 from itertools import pairwise
 
+from davidgen_hf.sources.formulas import whole_parts
 from davidgen_hf.sources.languages import language_code
 from davidgen_hf.sources.words import is_unspaced, word_spans
 
@@ -48,6 +49,17 @@ def spell_out(text: str, language: str) -> tuple[str, dict[str, str]]:
         place, before = end, word
     spelled.append(_plain(text[place:]))
     return " ".join(spelled), {code: word for word, code in codes.items()}
+
+
+def hide_formulas(text: str) -> tuple[str, dict[str, str]]:
+    """Return a text with a word in place of each formula, equation and quantity, and what each word stands for."""
+    codes: dict[str, str] = {}
+    parts, end = [], 0
+    for start, stop in whole_parts(text):
+        code = codes.setdefault(text[start:stop], f"zq{len(codes):05}".translate(_LETTERS))
+        parts += [text[end:start], code]
+        end = stop
+    return "".join([*parts, text[end:]]), {code: formula for formula, code in codes.items()}
 
 
 def join_words(words: list[str]) -> str:

@@ -7,6 +7,7 @@ import regex
 from langcodes import Language
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from davidgen_hf.sources.formulas import without_formulas
 from davidgen_hf.sources.languages import language_code
 from davidgen_hf.sources.words import count_words
 
@@ -52,11 +53,17 @@ def is_other_language(text: str, language: str, min_confidence: float) -> bool:
     - One other language has at least the probability ``min_confidence``.
     - The expected language has at most a twentieth of what that leaves: 0.01 with 0.8.
 
+    Formulas are left out before that.
+
     Args:
         text: The text.
         language: The language it should be in, a code or a name.
         min_confidence: A probability; above 1.0, no text is in another language.
     """
+    prose = without_formulas(text)
+    if prose != text and not _LETTER.search(prose):
+        return False
+    text = prose
     code = language_code(language) or ""
     label = _LABELS.get(code, code)
     if label not in _identifier().nb_classes or min_confidence > 1:

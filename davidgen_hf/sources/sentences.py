@@ -4,9 +4,11 @@ import logging
 import re
 from collections.abc import Iterator
 
+import regex
 import sentencex
 from icu4py.breakers import SentenceBreaker
 
+from davidgen_hf.sources.formulas import OPERATORS, begins_display, formulas
 from davidgen_hf.sources.languages import language_code
 
 logger = logging.getLogger(__name__)
@@ -18,8 +20,19 @@ WINDOW = 1000
 # A boundary so close to a window's end may only look like one: the next characters are not known.
 _LOOKAHEAD = 20
 _BLANK_LINES = re.compile(r"\n\s*\n")
-# sentencex takes a full stop before a digit for a decimal point, in Chinese too, and does not know Khmer's.
-_MISSED_ENDS = re.compile(r"[。！？][”’」』）》]*(?=\d)|[។៕](?=\s)")  # noqa: RUF001
+# sentencex takes a full stop before a digit for a decimal point, in Chinese too, takes units for abbreviations in
+# Spanish, and does not know Khmer's.
+_MISSED_ENDS = regex.compile(
+    r"[。！？][”’」』）》]*(?=\d)|[។៕](?=\s)"  # noqa: RUF001
+    r"|\d[ \u00a0]?(?:[kcmµn]?m[²³]?|[km]?g|m?s|[kMG]?Hz|[km/]+/[hs]|kW|[km]?mol|ml|°C)\.(?=\s+\p{Lu})"
+)
+# What sentencex takes for an end: abbreviations before a number in mathematics, and a factorial.
+_NO_END = regex.compile(
+    r"\b(?:Eqs?|Figs?|Thms?|Props?|Cors?|Lems?|Defs?|Secs?|Refs?|Exs?|Chs?|Tabs?|eqs?|resp|cf)\.$"
+    r"|(?<=\s|^|[=+*/(−-])(?:\d{1,4}|\p{L}|[\w(]*\))!$"  # noqa: RUF001
+)
+_NUMBERED = regex.compile(rf"\s*(?:[\d(\[$\\]|[{OPERATORS}]\s|\p{{Ll}})")
+_OPERATOR_NEXT = regex.compile(rf"\s*[{OPERATORS}]\s")
 # Characters on which sentencex panics or which it cannot encode. None of them ends a sentence.
 _ODD = re.compile(r"[^\S \n]|[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -29,8 +42,8 @@ _fallbacks = 0
 def sentences(text: str, language: str) -> list[Span]:
     """Cut a text into sentences, ``(sentence, start, end)`` in characters, by sentencex's rules for the language.
 
-    Every character that is not whitespace belongs to one sentence. A language without rules of its own is cut by the
-    rules of a related one or of English.
+    Every character that is not whitespace belongs to one sentence, and no formula is cut. A language without rules of
+    its own is cut by the rules of a related one or of English.
     """
     return list(iterate_sentences(text, language))
 
@@ -41,12 +54,32 @@ def iterate_sentences(text: str, language: str) -> Iterator[Span]:
     Time grows linearly with the text, whatever is in it.
     """
     code = language_code(language) or "en"
-    start = 0
+    start = block = 0
+    whole = formulas(text)
+    formula = next(whole, None)
     for end in [found.start() for found in _BLANK_LINES.finditer(text)] + [len(text)]:
-        for sentence_end in _ends(text, start, end, code):
+        for sentence_end in _ends(text, block, end, code):
+            while (
+                formula and formula[1] + text[formula[1] - 1].isspace() <= sentence_end
+            ):  # a sentence may go on there
+                formula = next(whole, None)
+            if sentence_end < len(text) and ((formula and formula[0] < sentence_end) or _goes_on(text, sentence_end)):
+                continue
             if (span := trim(text, start, sentence_end))[0]:
                 yield span
             start = sentence_end
+        block = end
+
+
+def _goes_on(text: str, end: int) -> bool:
+    """Return whether a sentence goes on: with a displayed formula, an operator, a reference's number, a factorial."""
+    before = text[max(0, end - 16) : end].rstrip()
+    if begins_display(text, end):
+        return not before.endswith((".", "!", "?"))
+    after = text[end : end + 8]
+    if _BLANK_LINES.match(after):
+        return False
+    return bool(_OPERATOR_NEXT.match(after) or (_NO_END.search(before) and _NUMBERED.match(after)))
 
 
 def take_fallbacks() -> int:

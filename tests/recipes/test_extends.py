@@ -106,7 +106,7 @@ def test_every_row_of_the_tables_is_a_recipe_and_stands_in_the_table():
         assert f"`{path.relative_to(PAPER).as_posix()}`" in listed, path
     shown = CliRunner().invoke(cli.app, ["recipe", "list"]).output.split()
     assert shown == shipped_recipes()
-    assert len(shown) == len(TABLES) + 6
+    assert len(shown) == len(TABLES) + 7
     assert "paper/table_5/dolly.yaml" in shown
 
 
