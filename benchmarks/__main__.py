@@ -19,7 +19,8 @@ from benchmarks.random_weights import known_models, save_random
 from benchmarks.report import write_report
 from benchmarks.workload import read_texts
 from davidgen_hf.engines import EngineSettings
-from davidgen_hf.engines.loading import load_tokenizer, resolve_device, resolve_dtype
+from davidgen_hf.engines.loading import load_tokenizer, resolve_device
+from davidgen_hf.engines.number_types import choose_number_type
 
 RACES = {
     race.__name__: race
@@ -67,7 +68,7 @@ def main() -> None:
     settings = EngineSettings(model=args.model, dtype=args.dtype, device=args.device)
     with tempfile.TemporaryDirectory() as folder:
         if args.random_weights:
-            dtype = resolve_dtype(args.dtype, device)
+            dtype = choose_number_type(args.dtype, device).torch_dtype
             tokenizer = load_tokenizer(args.tokenizer)
             model = save_random(args.random_weights, tokenizer, Path(folder), dtype=dtype, device=device)
             settings = EngineSettings(**asdict(settings) | {"model": str(model)})
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace, settings: EngineSettings) -> None:
     setting = {
         "model": f"{args.random_weights}, random weights" if args.random_weights else args.model,
         "dtype": str(bench.dtype).removeprefix("torch."),
+        "dtype_reason": choose_number_type(args.dtype, bench.device).reason,
         "device": device_name(bench.device),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

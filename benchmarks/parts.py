@@ -13,8 +13,9 @@ from benchmarks.contenders import Generate, LmEval, ours, vllm
 from benchmarks.measure import Measured, matmul_rate, race
 from benchmarks.workload import Workload
 from davidgen_hf.engines import EngineSettings, Sampling
-from davidgen_hf.engines.loading import find_model, resolve_dtype
+from davidgen_hf.engines.loading import find_model
 from davidgen_hf.engines.local import LocalEngine
+from davidgen_hf.engines.number_types import choose_number_type
 from davidgen_hf.engines.scoring import share_opening
 from davidgen_hf.prompts import render_follower, render_generator
 
@@ -36,7 +37,7 @@ class Bench:
         cls, settings: EngineSettings, texts: list[str], repeats: int, scale: int, vllm_python: str | None
     ) -> Self:
         engine = LocalEngine(settings)
-        dtype = resolve_dtype(settings.dtype, engine.model.device)
+        dtype = choose_number_type(settings.dtype, engine.model.device).torch_dtype
         return cls(engine, find_model(settings).name, dtype, texts, repeats, scale, vllm_python)
 
     @property

@@ -38,6 +38,12 @@ def write_report(folder: Path) -> str:
     return text
 
 
+def _number_type(setting: dict) -> str:
+    """Return the number type, and why it was chosen where that is known."""
+    reason = setting.get("dtype_reason")
+    return f"{setting['dtype']} ({reason})" if reason else str(setting["dtype"])
+
+
 def _race(title: str, result: dict) -> str:
     rows, unit = result["rows"], result["unit"]
     if "pairs" in result:
@@ -49,7 +55,7 @@ def _race(title: str, result: dict) -> str:
     setting = result["setting"]
     lines = [
         f"## {title}\n",
-        f"{size}. {setting['model']}, {setting['dtype']}, {setting.get('device', 'CPU')}, "
+        f"{size}. {setting['model']}, {_number_type(setting)}, {setting.get('device', 'CPU')}, "
         f"{setting['threads']} threads, torch {setting['torch']}, transformers {setting['transformers']}.\n",
         f"| | {unit.replace('_', ' ')} | ours is | seconds, each round | peak memory above weights | matrix product |",
         "|---|--:|--:|---|--:|--:|",

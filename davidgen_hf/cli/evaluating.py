@@ -32,7 +32,7 @@ def evaluate(
     batch_size: Annotated[str, typer.Option(help="Prompts per batch, or auto with vLLM.")] = "8",
     backend: Annotated[str, typer.Option(help="hf or vllm.")] = "hf",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; ignored by vLLM.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="Number type of the weights; auto uses the checkpoint's.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Number type; auto uses the checkpoint's if it is native here.")] = "auto",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub model.")] = None,
     model_args: Annotated[str, typer.Option(help="More model arguments of lm-eval: key=value,key=value.")] = "",
     chat_template: Annotated[bool, typer.Option("--chat-template", help="Use the model's chat template.")] = False,

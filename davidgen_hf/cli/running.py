@@ -174,8 +174,8 @@ def _run(
         )
     read = load_recipe(recipe, overrides)  # before the imports below, which take seconds: a mistake shows at once
     from davidgen_hf.run.display import Display
-    from davidgen_hf.run.run import describe_missing, run_part, run_recipe
-    from davidgen_hf.run.summary import print_summary
+    from davidgen_hf.run.run import run_part, run_recipe
+    from davidgen_hf.run.summary import describe_missing, print_summary
 
     display = Display(quiet=quiet, verbose=verbose, part=shard)
     try:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from davidgen_hf.errors import SettingError
+from davidgen_hf.terminal import say
 
 
 def train(
@@ -32,12 +33,18 @@ def train(
 def merge(
     adapter: Annotated[str, typer.Argument(help="Folder of a training with use_peft: true, or Hub id of an adapter.")],
     output: Annotated[Path, typer.Option(help="New folder for the whole model.")],
-    dtype: Annotated[str, typer.Option(help="Number type of the weights: float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="Number type of the weights: float32, bfloat16, float16, or auto for the base model's.")
+    ] = "float32",
     allow_restricted: Annotated[
         bool, typer.Option("--allow-restricted", help="Merge what closed models had a part in; run.json then says so.")
     ] = False,
 ) -> None:
     """Merge a LoRA adapter into its base model, so that nothing needs peft to load it."""
+    from davidgen_hf.engines.settings import DTYPES
     from davidgen_hf.training.merge import merge_adapter
 
-    merge_adapter(adapter, output, dtype, allow_restricted=allow_restricted)
+    if dtype not in DTYPES:
+        raise SettingError(f"--dtype is {dtype!r}. It must be one of {', '.join(DTYPES)}. Pass one of these.")
+    chosen = merge_adapter(adapter, output, dtype, allow_restricted=allow_restricted)
+    say(f"{output}: weights in {chosen}")

@@ -1,6 +1,7 @@
 """From the name of a model to its weights and tokenizer, or to an error that says why not."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,15 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
-from transformers.utils.import_utils import is_torch_bf16_gpu_available
 
 from davidgen_hf.engines.adapters import Adapter, find_adapter, merge
 from davidgen_hf.engines.base import check_numbers
+from davidgen_hf.engines.number_types import choose_number_type, warn_if_emulated
 from davidgen_hf.engines.opening import Configuration, explain_files, open_config, open_tokenizer, open_weights
-from davidgen_hf.engines.settings import EngineSettings, LocalSettings
+from davidgen_hf.engines.settings import EngineSettings, LocalSettings, TransformersSettings
 from davidgen_hf.errors import ModelError
 
 EMBEDDED = "embedded"
-# The capabilities that torch.cpu reports where bfloat16 products are native.
-_NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,9 @@ def load_model(settings: LocalSettings) -> LoadedModel:
     """
     found = find_model(settings)
     device = resolve_device(settings.device)
-    model, tokenizer = load_found(found, resolve_dtype(settings.dtype, device), device)
+    chosen = choose_number_type(settings.dtype, device)
+    warn_if_emulated(chosen, device, found.name)
+    model, tokenizer = load_found(found, chosen.torch_dtype, device)
     _try_out(found.name, model, tokenizer)
     return LoadedModel(model, tokenizer, found.commit)
 
@@ -199,21 +200,13 @@ def resolve_device(device: str) -> torch.device:
     return resolved
 
 
-def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """Return the torch dtype that ``dtype`` names; ``auto`` is bfloat16 where products of it are native."""
-    if dtype != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
-    return torch.bfloat16 if is_bfloat16_native(device) else torch.float32
-
-
-def is_bfloat16_native(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 itself, rather than by way of float32, which is slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type != "cpu":
-        return bool(is_torch_bf16_gpu_available())  # of another accelerator, which transformers knows
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in _NATIVE_BFLOAT16)
+def number_types(engines: Iterable[tuple[str, EngineSettings]]) -> dict[str, str]:
+    """Return the type that each engine of transformers computes in on this machine, with the reason, by role."""
+    return {
+        role: str(choose_number_type(one.dtype, resolve_device(one.device)))
+        for role, one in engines
+        if isinstance(one, TransformersSettings) and role != "tokenizer"
+    }
 
 
 def model_limit(config: PreTrainedConfig, tokenizer_name: str, max_length: int | None) -> int | None:

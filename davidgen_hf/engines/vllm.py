@@ -28,9 +28,12 @@ from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
+import torch
+
 from davidgen_hf.engines.base import Sampling, Score, check_numbers, finite_score, warn_of_endless_texts
 from davidgen_hf.engines.elimination import Elimination, eliminate
 from davidgen_hf.engines.loading import find_model, model_limit, require_whole
+from davidgen_hf.engines.number_types import choose_number_type, warn_if_emulated
 from davidgen_hf.engines.settings import VllmSettings
 from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
 from davidgen_hf.errors import ModelError
@@ -159,7 +162,7 @@ class VllmEngine(CountsTokens):
                 model=name,
                 revision=self.commit,
                 tokenizer_revision=self.commit,
-                dtype=self.settings.dtype,
+                dtype=self._cpu_dtype() if on_cpu else self.settings.dtype,
                 max_model_len=max_model_len,
                 generation_config="vllm",  # the recipe's sampling, not the model's
                 **options,
@@ -171,6 +174,13 @@ class VllmEngine(CountsTokens):
                 f"{self.settings.memory_share}: {_reason(error)} Change what it names, or set kind to "
                 "'transformers'."
             ) from error
+
+    def _cpu_dtype(self) -> str:
+        """Return the number type; vLLM itself would emulate the checkpoint's bfloat16 without a word."""
+        device = torch.device("cpu")
+        chosen = choose_number_type(self.settings.dtype, device)
+        warn_if_emulated(chosen, device, self.settings.model)
+        return chosen.dtype
 
     def _gpu_options(self) -> dict[str, Any]:
         return {

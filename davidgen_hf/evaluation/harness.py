@@ -1,11 +1,13 @@
 """A model as lm-eval runs it, and the settings of that."""
 
+import logging
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
+import torch
 from lm_eval.api.model import LM
 from lm_eval.api.registry import get_model
 from lm_eval.utils import simple_parse_args_string
@@ -13,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.engines.loading import FoundModel, find_model, load_found, model_limit, require_whole, resolve_device
+from davidgen_hf.engines.number_types import NumberType, choose_for_checkpoint, warn_if_emulated
 from davidgen_hf.engines.opening import explain_files
 from davidgen_hf.engines.settings import DTYPES
 from davidgen_hf.errors import ModelError, SettingError
 from davidgen_hf.secrecy import refuse_secrets
 from davidgen_hf.storage.validation import validate
+
+logger = logging.getLogger(__name__)
 
 BACKENDS = ("hf", "vllm")
 _ADVICE = (
@@ -64,7 +69,7 @@ class HarnessSettings:
         revision: Branch, tag or commit of a Hub model; a branch is resolved to its commit.
         backend: One of ``BACKENDS``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; vLLM has its own.
-        dtype: One of ``DTYPES``; ``auto`` takes the checkpoint's.
+        dtype: One of ``DTYPES``; ``auto`` takes the checkpoint's, or float32 where the machine would only emulate it.
         batch_size: Prompts of one batch, or ``auto``.
         limit: Instances of each task: a share below 1, a whole number from 1 on; ``None`` takes all.
         max_gen_toks: Longest answer in tokens; ``None`` takes each benchmark's own.
@@ -142,7 +147,8 @@ def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict[str, Any
         settings: How it is to run.
 
     Returns:
-        The model, and what is to be recorded of it: its commit and its number of parameters (``None`` with vLLM).
+        The model, and what is to be recorded of it: its commit, its number of parameters (``None`` with vLLM), and
+        the number type that it computes in, with the reason for it.
 
     Raises:
         ModelError: The model does not exist, does not write text, its files are damaged, or lm-eval refuses it.
@@ -151,7 +157,14 @@ def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict[str, Any
     length = settings.model_args.get("max_length")
     if isinstance(length, int):
         model_limit(found.config, model, length)  # refuses more than the model has
-    arguments = _arguments(found, settings)
+    device = resolve_device(settings.device)
+    chosen = choose_for_checkpoint(settings.dtype, getattr(found.config, "dtype", None), device)
+    if settings.backend == "vllm":  # which chooses for its own device
+        chosen = NumberType(settings.dtype, "vLLM chooses" if settings.dtype == "auto" else chosen.reason)
+    else:
+        warn_if_emulated(chosen, device, model)
+    logger.warning("%s computes in %s.", model, chosen)
+    arguments = _arguments(found, settings, chosen.dtype)
     try:
         model_class = get_model(settings.backend)
     except ImportError as error:
@@ -159,17 +172,17 @@ def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict[str, Any
     with explain_files(f"The model {model!r} could not be loaded for lm-eval", _ADVICE):
         lm = model_class(**arguments, batch_size=settings.batch_size, **settings.model_args)
     parameters = lm.get_model_info()["model_num_parameters"] if settings.backend == "hf" else None
-    return lm, {"commit": found.commit, "parameters": parameters}
+    return lm, {"commit": found.commit, "parameters": parameters, "precision": asdict(chosen)}
 
 
-def _arguments(found: FoundModel, settings: HarnessSettings) -> dict[str, Any]:
+def _arguments(found: FoundModel, settings: HarnessSettings, dtype: str) -> dict[str, Any]:
     """Return lm-eval's arguments that name a model; with its ``hf`` an adapter is merged into its base model here."""
     if settings.backend == "vllm":
         require_whole(found, "vLLM")
     if found.adapter:
-        model, tokenizer = load_found(found, settings.dtype, resolve_device(settings.device))
+        model, tokenizer = load_found(found, getattr(torch, dtype), resolve_device(settings.device))
         return {"pretrained": model, "tokenizer": tokenizer}
-    arguments = {"pretrained": found.name, "dtype": settings.dtype, "trust_remote_code": False}
+    arguments = {"pretrained": found.name, "dtype": dtype, "trust_remote_code": False}
     if found.commit:
         arguments["revision"] = found.commit
     if settings.backend == "hf":

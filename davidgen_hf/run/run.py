@@ -17,6 +17,7 @@ from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
 from davidgen_hf.corpus.plan import StagePlan, plan_update
 from davidgen_hf.corpus.waves import Yield
 from davidgen_hf.engines import load_engine
+from davidgen_hf.engines.loading import number_types
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.methods import Method
 from davidgen_hf.processors.counting import rows_read
@@ -146,22 +147,6 @@ def run_part(
     return missing
 
 
-def describe_missing(missing: dict[str, int], part: Part, folder: Path) -> str:
-    """Return what to do after a part of a corpus, from what ``run_part`` returns."""
-    if not missing:
-        return f"Part {part} is done, and so are all others. The same command without --shard goes on in {folder}."
-    ((stage, count),) = missing.items()
-    if stage == "corpus":
-        return (
-            f"Part {part} is done. {count} shard(s) of other parts are missing; when they are done, leave --shard out."
-            " With target_pairs, give the same command again for every part: it reads on where pairs are missing."
-        )
-    return (
-        f"Part {part} is done up to {stage}, where {count} shard(s) of other parts are missing. When the others have "
-        "come as far, give the same command again for every part, or once without --shard."
-    )
-
-
 def _seeds(recipe: Recipe, output: Path) -> dict[str, Any]:
     skipped = Skipped()
     seeds = recipe.seeds.read(skipped)
@@ -185,6 +170,9 @@ def _corpus(  # noqa: PLR0913 - one keyword a choice of the caller
     update: bool,
     executor: ExecutorSettings,
 ) -> dict[str, Any]:
+    types = number_types(recipe.corpus.engines()) if executor.kind == "local" else {}
+    for role, chosen in types.items():
+        announce(f"The {role} computes in {chosen}")
     _build(recipe, output, provenance, announce, update=update, executor=executor)
     stages = recipe.corpus.stages()
     counts, seconds = read_counts(output, stages)
@@ -205,7 +193,7 @@ def _corpus(  # noqa: PLR0913 - one keyword a choice of the caller
         )
     skipped = read_skipped(output, stages)
     report = {"counts": counts, "stage_seconds": seconds, "stage_tokens": tokens, "skipped": skipped}
-    return report | ({"styles": styles} if styles else {})
+    return report | {"number_types": types} | ({"styles": styles} if styles else {})
 
 
 def _corpus_input(
@@ -275,6 +263,7 @@ def _evaluation(recipe: Recipe, output: Path) -> dict[str, Any]:
     return {
         "held_out": len(held_out) - too_long,
         "too_long": too_long,
+        "number_types": number_types([("evaluation", settings.engine)]),
         "scores": {name: {"rougeL": one.rouge_l, "perplexity": one.perplexity} for name, one in scores.items()},
     }
 
@@ -299,4 +288,5 @@ def _train(rows: Dataset, settings: dict[str, Any], folder: Path) -> dict[str, A
         "loss_end": summary.loss_end,
         "tokens_per_second": round(summary.tokens_per_second, 1),
         "base_revision": summary.base_revision,
+        "precision": str(summary.precision),
     }

@@ -14,6 +14,7 @@ from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import Ranked, perplexity
 from davidgen_hf.report import FILE_NAME as REPORT
 from davidgen_hf.storage.record import RunRecord
+from davidgen_hf.storage.shards import Part
 
 SHOWN = 3
 Row = tuple[Ranked, dict[str, Any]]
@@ -131,3 +132,19 @@ def places(folder: Path) -> Table:
 def _brief(text: str, longest: int) -> str:
     text = " ".join(text.split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def describe_missing(missing: dict[str, int], part: Part, folder: Path) -> str:
+    """Return what to do after a part of a corpus, from what ``run_part`` returns."""
+    if not missing:
+        return f"Part {part} is done, and so are all others. The same command without --shard goes on in {folder}."
+    ((stage, count),) = missing.items()
+    if stage == "corpus":
+        return (
+            f"Part {part} is done. {count} shard(s) of other parts are missing; when they are done, leave --shard out."
+            " With target_pairs, give the same command again for every part: it reads on where pairs are missing."
+        )
+    return (
+        f"Part {part} is done up to {stage}, where {count} shard(s) of other parts are missing. When the others have "
+        "come as far, give the same command again for every part, or once without --shard."
+    )

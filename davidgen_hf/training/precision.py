@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from davidgen_hf.engines.loading import is_bfloat16_native
+from davidgen_hf.engines.number_types import describe_device, is_bfloat16_native
 from davidgen_hf.errors import SettingError
 
 logger = logging.get_logger(__name__)
@@ -59,7 +59,7 @@ def choose_precision(values: dict[str, Any], *, encoder_decoder: bool = False) -
         )
     device = None if values["use_cpu"] else torch.accelerator.current_accelerator()
     device = device or torch.device("cpu")
-    name = "this processor" if device.type == "cpu" else f"this {device.type} device"
+    name = describe_device(device)
     native = is_bfloat16_native(device)
     chosen = _named(values)
     if chosen:

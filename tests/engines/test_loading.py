@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from davidgen_hf.engines.loading import load_model, resolve_device, resolve_dtype
+from davidgen_hf.engines.loading import load_model
 from davidgen_hf.engines.local import LocalEngine
 from davidgen_hf.engines.settings import EngineSettings
 from davidgen_hf.errors import ModelError
@@ -222,14 +222,6 @@ def test_an_adapter_with_broken_weights(adapter):
 
 def test_a_local_folder_has_no_commit(tiny_llama):
     assert load_model(EngineSettings(model=str(tiny_llama))).commit is None
-
-
-def test_dtype_is_as_named_or_native():
-    cpu = resolve_device("cpu")
-    assert resolve_dtype("float16", cpu) == torch.float16
-    native = torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16")
-    if native:
-        assert resolve_dtype("auto", cpu) == torch.bfloat16
 
 
 @pytest.mark.slow

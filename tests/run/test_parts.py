@@ -7,7 +7,8 @@ import pytest
 
 from davidgen_hf.errors import FolderBusyError, InputError, SettingError
 from davidgen_hf.recipe import load_recipe, steps_until
-from davidgen_hf.run.run import describe_missing, run_part, run_recipe
+from davidgen_hf.run.run import run_part, run_recipe
+from davidgen_hf.run.summary import describe_missing
 from davidgen_hf.storage.lock import hold
 from davidgen_hf.storage.shards import Part, read_shards, shard_paths
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM
@@ -20,6 +22,10 @@ def adapter(recipe, rows, tmp_path):
 def test_the_merged_model_computes_what_base_and_adapter_did(adapter, rows, tmp_path):
     done = CliRunner().invoke(app, ["merge", str(adapter), "--output", str(tmp_path / "merged")])
     assert done.exit_code == 0, done.output
+    assert "weights in float32 (as requested)" in " ".join(done.output.split())
+    recorded = json.loads((tmp_path / "merged" / "run.json").read_text("utf-8"))
+    assert recorded["precision"] == {"dtype": "float32", "reason": "as requested"}
+    assert merge_adapter(adapter, tmp_path / "again", "auto").reason == "the base model's checkpoint"
     ids = AutoTokenizer.from_pretrained(tmp_path / "merged")(rows[0]["prompt"], return_tensors="pt")["input_ids"]
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")(ids).logits
     apart = AutoPeftModelForCausalLM.from_pretrained(adapter)(ids).logits

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from davidgen_hf.engines.loading import is_bfloat16_native
+from davidgen_hf.engines.number_types import is_bfloat16_native
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.training import check_config, train
 from davidgen_hf.training.precision import Precision, choose_precision
