@@ -118,7 +118,7 @@ class CorpusSample:
     def _generate(self, stage: Stage) -> Part:
         """Take prefill and decoding apart: a trained generator ends earlier, and has as much to read."""
         step, given = stage.steps[-1], self.rows
-        prompts = given["text"][:] if isinstance(step, WriteTasks) else step.prompts(given["output"][:])
+        prompts = given["text"][:] if isinstance(step, WriteTasks) else step.prompts(given[:])
         with measured() as load:
             engine = load_engine(step.engine)
         with measured() as prefill:

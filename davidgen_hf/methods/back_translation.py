@@ -25,7 +25,7 @@ from davidgen_hf.processors.own import (
     field_of,
     with_steps,
 )
-from davidgen_hf.processors.styles import TABLE_9, style_prompts
+from davidgen_hf.processors.styles import TABLE_9, style_prompts, translations
 
 # What ``extract`` and ``guards`` can name, in the order in which they run, as "module:Class".
 STRATEGIES = Table(
@@ -163,6 +163,8 @@ class BackTranslation(PassageMethod):
         if not isinstance(guard, GuardCandidates) or not isinstance(self.generate, GenerateInstructions):
             return guard
         own = [style for name, style in style_prompts(self.generate.styles).items() if name not in TABLE_9]
+        if self.generate.prompt_language == "row":
+            own += [style for styles in translations().values() for style in styles.values()]
         texts = (text for style in own for text in (style.head, style.tail))
         return replace(guard, own_prompts=(*guard.own_prompts, *texts))
 

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 from davidgen_hf import prompts
 from davidgen_hf.engines import Engine, EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.base import Batch
+from davidgen_hf.processors.base import Batch, languages
 from davidgen_hf.processors.counting import TOKENS, count_candidates
-from davidgen_hf.processors.styles import TABLE_9, Styles, draw_styles, style_prompts
+from davidgen_hf.processors.styles import TABLE_9, PromptLanguage, Styles, draw_styles, in_language, style_prompts
 from davidgen_hf.schema import CANDIDATES, Candidate, empty_candidate
 from davidgen_hf.storage.settings import UNLESS_DEFAULT, check_settings
 
@@ -21,7 +21,7 @@ MAX_CANDIDATES = 10_000  # of a fragment
 class GenerateInstructions:
     """Write ``n`` candidate instructions for each output.
 
-    Batch in:  ``output`` (n_rows,) str.
+    Batch in:  ``output`` (n_rows,) str; ``language`` (n_rows,) str if there is one.
     Batch out: ``candidates`` (n_rows, n), structs of ``schema.CANDIDATE`` without scores. A row for which the engine
     failed permanently has ``n`` empty candidates with the reason ``engine_failed``.
 
@@ -36,6 +36,8 @@ class GenerateInstructions:
             candidates are spread over them.
         prompt_format: ``reversed`` asks an instruction generator with the prompts of Table 9; ``following`` asks an
             instruction follower, with the same question in the prompt of Table 7 (``prompts.render_following``).
+        prompt_language: ``row`` asks in the language of the row (a column ``language``), where ``table_9.yaml`` has
+            it, and in English elsewhere. Train the generator with the same setting in ``reverse``.
 
     Raises:
         SettingError: ``n`` is out of range, a style is unknown or has no proper prompt, or ``styles_per_passage`` is
@@ -53,6 +55,7 @@ class GenerateInstructions:
     prompt_format: Literal["reversed", "following"] = field(default="reversed", metadata=UNLESS_DEFAULT)
     version: int = 1
     styles_per_passage: int = field(default=1, metadata=UNLESS_DEFAULT)
+    prompt_language: PromptLanguage = field(default="en", metadata=UNLESS_DEFAULT)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -69,6 +72,7 @@ class GenerateInstructions:
         engine = load_engine(self.engine)
         names = style_prompts(self.styles)
         drawn = [self._draw(names, output) for output in batch["output"]]
+        codes = languages(batch, "en")
         rows: Batch = {"candidates": [[] for _ in drawn]}
         # If n is not a multiple of the number of styles, the first ones of a row get one more candidate each.
         for n in dict.fromkeys(self._shares):
@@ -78,7 +82,7 @@ class GenerateInstructions:
                 for style, share in zip(own, self._shares, strict=True)
                 if share == n
             ]
-            texts = [self.render(batch["output"][row], style) for row, style in wanted]
+            texts = [self.render(batch["output"][row], style, codes[row]) for row, style in wanted]
             answers = engine.generate(texts, n=n, sampling=self.sampling)
             for (row, style), answer in zip(wanted, answers, strict=True):
                 rows["candidates"][row] += self._candidates(engine, answer, style, n)
@@ -89,19 +93,21 @@ class GenerateInstructions:
         engine = load_engine(self.engine)
         written = [one[part] for many in made["candidates"] for one in many for part in ("instruction", "input")]
         counts = count_candidates(made)
-        counts[f"{TOKENS}prompts"] = sum(engine.count_tokens(self.prompts(given["output"])))
+        counts[f"{TOKENS}prompts"] = sum(engine.count_tokens(self.prompts(given)))
         counts[f"{TOKENS}candidates"] = sum(engine.count_tokens([text for text in written if text]))
         return counts
 
-    def prompts(self, outputs: list[str]) -> list[str]:
+    def prompts(self, batch: Batch) -> list[str]:
         """Return the prompts for all outputs, one for each of an output's styles."""
         names = style_prompts(self.styles)
-        return [self.render(output, style) for output in outputs for style in self._draw(names, output)]
+        rows = zip(batch["output"], languages(batch, "en"), strict=True)
+        return [self.render(output, style, code) for output, code in rows for style in self._draw(names, output)]
 
-    def render(self, output: str, style: str) -> str:
+    def render(self, output: str, style: str, language: str | None = None) -> str:
         """Return the prompt for an output in a style, by the name of the style."""
         render = prompts.render_generator if self.prompt_format == "reversed" else prompts.render_following
-        return render(output, style_prompts(self.styles)[style])
+        language = language if self.prompt_language == "row" else None
+        return render(output, in_language(style, style_prompts(self.styles), language or "en"))
 
     def _draw(self, names: Iterable[str], output: str) -> list[str]:
         return draw_styles(names, self.styles_per_passage, self.sampling.seed, output)

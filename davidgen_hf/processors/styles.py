@@ -1,6 +1,8 @@
 """The styles of prompt that ask for the instruction of a text: Table 9's, and those of a recipe."""
 
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Tag
@@ -9,12 +11,16 @@ from davidgen_hf import prompts
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import draw
 from davidgen_hf.prompts import Style
+from davidgen_hf.sources.languages import language_code
+from davidgen_hf.storage.yaml_files import read_yaml
 
 # Names of Table 9's styles; or a mapping that adds styles to these three, and leaves out those mapped to ``none``.
 Styles = Annotated[
     Annotated[tuple[str, ...], Tag("Names")] | Annotated[dict[str, Style | Literal["none"]], Tag("Own")],
     Discriminator(lambda given: "Own" if isinstance(given, dict) else "Names"),
 ]
+# ``en`` asks in English, as the paper does; ``row`` in the row's own language, if Table 9 is translated.
+PromptLanguage = Literal["en", "row"]
 TABLE_9: tuple[str, ...] = tuple(prompts.STYLES)
 
 
@@ -46,6 +52,19 @@ def style_prompts(styles: Styles) -> dict[str, Style]:
     if not found:
         raise SettingError("styles leaves out all styles of Table 9 and adds none. At least one is needed. Keep one.")
     return found
+
+
+@cache
+def translations() -> dict[str, dict[str, Style]]:
+    """Return Table 9's styles in other languages, by the languages' codes and the styles' names."""
+    read = read_yaml(Path(__file__).with_name("table_9.yaml"))
+    return {code: {name: Style(**parts) for name, parts in styles.items()} for code, styles in read.items()}
+
+
+def in_language(name: str, styles: dict[str, Style], language: str) -> Style:
+    """Return a style by its name, in a language if it is one of Table 9 and translated, and else as it is."""
+    translated = translations().get(language_code(language) or "", {})
+    return translated.get(name, styles[name]) if name in TABLE_9 else styles[name]
 
 
 def draw_styles(names: Iterable[str], number: int, *parts: object) -> list[str]:

@@ -120,7 +120,7 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0, form: s
         )
     generate = _generate(run)
     in_use = reviews_in_use(run)
-    columns = dict.fromkeys(("output", "candidates", *select.needs, *(KEY if in_use else ())))
+    columns = dict.fromkeys(("output", "language", "candidates", *select.needs, *(KEY if in_use else ())))
     schema = pyarrow.schema([*PREFERENCE, MARGIN, *([CHOSEN_BY] if in_use else [])])
 
     def preferences(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -176,7 +176,7 @@ def _by_scores(
     (best_value, best), (worst_value, worst) = of_style[0], of_style[-1]
     chosen, rejected = (prompts.render_answer(one["instruction"], one["input"] or "") for one in (best, worst))
     if worst_value - best_value >= min_margin and chosen != rejected:
-        prompt = generate.render(row["output"], best["style"])
+        prompt = generate.render(row["output"], best["style"], row["language"])
         yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": worst_value - best_value}
 
 
@@ -201,7 +201,7 @@ def _by_person(
     scored = state.instruction is None and id(one) in values
     if chosen != rejected:
         yield {
-            "prompt": generate.render(row["output"], one["style"]),
+            "prompt": generate.render(row["output"], one["style"], row["language"]),
             "chosen": chosen,
             "rejected": rejected,
             "margin": values[id(other)] - values[id(one)] if scored else None,

@@ -1,5 +1,6 @@
 """Checks before the first step of a run, and the provenance record: every source and model at a commit, and judged."""
 
+import logging
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields, replace
 from functools import partial
@@ -18,6 +19,8 @@ from davidgen_hf.provenance import Part, Provenance, find_provenance
 from davidgen_hf.provenance.record import ROLES, require_parts
 from davidgen_hf.provenance.verdict import Verdict
 from davidgen_hf.recipe import Recipe
+from davidgen_hf.sources.code import grammar_of
+from davidgen_hf.sources.languages import language_code
 from davidgen_hf.sources.origins import model_part, source_part
 from davidgen_hf.sources.passages import Skipped, read_passages
 from davidgen_hf.sources.paths import local_path, name_of
@@ -25,6 +28,8 @@ from davidgen_hf.sources.seeds import read_seeds
 from davidgen_hf.sources.source import Source
 from davidgen_hf.storage.record import FILE_NAME, read_record
 from davidgen_hf.training import resolve_model
+
+logger = logging.getLogger(__name__)
 
 AnySource = TypeVar("AnySource", bound=Source)
 
@@ -209,17 +214,31 @@ def check_inputs(recipe: Recipe, steps: Collection[str]) -> None:
     Raises:
         InputError: Seeds or passages cannot be read.
     """
-    if "seeds" in steps:
-        read_seeds(recipe.seeds.sources, Skipped())
+    seeds = read_seeds(recipe.seeds.sources, Skipped()) if "seeds" in steps else None
+    languages: set[str] = set()
     for source in recipe.corpus.sources if "corpus" in steps else ():
         passages = read_passages(source, Skipped())
         if local_path(source.source) is not None:
-            for _ in passages:
-                pass
+            languages.update(row["language"] for row in passages)
         else:
-            next(passages)
+            languages.add(next(passages)["language"])
+    if seeds is not None and "generator" in steps:
+        _warn_of_languages(set(seeds["language"]), languages)
     if "corpus" in steps and recipe.corpus.uses_seeds:
         next(recipe.corpus.rows(recipe.seeds, Skipped()))
+
+
+def _warn_of_languages(of_seeds: set[str], of_passages: set[str]) -> None:
+    known = {language_code(one or "") for one in of_seeds}
+    codes = {language_code(one or "") for one in of_passages if not grammar_of(one or "")}
+    if missing := sorted(code for code in codes - known if code):
+        logger.warning(
+            "There are passages in %s, and no seed is: the seeds are in %s. A generator learns from its seeds in "
+            "which language it writes instructions, and those in another language than their passage are rejected. "
+            "Give seeds in the passages' languages with --seeds.",
+            ", ".join(missing),
+            ", ".join(sorted(one for one in known if one)),
+        )
 
 
 def _finished(output: Path) -> set[str]:

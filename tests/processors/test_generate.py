@@ -69,7 +69,7 @@ def test_k_is_checked():
 
 def test_a_follower_is_prompted_in_its_own_format():
     step = GenerateInstructions(EngineSettings(kind="echo"), prompt_format="following", styles=("chatbot",))
-    (prompt,) = step.prompts(["Good evening."])
+    (prompt,) = step.prompts({"output": ["Good evening."]})
     assert prompts.parse_follower(prompt)[0] == "What is the informal message X?"
     with pytest.raises(SettingError, match="prompt_format"):
         GenerateInstructions(prompt_format="chat")
@@ -92,7 +92,7 @@ def test_candidates_are_spread_over_styles_of_the_recipe_too(tiny_llama):
     of_summary = [one["instruction"] for row in rows for one in row if one["style"] == "summary"]
     places = [number for number, row in enumerate(drawn) if "summary" in row]
     texts = [prompts.render_generator(given[place]["output"], prompts.Style(**SUMMARY)) for place in places]
-    assert [text for text in step.prompts(given["output"][:]) if text.endswith("in short:")] == texts
+    assert [text for text in step.prompts(given[:]) if text.endswith("in short:")] == texts
     expected = [
         prompts.parse_answer(text)[0]
         for place, prompt in zip(places, texts, strict=True)

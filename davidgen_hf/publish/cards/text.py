@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from importlib.resources import files
 
@@ -55,6 +56,12 @@ def brief(text: str, longest: int = 300) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def directed(text: str) -> str:
+    """Return a text with its direction marked if it is written from right to left, as Arabic and Hebrew are."""
+    strong = (kind for kind in map(unicodedata.bidirectional, text) if kind in ("L", "R", "AL"))
+    return text if next(strong, "L") == "L" else Markup(f'<span dir="rtl">{plain(text)}</span>')
+
+
 def number(value: float | None, decimals: int = 2) -> Markup:
     """Return a number with thousands set apart, a whole one without decimals."""
     if value is None:
@@ -81,7 +88,7 @@ def render(template: str, facts: Mapping[str, object]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {one.__name__: one for one in (brief, code, inline, literal, number, words)}
+    environment.filters |= {one.__name__: one for one in (brief, code, directed, inline, literal, number, words)}
     text = environment.get_template(template).render(facts)
     return re.sub("\n{3,}", "\n\n", text).strip() + "\n"
 

@@ -5,7 +5,7 @@ from jinja2 import UndefinedError
 from markdown_it import MarkdownIt
 
 from davidgen_hf.publish.cards import text
-from davidgen_hf.publish.cards.text import brief, code, inline, number, plain, render
+from davidgen_hf.publish.cards.text import brief, code, directed, inline, number, plain, render
 
 HOSTILE = (
     "a | b",
@@ -65,6 +65,12 @@ def test_code_cannot_be_left(value):
 def test_long_texts_are_cut():
     assert brief("a" * 400) == "a" * 299 + "…"
     assert brief(" short ") == "short"
+
+
+def test_texts_from_right_to_left_say_so():
+    assert directed("1. من فعل ذلك؟") == '<span dir="rtl">1. من فعل ذلك؟</span>'
+    assert directed("מי *בנה*?") == '<span dir="rtl">מי \\*בנה\\*?</span>'
+    assert directed("Who built שלום?") == "Who built שלום?"
 
 
 def test_numbers():
