@@ -136,6 +136,11 @@ def test_the_tables_are_read_when_they_are_first_needed():
         ("nvidia/HelpSteer3", "unknown"),
         ("GAIR/lima", "unknown"),
         ("HuggingFaceFW/finetranslations", "unknown"),
+        ("HuggingFaceFW/fineweb-edu", "clean"),
+        ("HuggingFaceFW/fineweb-edu-llama3-annotations", "restricted"),
+        ("tiiuae/falcon-refinedweb", "clean"),
+        ("bigcode/the-stack-v2-train-smol-ids", "unknown"),
+        ("bigcode/the-stack-dedup", "clean"),
         ("common-pile/comma_v0.1_training_dataset", "clean"),
         ("common-pile/wikimedia", "clean"),
         ("allenai/dolma", "clean"),
@@ -164,7 +169,7 @@ def test_data_sets_of_today(name, answer):
         ("deepseek-ai/DeepSeek-R1-Distill-Llama-8B", "unknown", "llama3.1"),
         ("tiiuae/falcon-7b", "unknown", "apache-2.0"),
         ("ibm-granite/granite-7b-base", "clean", "apache-2.0"),
-        ("EleutherAI/gpt-neox-20b", "unknown", "apache-2.0"),
+        ("EleutherAI/gpt-neox-20b", "clean", "apache-2.0"),
     ],
 )
 def test_models_of_today(name, answer, license):
@@ -190,6 +195,44 @@ def test_licences_of_today_are_composed(texts, models, whole):
 def test_licences_that_exclude_each_other(texts, models):
     with pytest.raises(ProvenanceError, match=r"No licen[cs]e fits"):
         compose_licenses(texts, models)
+
+
+# Forks, quantized versions, other spellings, mixtures and fine-tunes of what a closed model wrote or a term forbids.
+NEVER_CLEAN_DATA = (
+    *("tatsu-lab/Alpaca", "YAHMA/alpaca-cleaned", "vicgalle/alpaca-gpt4", "FreedomIntelligence/alpaca-gpt4-deutsch"),
+    *("QingyiSi/Alpaca-CoT", "tatsu-lab/alpaca_farm", "iamtarun/python_code_instructions_18k_alpaca"),
+    *("teknium/OpenHermes-2.5-dedup", "Open-Orca/SlimOrca-Dedup", "Intel/orca_dpo_pairs", "LDJnr/Capybara"),
+    *("argilla/distilabel-intel-orca-dpo-pairs", "trl-lib/ultrafeedback_binarized", "philschmid/ultrachat-10k"),
+    *("HuggingFaceH4/ultrachat_200k", "Magpie-Align/Magpie-Qwen2-Pro-1M-v0.1", "allenai/WildChat-4.8M"),
+    *(
+        "lmsys/LMSYS-Chat-1M",
+        "allenai/tulu-v1-sft-mixture",
+        "HuggingFaceTB/smoltalk2",
+        "cognitivecomputations/dolphin",
+    ),
+    *("HuggingFaceFW/fineweb-edu-llama3-annotations", "me/fineweb-edu-llama3-annotations"),
+    *("ise-uiuc/Magicoder-OSS-Instruct-75K", "m-a-p/CodeFeedback-Filtered-Instruction", "meta-math/MetaMathQA"),
+    *("nampdn-ai/tiny-textbooks", "roneneldan/TinyStories", "MBZUAI/LaMini-instruction", "mlabonne/FineTome-100k"),
+    *("garage-bAInd/Open-Platypus", "jondurbin/airoboros-3.2", "mosaicml/dolly_hhrlhf", "Anthropic/hh-rlhf"),
+    *("WizardLMTeam/WizardLM_evol_instruct_V2_196k", "sahil2801/CodeAlpaca-20k", "bigcode/the-stack-v2-dedup"),
+)
+NEVER_CLEAN_MODELS = (
+    *("meta-llama/Meta-Llama-3-8B", "meta-llama/Llama-3-8B", "NousResearch/Llama-2-7b-hf", "TheBloke/Llama-2-7B-GGUF"),
+    *("unsloth/llama-3-8b-bnb-4bit", "TheBloke/vicuna-7B-v1.5-GGUF", "lmsys/vicuna-7b-v1.5", "chavinlo/alpaca-native"),
+    *("teknium/OpenHermes-2.5-Mistral-7B", "NousResearch/Hermes-3-Llama-3.1-8B", "HuggingFaceH4/zephyr-7b-beta"),
+    *("TheBloke/zephyr-7B-beta-GGUF", "openchat/openchat-3.5-0106", "berkeley-nest/Starling-LM-7B-alpha"),
+    *("microsoft/Orca-2-7b", "Microsoft/phi-1", "microsoft/Phi-4-mini-reasoning", "allenai/tulu-2-dpo-70b"),
+    *("allenai/OLMo-2-1124-13B-SFT", "allenai/OLMo-7B-Instruct", "HuggingFaceTB/SmolLM2-360M-Instruct"),
+    *("HuggingFaceTB/SmolLM2-135M-Instruct-GGUF", "ibm-granite/granite-7b-instruct", "WizardLM/WizardMath-7B-V1.1"),
+    *("ehartford/WizardLM-7B-Uncensored", "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "Qwen/Qwen3-8B-GGUF"),
+    *("nomic-ai/gpt4all-j", "xai-org/grok-2", "project-baize/baize-v2-7b", "EleutherAI/pythia-1.4b-sft-alpaca"),
+)
+
+
+def test_no_spelling_of_what_is_restricted_is_clean():
+    assert [name for name in NEVER_CLEAN_DATA if judge_dataset(name).answer == "clean"] == []
+    assert [name for name in NEVER_CLEAN_MODELS if judge_model(name).answer == "clean"] == []
+    assert len(NEVER_CLEAN_DATA) + len(NEVER_CLEAN_MODELS) >= 60
 
 
 def test_the_tables_are_long_enough_to_be_of_use():
