@@ -35,7 +35,7 @@ _HOMES = {
             "ExtractWithModel",
         ),
         *("GenerateInstructions", "GuardCandidates", "Decontaminate", "ScoreCandidates", "SelectInstruction"),
-        *("WriteTasks", "GuardTasks", "NovelInstructions", "apply"),
+        *("WriteTasks", "GuardTasks", "NovelInstructions", "ByRank", "apply"),
     ),
     "publish.builder": ("DavidGen",),
     "publish.cards": ("write_cards",),

@@ -36,7 +36,10 @@ GpusPerWorker = Annotated[
 ]
 Shard = Annotated[
     str | None,
-    typer.Option(help="i/n: build only this part of the corpus, while other calls build the others; 0 <= i < n."),
+    typer.Option(
+        help="i/n: build only this part of the corpus, while other calls build the others; 0 <= i < n. Default: the "
+        "process's own part under `accelerate launch`."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show warnings and errors alone.")]
 Verbose = Annotated[

@@ -162,10 +162,12 @@ def _run(
     quiet: bool = False,
     verbose: bool = False,
 ) -> None:
+    from davidgen_hf.engines.ranks import launched_part
     from davidgen_hf.recipe import load_recipe
     from davidgen_hf.storage.shards import Part
 
     console = Terminal()
+    shard = shard or launched_part()
     part = Part.parse(shard) if shard else None
     if part and update:
         raise SettingError(

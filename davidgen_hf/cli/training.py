@@ -11,15 +11,21 @@ from davidgen_hf.terminal import say
 
 def train(
     context: typer.Context,
-    config: Annotated[Path | None, typer.Option(help="A training recipe: a plain TRL YAML.")] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option(help="A training recipe: a plain TRL YAML. Of several, later ones win.")
+    ] = None,
     seq2seq: Annotated[bool, typer.Option("--seq2seq", help="Train T5 or another encoder-decoder.")] = False,
     dpo: Annotated[bool, typer.Option("--dpo", help="Train on preferences, as recipes/dpo.py does.")] = False,
+    write_config: Annotated[
+        Path | None,
+        typer.Option(help="Train nothing: write all settings to this file, which `trl sft --config` reads."),
+    ] = None,
 ) -> None:
     """Train on rows of prompt and completion, as recipes/sft.py does; any setting of the recipe can follow.
 
     Example: davidgen train --config recipes/demo/2_generator.yaml --dataset_name rows.jsonl --output_dir model
     """
-    from davidgen_hf.training.script import train_from_command_line
+    from davidgen_hf.training.script import train_from_command_line, write_trl_config
 
     if seq2seq and dpo:
         raise SettingError(
@@ -27,7 +33,11 @@ def train(
             "of them out."
         )
     training = "dpo" if dpo else "seq2seq" if seq2seq else "sft"
-    train_from_command_line([*(["--config", str(config)] if config else []), *context.args], training)
+    argv = [*(word for path in config or [] for word in ("--config", str(path))), *context.args]
+    if write_config:
+        write_trl_config(write_config, argv, training)
+    else:
+        train_from_command_line(argv, training)
 
 
 def merge(

@@ -17,6 +17,7 @@ from davidgen_hf.engines.adapters import Adapter, find_adapter, merge
 from davidgen_hf.engines.base import check_numbers
 from davidgen_hf.engines.number_types import choose_number_type, warn_if_emulated
 from davidgen_hf.engines.opening import Configuration, explain_files, open_config, open_tokenizer, open_weights
+from davidgen_hf.engines.ranks import local_rank
 from davidgen_hf.engines.settings import EngineSettings, LocalSettings, TransformersSettings
 from davidgen_hf.errors import ModelError
 
@@ -182,12 +183,15 @@ def check_language_model(config: PreTrainedConfig, name: str) -> None:
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the torch device that ``device`` names; ``auto`` prefers CUDA.
+    """Return the torch device that ``device`` names; ``auto`` prefers CUDA, and a GPU for each process of a machine.
 
     Raises:
         ModelError: A CUDA device is named that torch does not see.
     """
     if device == "auto":
+        rank = local_rank()
+        if rank is not None and torch.cuda.is_available():
+            return torch.device("cuda", rank % torch.cuda.device_count())
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", device):
         raise ModelError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}.")

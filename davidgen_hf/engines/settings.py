@@ -141,7 +141,8 @@ class LocalSettings(EngineSettings):
     Args:
         kind: As for ``EngineSettings``, like ``model`` and ``revision``.
         dtype: One of ``DTYPES``; ``auto`` takes bfloat16 where the processor multiplies it natively, else float32.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. Of several processes on a machine (``processors.ByRank``,
+            ``accelerate launch``), ``auto`` gives each a GPU of its own.
         max_length: Tokens of context and target together; ``None`` takes the model's own limit.
         max_batch_tokens: Tokens of one forward pass, padding included.
     """

@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from datasets import Dataset, DatasetDict, Features, IterableDataset, IterableDatasetDict
 
+from davidgen_hf.engines.ranks import as_rank
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.columns import check_columns, refuse_nulls, undecoded
 
@@ -60,6 +62,26 @@ class CorpusProcessor(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ByRank:
+    """Runs a step in each worker of ``Dataset.map(with_rank=True, num_proc=N)``, with its models on a GPU of its own.
+
+    Worker ``r`` loads the engines of the step whose ``device`` is ``auto`` on GPU ``r`` modulo the number of GPUs.
+    CUDA does not survive a fork: call ``multiprocess.set_start_method("spawn")`` first, in a script's
+    ``if __name__ == "__main__"``. Without GPUs, each worker loads the model on the CPU.
+
+    Args:
+        step: The step to run.
+    """
+
+    step: Processor
+
+    def __call__(self, batch: Batch, rank: int | None = None) -> Batch:
+        """Return what the step makes of the batch; ``rank`` is the number of the worker, None without workers."""
+        with as_rank(rank):
+            return self.step(batch)
+
+
 def apply(
     processor: Processor,
     dataset: AnyDataset,
@@ -75,7 +97,8 @@ def apply(
         processor: The step to run.
         dataset: Rows with at least the columns in ``processor.reads``; of a ``DatasetDict``, each split is processed.
         batch_size: Rows of one call.
-        num_proc: Worker processes; ``None`` stays in this process, which GPU steps need. Not for ``IterableDataset``.
+        num_proc: Worker processes, each with its own engines, as in ``ByRank``; ``None`` stays in this process. Not
+            for ``IterableDataset``.
 
     Returns:
         The rows with ``processor.writes`` added.
@@ -113,6 +136,8 @@ def apply(
     }
     if isinstance(dataset, Dataset):
         options |= {"num_proc": num_proc, "desc": name}
+    if isinstance(dataset, Dataset) and num_proc:
+        return dataset.map(ByRank(processor), with_rank=True, **options)
     return dataset.map(processor, **options)
 
 

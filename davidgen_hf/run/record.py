@@ -49,8 +49,10 @@ def check_folder(folder: Path) -> None:
     Raises:
         RunFolderError: It is not empty and has no ``run.json``.
     """
-    ours = (LOCK, FILE_NAME, LOG, PROGRESS)  # locks, and drafts of the record, of other parts of the run too
-    found = [one.name for one in folder.iterdir() if not one.name.startswith(ours)] if folder.is_dir() else []
+    # Of other parts of the run too, which may start at the same time; drafts of these files begin with a dot.
+    ours = tuple(name.removeprefix(".") for name in (LOCK, FILE_NAME, LOG, PROGRESS))
+    names = [one.name for one in folder.iterdir()] if folder.is_dir() else []
+    found = [name for name in names if not name.removeprefix(".").startswith(ours)]
     if found and not (folder / FILE_NAME).is_file():
         raise RunFolderError(
             f"{folder} is not empty and holds no {FILE_NAME}: it is not a run folder. A run needs a new folder or one "

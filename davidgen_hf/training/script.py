@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetsError
@@ -18,7 +19,8 @@ from trl.scripts.utils import DatasetConfig
 from davidgen_hf.commandline import run_command_line
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.schema import PREFERENCE, TRAINING
-from davidgen_hf.storage.files import as_pattern
+from davidgen_hf.sources.embedded import EMBEDDED, model_folder
+from davidgen_hf.storage.files import as_pattern, write_whole
 from davidgen_hf.storage.yaml_files import read_config
 from davidgen_hf.training.columns import PAIR, as_preferences, as_training_rows
 from davidgen_hf.training.config import check_config
@@ -76,6 +78,30 @@ def train_from_command_line(argv: list[str] | None, training: str = "sft", doc: 
     return summary
 
 
+def write_trl_config(path: Path, argv: list[str], training: str = "sft") -> None:
+    """Write the settings that a command line names, of all its files, as one file that ``trl sft --config`` reads.
+
+    TRL reads one file of settings, and a file of rows only as a part of a mixture.
+
+    Args:
+        path: The file to write.
+        argv: The command line.
+        training: A key of ``TRAININGS``.
+
+    Raises:
+        DavidgenError: As ``parse_arguments``; or the file cannot be written.
+    """
+    values = parse_arguments(TRAININGS[training][1], "", argv)
+    rows = Path(values.get("dataset_name") or "")
+    if rows.suffix in FORMATS and not rows.is_dir():
+        del values["dataset_name"]
+        files = {"path": FORMATS[rows.suffix], "data_files": str(rows), "split": "train"}
+        values["datasets"] = [files | {"columns": list(PREFERENCE if training == "dpo" else TRAINING)}]
+    if values.get("model_name_or_path") == EMBEDDED:
+        values["model_name_or_path"] = str(model_folder())
+    write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
 def parse_arguments(sections: Sequence[type], doc: str, argv: list[str] | None = None) -> dict[str, Any]:
     """Return the settings of the files of ``--config``, overridden by those of the command line.
 
@@ -99,7 +125,12 @@ def _parse(sections: Sequence[type], doc: str, argv: list[str] | None) -> tuple[
     # Without defaults, only what the user typed is parsed, and the YAML can set the rest.
     parser.set_defaults_with_config(**dict.fromkeys(names, argparse.SUPPRESS))
     parser.add_argument(
-        "--config", type=Path, nargs="+", default=[], help="YAML files with any of the settings; later ones win."
+        "--config",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="YAML files with any of the settings; later ones win.",
     )
     parser.add_argument(
         "--allow_restricted", action="store_true", help="Train on what closed models wrote; run.json then says so."

@@ -99,6 +99,7 @@ def test_every_processor_is_covered():
     assert {type(step).__name__ for step in STEPS} == set(processors.__all__) - {
         "Processor",
         "CorpusProcessor",
+        "ByRank",
         "NovelInstructions",  # compares the rows of one call: see test_novelty.py
         "apply",
     }

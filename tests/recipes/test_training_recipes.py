@@ -23,7 +23,7 @@ from davidgen_hf.prompts import parse_follower, parse_generator
 from davidgen_hf.storage.yaml_files import read_config
 from davidgen_hf.training.config import check_config
 from davidgen_hf.training.judging import judge_training
-from davidgen_hf.training.script import parse_arguments, train_from_command_line
+from davidgen_hf.training.script import parse_arguments, train_from_command_line, write_trl_config
 from davidgen_hf.training.sections import SECTIONS
 from davidgen_hf.training.seq2seq import SECTIONS as SEQ2SEQ_SECTIONS
 
@@ -139,6 +139,23 @@ def test_trl_s_own_script_trains_with_our_follower_recipes(tiny_llama, tmp_path)
         argv = [str(word) for pair in options.items() for word in pair] + ["--use_cpu", "true"]
         trl_sft.main(*trl_sft.make_parser().parse_args_and_config(argv, fail_with_unknown_args=True))
         assert AutoModelForCausalLM.from_pretrained(output).config.vocab_size == 400
+
+
+def test_files_of_settings_and_a_file_of_rows_become_one_file_for_trl(tiny_llama, tmp_path):
+    Dataset.from_dict({"prompt": ["Ask:", "Say:"] * 8, "completion": [" why", " so"] * 8}).to_parquet(
+        tmp_path / "rows.parquet"
+    )
+    (tmp_path / "mine.yaml").write_text("max_steps: 2\nper_device_train_batch_size: 2\n")
+    files = ["--config", str(ROOT / "recipes/small/4_follower.yaml"), "--config", str(tmp_path / "mine.yaml")]
+    named = ["--dataset_name", str(tmp_path / "rows.parquet"), "--model_name_or_path", str(tiny_llama)]
+    more = ["--output_dir", str(tmp_path / "model"), "--gradient_accumulation_steps", "1"]
+    write_trl_config(tmp_path / "one.yaml", [*files, *named, *more])
+    parsed = trl_sft.make_parser().parse_args_and_config(
+        ["--config", str(tmp_path / "one.yaml")], fail_with_unknown_args=True
+    )
+    assert (parsed[1].max_steps, parsed[1].per_device_train_batch_size) == (2, 2)
+    trl_sft.main(*parsed)
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "model").config.vocab_size == 400
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 from davidgen_hf.corpus.facts import read_choices
 from davidgen_hf.errors import InputError, ModelError, RunFolderError
 from davidgen_hf.recipe import load_recipe
+from davidgen_hf.run.record import check_folder
 from davidgen_hf.run.run import STEPS, run_recipe
 from davidgen_hf.run.summary import attrition_table, perplexities
 from davidgen_hf.storage.lock import LOCK
@@ -135,6 +136,9 @@ def test_changed_passages_are_another_input(asked, tmp_path):
 
 def test_a_folder_of_something_else_is_refused(asked, tmp_path):
     (tmp_path / "out").mkdir()
+    for draft in (".run.json.host.1.part", "progress.json.0-of-2", ".lock.0-of-2"):  # of another part that starts too
+        (tmp_path / "out" / draft).touch()
+    check_folder(tmp_path / "out")
     (tmp_path / "out" / "letter.txt").write_text("mine")
     with pytest.raises(RunFolderError, match=r"is not empty and holds no run\.json: it is not a run folder"):
         run(asked, tmp_path / "out")
