@@ -4,6 +4,7 @@ import typer
 
 from davidgen_hf.cli import recipes
 from davidgen_hf.cli.evaluating import diversity, evaluate, judge
+from davidgen_hf.cli.improving import improve
 from davidgen_hf.cli.plugins import plugins
 from davidgen_hf.cli.publishing import export, pull, push, report
 from davidgen_hf.cli.reviewing import review
@@ -31,6 +32,7 @@ app.command()(status)
 app.add_typer(recipes.app, name="recipe")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 app.command()(merge)
+app.command()(improve)
 app.command()(export)
 app.command()(judge)
 app.command()(diversity)

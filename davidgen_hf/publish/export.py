@@ -4,27 +4,21 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
-from davidgen_hf import prompts
 from davidgen_hf.corpus.finished import FINISHED, require_shards
-from davidgen_hf.corpus.review import WRITTEN_BY, RowState, read_pairs, reviews_in_use, row_key
-from davidgen_hf.corpus.review.pairs import KEY, PERSON, chosen_candidate
+from davidgen_hf.corpus.review import WRITTEN_BY, read_pairs, reviews_in_use
 from davidgen_hf.errors import InputError, RunFolderError
-from davidgen_hf.processors.generate import GenerateInstructions
-from davidgen_hf.processors.select import SelectInstruction
-from davidgen_hf.publish.export_formats import FORMATS, PAIR, PREFERENCE, formats_of
+from davidgen_hf.publish.export_formats import FORMATS, PAIR
 from davidgen_hf.publish.marks import is_restricted
-from davidgen_hf.recipe import SCORED, method_of, selection_of, stages_of
+from davidgen_hf.publish.preferences import read_preferences, require_scores
+from davidgen_hf.recipe import SCORED, stages_of
 from davidgen_hf.storage.files import replacing
 from davidgen_hf.storage.record import FILE_NAME, read_record
-from davidgen_hf.storage.shards import read_columns, shard_paths
+from davidgen_hf.storage.shards import shard_paths
 
-MARGIN = pyarrow.field("margin", pyarrow.float64())
-CHOSEN_BY = pyarrow.field("chosen_by", pyarrow.string())
 # What is written of a seed: how it is trained on, where it comes from, and what its row was made with.
 SEED_COLUMNS = (
     *("id", "instruction", "input", "output", "language", "source", "config", "revision", "license", "url"),
@@ -52,7 +46,7 @@ def export_pairs(run: Path, output: Path, form: str = "alpaca") -> int:
     """
     columns = (*PAIR.names, *(WRITTEN_BY if reviews_in_use(run) else ()))
     tables = (FORMATS[form].apply(read_pairs(path, columns)) for path in _shards(run, "corpus"))
-    return _write(tables, output, marked=is_restricted(run))
+    return write_tables(tables, output, marked=is_restricted(run))
 
 
 def export_seeds(run: Path, output: Path) -> int:
@@ -78,7 +72,7 @@ def export_seeds(run: Path, output: Path) -> int:
             f"{run} has no accepted row. Seeds are the rows that people accepted. Accept some: davidgen review {run}."
         )
     tables = (read_pairs(path, SEED_COLUMNS, "accepted") for path in _shards(run, "corpus"))
-    return _write(tables, output, marked=is_restricted(run))
+    return write_tables(tables, output, marked=is_restricted(run))
 
 
 def export_preferences(run: Path, output: Path, min_margin: float = 0.0, form: str = "dpo") -> int:
@@ -110,103 +104,10 @@ def export_preferences(run: Path, output: Path, min_margin: float = 0.0, form: s
     """
     record = read_record(run) if (run / FILE_NAME).exists() else None
     if record is not None:
-        _require_scores(run, record)
-    select = SelectInstruction() if record is None else selection_of(record)
-    if select.choose != "best":
-        raise RunFolderError(
-            f"{run} was selected with choose: {select.choose}, so the instruction in its corpus is not the preferred "
-            "one. Preferences need a ranking by scores. Run the recipe again with corpus.select.choose=best and "
-            "--update, which builds only the last stage."
-        )
-    generate = _generate(run)
-    in_use = reviews_in_use(run)
-    columns = dict.fromkeys(("output", "language", "candidates", *select.needs, *(KEY if in_use else ())))
-    schema = pyarrow.schema([*PREFERENCE, MARGIN, *([CHOSEN_BY] if in_use else [])])
-
-    def preferences(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        state = in_use.reviews.state(row_key(row)) if in_use else RowState()
-        if in_use and not in_use.counts(state):
-            return
-        if state.is_changed:
-            yield from _by_person(row, state, select, generate)
-        else:
-            yield from _by_scores(row, select, generate, min_margin)
-
-    tables = (
-        pyarrow.Table.from_pylist(
-            [found for row in read_columns(path, columns).to_pylist() for found in preferences(row)], schema=schema
-        )
-        for path in _shards(run, SCORED)
-    )
-    return _write(map(FORMATS[form].apply, tables), output, marked=is_restricted(run))
-
-
-def _require_scores(run: Path, record: dict[str, Any]) -> None:
-    """Refuse a run in which no candidates were scored, with advice that depends on its method."""
-    method = method_of(record)
-    if any(stage.name == SCORED for stage in method.stages()):
-        return
-    if not hasattr(method, "score"):
-        raise RunFolderError(
-            f"{run} is a run of method {method.method}, which writes each task once and has no candidates to compare. "
-            "Preferences need several scored candidates for the same text, as method back_translation has. Export its "
-            f"pairs instead ({', '.join(formats_of(PAIR))}), or run a recipe of method back_translation."
-        )
-    raise RunFolderError(
-        f"{run} has score: none, so its candidates were never compared. Preferences need a ranking by scores. Run the "
-        "recipe again with corpus.score={} corpus.select.choose=best and --update, which keeps the candidates."
-    )
-
-
-def _generate(run: Path) -> GenerateInstructions:
-    """Return the step that wrote the candidates of a run, with its styles."""
-    stages = stages_of(read_record(run)) if (run / FILE_NAME).exists() else ()
-    steps = (step for stage in stages for step in stage.steps)
-    return next((step for step in steps if isinstance(step, GenerateInstructions)), GenerateInstructions())
-
-
-def _by_scores(
-    row: dict[str, Any], select: SelectInstruction, generate: GenerateInstructions, min_margin: float
-) -> Iterator[dict[str, Any]]:
-    """Yield the preference of the selection: the first of its ranking to the last of the same style."""
-    ranked = select.rank(row)
-    of_style = [one for one in ranked if one[1]["style"] == ranked[0][1]["style"]]
-    if len(of_style) < 2:
-        return
-    (best_value, best), (worst_value, worst) = of_style[0], of_style[-1]
-    chosen, rejected = (prompts.render_answer(one["instruction"], one["input"] or "") for one in (best, worst))
-    if worst_value - best_value >= min_margin and chosen != rejected:
-        prompt = generate.render(row["output"], best["style"], row["language"])
-        yield {"prompt": prompt, "chosen": chosen, "rejected": rejected, "margin": worst_value - best_value}
-
-
-def _by_person(
-    row: dict[str, Any], state: RowState, select: SelectInstruction, generate: GenerateInstructions
-) -> Iterator[dict[str, Any]]:
-    """Yield the preference of a person: what they chose or wrote to what the selection would have taken.
-
-    Both answer the same prompt, so the other one is of the style of the candidate that was chosen or edited.
-    """
-    one = chosen_candidate(row, state, select)
-    if one is None:
-        return
-    values = {id(candidate): value for value, candidate in select.rank(row)}
-    others = (found for _, found in select.rank(row) if found["style"] == one["style"])
-    other = next((found for found in others if state.instruction is not None or found is not one), None)
-    if other is None:
-        return
-    instruction = one["instruction"] if state.instruction is None else state.instruction
-    chosen = prompts.render_answer(instruction, one["input"] or "")
-    rejected = prompts.render_answer(other["instruction"], other["input"] or "")
-    scored = state.instruction is None and id(one) in values
-    if chosen != rejected:
-        yield {
-            "prompt": generate.render(row["output"], one["style"], row["language"]),
-            "chosen": chosen,
-            "rejected": rejected,
-            "margin": values[id(other)] - values[id(one)] if scored else None,
-            "chosen_by": PERSON,
-        }
+        require_scores(run, record)
+    stages = () if record is None else stages_of(record)
+    tables = read_preferences(_shards(run, SCORED), stages, reviews_in_use(run), min_margin)
+    return write_tables(map(FORMATS[form].apply, tables), output, marked=is_restricted(run))
 
 
 def _shards(run: Path, stage: str) -> list[Path]:
@@ -224,10 +125,13 @@ def _shards(run: Path, stage: str) -> list[Path]:
     return paths
 
 
-def _write(tables: Iterator[pyarrow.Table], output: Path, *, marked: bool) -> int:
+def write_tables(tables: Iterator[pyarrow.Table], output: Path, *, marked: bool) -> int:
     """Write tables one by one, so that memory stays flat; a crash leaves no file of that name.
 
     The rows of a restricted run get the column ``restricted``, since the file may leave the run's folder.
+
+    Raises:
+        InputError: The file is of another kind, or cannot be written.
     """
     if marked:
         tables = (one.append_column("restricted", pyarrow.array([True] * len(one), pyarrow.bool_())) for one in tables)
