@@ -13,7 +13,8 @@ from pathlib import Path
 
 from datasets import disable_progress_bars
 
-from davidgen_hf.corpus.build import build_corpus, read_counts
+from davidgen_hf.corpus.build import build_corpus
+from davidgen_hf.corpus.counts import read_counts
 from davidgen_hf.engines import Engine, EngineSettings, Sampling, load_engine
 from davidgen_hf.methods import BackTranslation
 from davidgen_hf.processors import GenerateInstructions, GuardCandidates, LimitPassages, ScoreCandidates

@@ -17,7 +17,8 @@ import datasets
 import psutil
 
 from benchmarks.workload import read_texts
-from davidgen_hf.corpus.build import build_corpus, read_counts
+from davidgen_hf.corpus.build import build_corpus
+from davidgen_hf.corpus.counts import read_counts
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.methods.back_translation import BackTranslation, GuardSettings
 from davidgen_hf.processors import GenerateInstructions, LimitPassages, ScoreCandidates

@@ -27,7 +27,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.scale import write_passages
 from benchmarks.workload import read_texts
-from davidgen_hf.corpus.build import read_counts
+from davidgen_hf.corpus.counts import read_counts
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.report import serve_report, write_report
 from davidgen_hf.report.index import INDEX

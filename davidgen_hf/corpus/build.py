@@ -9,7 +9,6 @@ import logging
 import re
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from typing import Any
 from datasets import Features
 
 from davidgen_hf.corpus.executors import Executor, LocalExecutor
-from davidgen_hf.corpus.finished import read_mark
 from davidgen_hf.corpus.first_stage import WHOLE, FirstStage
 from davidgen_hf.corpus.identity import shard_identities, stage_identity
 from davidgen_hf.corpus.run_stage import run_stage, write_answered
@@ -27,13 +25,13 @@ from davidgen_hf.corpus.stage_folder import StageFolder, keep_only
 from davidgen_hf.corpus.waves import cut, first_wave, forget_cut, next_wave, read_yield
 from davidgen_hf.errors import FolderBusyError
 from davidgen_hf.methods import Method, Stage
-from davidgen_hf.processors.counting import STYLES, TOKENS, count
+from davidgen_hf.processors.counting import count
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.lock import hold
 from davidgen_hf.storage.progress import Bar
 from davidgen_hf.storage.shards import Part, make_rows, read_metadata, read_shard, read_table, shard_paths, write_shard
 
-__all__ = ["WHOLE", "build_corpus", "read_counts", "read_skipped", "run_stage", "take_styles", "take_tokens"]
+__all__ = ["WHOLE", "build_corpus", "run_stage"]
 
 logger = logging.getLogger(__name__)
 
@@ -109,44 +107,6 @@ def _finish(folders: list[Path], names: list[str], target_pairs: int | None, par
     if target_pairs is not None:
         with suppress(FolderBusyError), hold(folders[-1]):  # another part that holds it cuts
             cut(folders[-1], names, target_pairs)
-
-
-def read_counts(folder: Path, stages: Iterable[Stage]) -> tuple[dict[str, Counter[str]], dict[str, float]]:
-    """Return the counts and the seconds of each stage, summed over its finished shards."""
-    counts, seconds = {}, {}
-    for stage in stages:
-        notes = [read_metadata(path) for path in shard_paths(folder / stage.name)]
-        counts[stage.name] = sum((note.counts for note in notes), Counter())
-        seconds[stage.name] = round(sum(note.seconds for note in notes), 1)
-    return counts, seconds
-
-
-def take_tokens(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:
-    """Move the counts of tokens out of the counts of each stage, and return them for the stages that ran a model.
-
-    They are the tokens of the generator's prompts, of the candidates it wrote, and of the outputs that were scored,
-    once for each candidate.
-    """
-    found = {
-        stage: {what.removeprefix(TOKENS): of_stage.pop(what) for what in list(of_stage) if what.startswith(TOKENS)}
-        for stage, of_stage in counts.items()
-    }
-    return {stage: tokens for stage, tokens in found.items() if tokens}
-
-
-def take_styles(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:
-    """Move what came of the candidates of each style out of the counts of the stages, and return it by style."""
-    found: dict[str, dict[str, int]] = {}
-    for of_stage in counts.values():
-        for what in [one for one in of_stage if one.startswith(STYLES)]:
-            style, _, outcome = what.removeprefix(STYLES).rpartition(".")
-            found.setdefault(style, {})[outcome] = of_stage.pop(what)
-    return found
-
-
-def read_skipped(folder: Path, stages: tuple[Stage, ...]) -> dict[str, Any]:
-    """Return which rows of the source held no text, as ``Skipped`` counted them."""
-    return read_mark(folder / stages[0].name).skipped
 
 
 def _missing(folder: Path, names: list[str]) -> int:

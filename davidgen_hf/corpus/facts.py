@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from davidgen_hf.corpus.build import read_counts, take_styles
+from davidgen_hf.corpus.counts import read_counts, take_styles
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.counting import shown_counts
@@ -98,7 +98,7 @@ class Facts:
         record: ``run.json``.
         counts: What each stage counted, in the order of the stages.
         seconds: Seconds of each stage.
-        styles: What came of the candidates by the style of their prompt.
+        styles: Outcomes of the candidates, by the style of their prompt.
         rows: Number of ranked rows.
         choices: Perplexities of winner, random candidate and loser.
         margins: Histogram of the winner's lead, by step.

@@ -139,7 +139,7 @@ class Engine(Protocol):
 
     ``max_length`` is the number of tokens that context and target, or prompt and candidate, may take together;
     ``None`` without a limit. ``commit`` is the Hub commit that was loaded, ``None`` for a local folder.
-    ``closed_source`` is set where the answers come from a host of closed models, so that their rows can be marked.
+    ``restricted`` is set where the answers come from a host of closed models, so that their rows can be marked.
 
     Texts are read literally: a control token of the model in a prompt, context or target is text like any other. Only
     a ``tokens.ChatPrompt`` has those that its chat template wrote.
@@ -147,7 +147,7 @@ class Engine(Protocol):
 
     max_length: int | None
     commit: str | None
-    closed_source: bool
+    restricted: bool
 
     def generate(self, prompts: list[str], n: int, sampling: Sampling) -> list[list[str] | None]:
         """Write ``n`` continuations of each prompt, ``(len(prompts), n)``, without the prompt or special tokens.
@@ -169,7 +169,7 @@ class Engine(Protocol):
         ``tokens_left`` of the K contexts for each of them.
 
         Raises:
-            InputError: A target is empty, or none of its tokens is to be scored.
+            InputError: A target is empty, or all of its tokens are excluded from scoring.
             TooLongError: A pair does not fit into ``max_length``.
             ModelError: The model computes no finite number for any of the pairs.
         """

@@ -17,7 +17,7 @@ class EchoEngine:
 
     max_length: int | None = None
     commit: str | None = None
-    closed_source: bool = False
+    restricted: bool = False
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings

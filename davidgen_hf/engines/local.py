@@ -25,7 +25,7 @@ class LocalEngine(CountsTokens):
         ModelError: The model cannot be loaded; see ``load_model``.
     """
 
-    closed_source: bool = False
+    restricted: bool = False
 
     def __init__(self, settings: LocalSettings) -> None:
         loaded = load_model(settings)

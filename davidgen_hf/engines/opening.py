@@ -217,7 +217,7 @@ def _words_of(error: BaseException) -> str:
     text = describe(error) if isinstance(error, ValidationError) else str(error).strip() or type(error).__name__
     if "trust_remote_code" in text:
         return "it needs Python code of its own, which davidgen_hf does not run."
-    if "Weights only load failed" in text:  # torch goes on to recommend the way that would run what is in the pickle
+    if "Weights only load failed" in text:  # torch then recommends what would run the pickle's code
         return "its weights are a pickle that is damaged or holds other things than tensors."
     if isinstance(error, KeyError):
         return f"{text} is missing."

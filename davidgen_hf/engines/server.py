@@ -26,7 +26,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from davidgen_hf.engines.base import Sampling, Score
-from davidgen_hf.engines.closed_source import closed_source_reason
+from davidgen_hf.engines.closed_hosts import closed_models_at
 from davidgen_hf.engines.http import JsonServer, RequestFailedError
 from davidgen_hf.engines.server_settings import ServerSettings
 from davidgen_hf.engines.tokens import CountsTokens, TokenPair, Tokens
@@ -96,16 +96,16 @@ class ServerEngine(CountsTokens):
 
     commit: str | None = None
     max_length: int | None
-    closed_source: bool
+    restricted: bool
 
     def __init__(self, settings: ServerSettings) -> None:
-        reason = closed_source_reason(settings.base_url)
+        reason = closed_models_at(settings.base_url)
         if reason and not settings.allow_closed_source:
             raise ProvenanceError(
                 f"{settings.base_url} serves {reason}. This method is for open models: serve one yourself, e.g. with "
                 "`vllm serve MODEL`, or set allow_closed_source to true, which marks every row that it writes."
             )
-        self.settings, self.closed_source = settings, reason is not None
+        self.settings, self.restricted = settings, reason is not None
         self._server = JsonServer(settings.base_url, settings.concurrency, settings.timeout_seconds)
         card = self._served_model()
         self._model, window = card.id, card.max_model_len

@@ -55,7 +55,7 @@ class VllmEngine(CountsTokens):
         ModelError: vLLM is not installed, the model cannot be found, or vLLM cannot run it here.
     """
 
-    closed_source: bool = False
+    restricted: bool = False
 
     def __init__(self, settings: VllmSettings) -> None:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")

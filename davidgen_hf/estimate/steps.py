@@ -8,6 +8,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from davidgen_hf.corpus.executors import ExecutorSettings
 from davidgen_hf.engines import load_engine
 from davidgen_hf.errors import SettingError
 from davidgen_hf.estimate.corpus import CorpusSample, pairs_per_fragment
@@ -15,8 +16,9 @@ from davidgen_hf.estimate.figures import Estimate, Part, measured
 from davidgen_hf.estimate.sampling import HELD, Population, spread_dataset, survey
 from davidgen_hf.evaluation.held_out import compare_on_held_out
 from davidgen_hf.processors import ExtractFragments
+from davidgen_hf.provenance import Provenance
 from davidgen_hf.recipe import Recipe
-from davidgen_hf.run.run import STEPS
+from davidgen_hf.run.steps import Run, split_seeds
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.shards import read_shard
 from davidgen_hf.training import train
@@ -63,7 +65,7 @@ def estimate(recipe: Recipe, settings: EstimateSettings, folder: Path, announce:
     for the length of the seeds' instructions, which a trained one learns to write.
 
     Args:
-        recipe: What is to be run.
+        recipe: The recipe to estimate.
         settings: Size of the sample, and what cannot be known beforehand.
         folder: An empty folder for the sample's models and shards.
         announce: Called with the name of each part that runs.
@@ -74,7 +76,7 @@ def estimate(recipe: Recipe, settings: EstimateSettings, folder: Path, announce:
     with measured() as whole:
         announce("reading seeds and passages")
         with measured() as reading:
-            STEPS["seeds"](recipe, folder)
+            split_seeds(Run(recipe, folder, Provenance(()), ExecutorSettings()))
             population = _population(recipe, settings)
         parts = [Part("reading", 2 * reading.seconds, memory_bytes=reading.memory_bytes)]  # checked first, then read
         rows = read_shard(folder / "seeds" / "train.parquet")

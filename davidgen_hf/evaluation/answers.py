@@ -92,7 +92,7 @@ def task_manager(folder: Path) -> TaskManager:
 
 
 def load_task(name: str, manager: TaskManager) -> dict[str, Any]:
-    """Return the tasks that a name stands for, by their own names; a task that is not ours may lack data or packages.
+    """Return the tasks that a name refers to, by their own names; a task that is not ours may lack data or packages.
 
     Raises:
         ModelError: One cannot be loaded.

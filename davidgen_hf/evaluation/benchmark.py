@@ -22,7 +22,7 @@ class Benchmark:
 
     Args:
         dataset: Id of the test data on the Hub.
-        headline: The metric that stands for the benchmark in tables.
+        headline: The metric that tables show for the benchmark.
         id_column: Column of a document that names it; predictions of other systems refer to it.
         title: Name of its column in tables; ``None`` uses the folder's name.
         titles: Titles of its variants, by the name of their group without ``PREFIX``.
@@ -32,7 +32,7 @@ class Benchmark:
             answers.
         percent_factor: What turns the headline into percent.
         dataset_title: What a model card calls the test data; ``None`` uses the id.
-        category_metrics: Metric that stands for a category, where it is not the headline.
+        category_metrics: Metric that tables show for a category, if not the headline.
         versions: Given the metrics that were computed, returns versions of packages and data that they depend on,
             besides lm-eval's.
         check_data: Called with the task of a group's member and the local data; raises ``InputError`` if that data

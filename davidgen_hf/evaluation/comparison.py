@@ -143,7 +143,7 @@ def _write_summary(output: Path, settings: dict[str, Any], reviews: list[Review]
 
 
 def review_table(summary: dict[str, Any]) -> Table:
-    """Return the summary of reviews as a table, failures included; a dash stands for a missing number."""
+    """Return the summary of reviews as a table, failures included; a dash marks a missing number."""
     table = Table("", "all", *(order.replace("_", " ") for order in ORDERS), title="Judged answers")
     columns = [summary, *(summary["orders"][order] for order in ORDERS)]
     for name, label in (("n_reviews", "reviews"), ("n_failures", "of them without scores")):

@@ -147,7 +147,7 @@ def open_model(model: str, settings: HarnessSettings) -> tuple[LM, dict[str, Any
         settings: How it is to run.
 
     Returns:
-        The model, and what is to be recorded of it: its commit, its number of parameters (``None`` with vLLM), and
+        The model, and what to record about it: its commit, its number of parameters (``None`` with vLLM), and
         the number type that it computes in, with the reason for it.
 
     Raises:

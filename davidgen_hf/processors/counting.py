@@ -7,7 +7,7 @@ from typing import Any
 from davidgen_hf.processors.base import Batch, Processor
 
 TOKENS = "tokens."  # prefix of the counts that are not rows
-STYLES = "style."  # prefix of what came of candidates, by the style of their prompt: style.chatbot.pairs
+STYLES = "style."  # prefix of the outcomes of candidates, by the style of their prompt: style.chatbot.pairs
 
 
 def count(step: Processor | Any, given: Batch, made: Batch) -> Counter[str]:

@@ -128,7 +128,7 @@ class GenerateInstructions:
                 **dict(zip(("instruction", "input"), prompts.parse_answer(text), strict=True)),
                 style=style,
                 finished=done,
-                closed_source=engine.closed_source,
+                closed_source=engine.restricted,
             )
             for text, done in zip(texts, finished, strict=True)
         ]

@@ -29,7 +29,7 @@ def stop_words(language: str) -> frozenset[str]:
 
 
 def spell_out(text: str, language: str) -> tuple[str, dict[str, str]]:
-    """Return a text without spaces as YAKE can read it, and what each of its words stands for.
+    """Return a text without spaces as YAKE can read it, and the original of each of its words.
 
     YAKE reads words between spaces with Latin punctuation, and takes what has fewer than three letters for a stop
     word. So each word becomes a code of Latin letters: five of them, or two for a stop word.

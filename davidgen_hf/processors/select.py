@@ -116,7 +116,7 @@ class SelectInstruction:
         return columns | {name: [pair[name] for pair in made] for name in PAIR}
 
     def counts(self, given: Batch, made: Batch) -> Counter[str]:
-        """Return the number of pairs, of rows without one by reason, and what came of the candidates by style."""
+        """Return the number of pairs, of rows without one by reason, and the outcomes of the candidates by style."""
         rows = _rows(given)
         reasons = (self._why_dropped(row) for row in rows)
         counts = Counter(pairs=len(made["output"])) + Counter(reason for reason in reasons if reason is not None)

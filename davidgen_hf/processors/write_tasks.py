@@ -91,7 +91,7 @@ class WriteTasks:
         return counts
 
     def _tasks(self, prompt: str, written: str | None, *, fit: bool) -> list[dict[str, Any]]:
-        # The prompt ends with the number of the task that the generator goes on with.
+        # The prompt ends with the number of the task that the generator writes next.
         opening = prompt.rstrip("\n").rpartition("\n")[2] + "\n"
         if written is None:
             reason = "engine_failed" if fit else "prompt_too_long"
@@ -105,7 +105,7 @@ class WriteTasks:
             _row(
                 text,
                 task,
-                empty_candidate(finished=not (is_cut and task is found[-1]), closed_source=engine.closed_source),
+                empty_candidate(finished=not (is_cut and task is found[-1]), closed_source=engine.restricted),
             )
             for task in found
         ]

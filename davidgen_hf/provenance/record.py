@@ -106,6 +106,11 @@ class Provenance:
         return self.answer == "restricted"
 
     @property
+    def restrictions(self) -> list[str]:
+        """Why parts are restricted, each reason once."""
+        return list(dict.fromkeys(part.reason for part in self.parts if part.answer == "restricted"))
+
+    @property
     def undeclared(self) -> list[Part]:
         """The parts that are unknown, and that nobody has declared."""
         return [part for part in self.parts if part.answer == "unknown"]

@@ -12,9 +12,9 @@ def mark_rows(passages: Iterable[dict[str, Any]], provenance: Provenance) -> Ite
     """Yield the rows of a method with the columns of ``schema.MADE_WITH``.
 
     A row is restricted if the passage's own source is, or anything else that the run is made with: the seeds that
-    taught the generator, the models that extracted, wrote and scored. What came of the follower is not in a row.
-    A passage without a licence takes that of its source. A row that is not a passage, whose text the generator goes on
-    with, has the generator as its source.
+    taught the generator, the models that extracted, wrote and scored. The follower does not appear in rows.
+    A passage without a licence takes that of its source. Where rows are not passages but lists that the generator
+    continues, their source is the generator.
     """
     sources = {(part.name, part.config or ""): part for part in provenance.of_role("passages")}
     roles = ("seeds", "generator", "extractor", "scorer")

@@ -15,7 +15,7 @@ class Declaration:
 
     Args:
         written_by: ``people``, or ``open_model`` for a model whose weights are published.
-        statement: Who wrote it and how that is known, in a sentence; it stands in every card.
+        statement: Who wrote it and how that is known, in a sentence; every card shows it.
         license: Licence as the Hub writes it, ``cc-by-4.0``.
 
     Raises:
@@ -36,11 +36,11 @@ class ProvenanceRules:
     """provenance.yaml: what a recipe allows and declares, for the whole run. The file may be absent.
 
     A file of your own is unknown, since nothing in it says who wrote it. By default a run then asks for a
-    declaration before its first step. With ``undeclared: record`` it goes on, ``run.json`` and the card say that it
-    is unknown, and the question comes when the corpus is to be pushed; the recipes for trying things out have that.
+    declaration before its first step. With ``undeclared: record`` it continues, ``run.json`` and the card say that it
+    is unknown, and the declaration is required when the corpus is pushed; the recipes for trying things out have that.
 
     Args:
-        allow_restricted: Go on with restricted sources; rows, ``run.json`` and cards then say so.
+        allow_restricted: Accept restricted sources; rows, ``run.json`` and cards then say so.
         undeclared: ``stop`` at a source that is unknown and not declared, or ``record`` it and go on.
         declarations: By name of the source, as the error that asks for it has it.
         license: Licence of the whole corpus, where the table of combinations does not hold that of its parts.

@@ -49,7 +49,7 @@ class Push:
         parts: Which of ``PARTS`` to publish.
         private: Make new repositories private; existing ones stay what they are.
         create_pr: Open pull requests instead.
-        publish_restricted: Publish what is restricted or a demo, which the recipe has to allow too.
+        publish_restricted: Publish what is restricted, which the recipe has to allow too.
 
     Raises:
         SettingError: ``repo`` is not an id that the Hub would take.
@@ -191,7 +191,7 @@ def check_publishable(run: Path, request: Push, *, finished: bool = True) -> Non
 
     Raises:
         ProvenanceError: A part of the run is restricted and the recipe does not allow that, is unknown and not
-            declared, no license is known, or the run is restricted or a demo and ``publish_restricted`` is not set.
+            declared, no license is known, or the run is restricted and ``publish_restricted`` is not set.
         RunFolderError: It is not a run folder, or is not finished.
     """
     record = read_record(run)
@@ -202,12 +202,11 @@ def check_publishable(run: Path, request: Push, *, finished: bool = True) -> Non
     provenance = read_provenance(run)
     if finished:
         require_publishable(provenance)
-    demo = record.get("demo", False)
-    if (demo or is_restricted(run)) and not request.publish_restricted:
-        what = "is a demo: its model was tuned on data that closed models partly wrote" if demo else "is restricted"
+    if is_restricted(run) and not request.publish_restricted:
         raise ProvenanceError(
-            f"{run} {what}. The recipe allows that for the run; to publish it all the same, marked as what it is on "
-            "every card and row, add --publish-restricted. To make one that is clean, name another --base-model."
+            f"{run} is restricted. {' '.join(provenance.restrictions)} The recipe allows that for the run; to publish "
+            "it anyway, marked as restricted on every card and row, add --publish-restricted. To make one that "
+            "is clean, name another --base-model."
         )
 
 

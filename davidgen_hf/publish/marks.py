@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow.compute
 
 from davidgen_hf.provenance import find_provenance
+from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import column_names, read_table, shard_paths
 
 
@@ -12,10 +13,11 @@ def is_restricted(run: Path) -> bool:
     """Return whether ``run.json`` or a row of the corpus says that a part of the run is restricted.
 
     Raises:
-        RunFolderError: A shard is damaged.
+        RunFolderError: ``run.json`` or a shard is damaged.
     """
     recorded = find_provenance(run)
-    return bool(recorded and recorded.restricted) or has_restricted_rows(run)
+    is_old_demo = read_record(run).get("demo", False)  # version 0.1 marked the embedded model, which is restricted
+    return is_old_demo or bool(recorded and recorded.restricted) or has_restricted_rows(run)
 
 
 def has_restricted_rows(run: Path) -> bool:

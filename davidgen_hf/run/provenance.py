@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from davidgen_hf.engines import EngineSettings
-from davidgen_hf.engines.closed_source import closed_source_reason
+from davidgen_hf.engines.closed_hosts import closed_models_at
 from davidgen_hf.engines.loading import find_model
 from davidgen_hf.engines.roles import with_engines
 from davidgen_hf.engines.settings import ENGINES
@@ -159,7 +159,7 @@ def _without_lookup(engine: EngineSettings) -> Verdict | None:
     if engine.without_model:
         return Verdict(engine.kind, "clean", engine.without_model, "cc0-1.0")
     address = _address(engine)
-    closed = closed_source_reason(address) if address else None
+    closed = closed_models_at(address) if address else None
     return Verdict(engine.model, "restricted", f"{address} answers with {closed}.") if closed else None
 
 

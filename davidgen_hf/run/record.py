@@ -15,7 +15,6 @@ from davidgen_hf.errors import RunFolderError
 from davidgen_hf.plugins import packages
 from davidgen_hf.processors import GenerateInstructions
 from davidgen_hf.recipe import TRAININGS, Recipe
-from davidgen_hf.sources.embedded import EMBEDDED
 from davidgen_hf.sources.paths import digest_inputs
 from davidgen_hf.storage.digests import without_folders
 from davidgen_hf.storage.lock import LOCK
@@ -62,7 +61,7 @@ def check_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class UpdateSettings:
-    """How a record of another recipe or other inputs is taken up.
+    """How to update a run of another recipe or of other inputs.
 
     Args:
         plan: Returns what becomes of the finished shards, given whether the generator is trained again.
@@ -182,12 +181,10 @@ def _untouched(steps: dict[str, dict[str, Any]], differences: list[str]) -> dict
 def _header(recipe: Recipe) -> dict[str, Any]:
     """Return what the record of a new run starts with: its name, random seeds and versions, and no finished step."""
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES} | packages()
-    # The embedded model was tuned on data that closed models partly wrote: what comes of it is not for publishing.
-    demo = EMBEDDED in (recipe.base_model, recipe.follower["model_name_or_path"])
     seeds = {"reverse": recipe.seeds.reverse.seed}
     for step in (step for stage in recipe.corpus.stages() for step in stage.steps):
         if isinstance(step, GenerateInstructions):
             seeds["sampling"] = step.sampling.seed
     trainings = {"generator": recipe.generator, "follower": recipe.follower}
     seeds |= {name: training["seed"] for name, training in trainings.items() if "seed" in training}  # else trl's own
-    return {"name": recipe.name, "demo": demo, "random_seeds": seeds, "versions": versions, "steps": {}}
+    return {"name": recipe.name, "random_seeds": seeds, "versions": versions, "steps": {}}

@@ -12,6 +12,7 @@ from rich.table import Table
 from davidgen_hf.corpus.facts import Choices, attrition, pairs_per_hour, ranked_rows, yield_by_style
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.select import Ranked, perplexity
+from davidgen_hf.provenance import find_provenance
 from davidgen_hf.report import FILE_NAME as REPORT
 from davidgen_hf.storage.record import RunRecord
 from davidgen_hf.storage.shards import Part
@@ -30,10 +31,12 @@ def print_summary(record: RunRecord, console: Console) -> None:
         if table is not None:
             console.print(table)
     console.print(places(record.folder))
-    if record.content.get("demo"):
+    found = find_provenance(record.folder)
+    if found and found.restrictions:
         console.print(
-            "This run is marked `demo`: its base model was tuned on data that closed models partly wrote, so the "
-            "result is for trying things out, not for publishing."
+            f"This run is restricted: {' '.join(found.restrictions)} Its result is for trying things out, not for "
+            "publishing.",
+            markup=False,
         )
     console.print(
         f"Next: open [bold]{escape(str(record.folder / REPORT))}[/bold] in a browser, or bring text of your own: "
@@ -56,7 +59,7 @@ def attrition_table(record: RunRecord) -> Table:
 
 
 def style_table(record: RunRecord) -> Table | None:
-    """Return the table of what came of the candidates of each style, if there are several."""
+    """Return the table of the outcomes of the candidates of each style, if there are several."""
     styles = yield_by_style([record.content])
     if len(styles) < 2:
         return None
@@ -137,7 +140,7 @@ def _brief(text: str, longest: int) -> str:
 def describe_missing(missing: dict[str, int], part: Part, folder: Path) -> str:
     """Return what to do after a part of a corpus, from what ``run_part`` returns."""
     if not missing:
-        return f"Part {part} is done, and so are all others. The same command without --shard goes on in {folder}."
+        return f"Part {part} is done, and so are all others. The same command without --shard continues in {folder}."
     ((stage, count),) = missing.items()
     if stage == "corpus":
         return (

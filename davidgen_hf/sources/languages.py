@@ -1,4 +1,4 @@
-"""Language codes as people write them, and the one code that each stands for."""
+"""Language codes as people write them, and the one code that each refers to."""
 
 import re
 from functools import lru_cache

@@ -33,7 +33,7 @@ def source_part(role: str, source: Source) -> Part:
     """Return what is known about seeds or passages.
 
     Args:
-        role: ``seeds`` or ``passages``, which decides what ``embedded`` stands for.
+        role: ``seeds`` or ``passages``, which decides what ``embedded`` refers to.
         source: The source; if it is on the Hub, resolved to its commit.
 
     Raises:

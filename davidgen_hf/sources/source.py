@@ -179,7 +179,7 @@ class Source:
         return int(index), int(count)
 
     def columns_read(self) -> frozenset[str] | None:
-        """Return the names of the columns to read; None stands for every column that may hold text."""
+        """Return the names of the columns to read; None means every column that may hold text."""
         return None
 
     def origin(self, row: Row) -> dict[str, str]:

@@ -102,7 +102,7 @@ def _label_names(schema: pyarrow.Schema) -> dict[str, list[str]]:
 
 
 def _named(values: list[Any], names: list[str] | None) -> list[Any]:
-    """Return the names of class labels instead of their numbers; -1 stands for none."""
+    """Return the names of class labels instead of their numbers; -1 means none."""
     if names is None:
         return values
     return [names[one] if isinstance(one, int) and 0 <= one < len(names) else None for one in values]

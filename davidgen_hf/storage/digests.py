@@ -1,4 +1,4 @@
-"""How a record tells of a user's files and folders: by name and hash, for it is to be published."""
+"""How a record names a user's files and folders: by name and hash, because it may be published."""
 
 import hashlib
 import os

@@ -59,7 +59,7 @@ def replacing(path: Path, *, error: type[DavidgenError] = RunFolderError, advice
     draft of a process that was killed is removed by the next one that replaces the same path on this machine.
 
     Args:
-        path: What is to be replaced. An existing folder must be empty.
+        path: The file or folder to replace. An existing folder must be empty.
         error: Class of the error.
         advice: What was expected and what to do, for the error.
 
@@ -100,7 +100,7 @@ def write_whole(path: Path, text: str, *, error: type[DavidgenError] = RunFolder
 
 
 def is_in_use(path: Path) -> bool:
-    """Return whether there is something where a new folder is to be written; an empty folder is nothing."""
+    """Return whether anything exists at the path of a new folder; an empty folder does not count."""
     return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
@@ -167,5 +167,5 @@ def use_umask(folder: Path) -> None:
 
 
 def as_pattern(path: str | Path) -> str:
-    """Return a path as ``data_files`` needs it: `datasets` takes it for a pattern, in which ``[`` stands for a set."""
+    """Return a path as ``data_files`` needs it: `datasets` reads it as a pattern, in which ``[`` opens a set."""
     return glob.escape(str(path))

@@ -26,7 +26,7 @@ LOSSES = {"sft": "Loss, nats per token of a completion", "dpo": "DPO loss, nats"
 def write_card(summary: TrainingSummary) -> Path:
     """Write a model's ``README.md``: what was trained on how much, with which settings, and the loss as a picture.
 
-    A base model that is a local folder goes by that folder's name, for a card is to be published.
+    A base model that is a local folder is named after that folder, because a card may be published.
     """
     folder, base = Path(summary.output_dir), summary.base_model
     is_adapter = (folder / "adapter_config.json").is_file()

@@ -115,7 +115,7 @@ def known_fields() -> dict[str, Field] | None:
 
 def _strict(name: str, field: Field) -> Any:
     """Narrow a field's type to the range that it accepts."""
-    if name == "resume_from_checkpoint":  # declared a string, yet `true` stands for the last checkpoint
+    if name == "resume_from_checkpoint":  # declared a string, but `true` means the last checkpoint
         return bool | Path | None
     if name in ("bf16", "fp16"):
         return Annotated[bool | None, BeforeValidator(lambda value: None if value == "auto" else value)]

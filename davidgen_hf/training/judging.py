@@ -57,7 +57,7 @@ def require_allowed(parts: list[Part], sources: list[str], allow_restricted: boo
 
     Args:
         parts: What it is derived from.
-        sources: Paths and ids of the parts; what the recipe of a run allows is allowed for what lies in its folder.
+        sources: Paths and ids of the parts; what the recipe of a run allows is allowed for the files in its folder.
         allow_restricted: Whether the user allows restricted parts.
         how: How the user can, as a sentence.
 

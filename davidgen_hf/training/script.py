@@ -243,7 +243,7 @@ def _load_file(path: Path) -> DatasetDict:
     if not path.is_file():
         raise InputError(_unreadable(path, "there is no such file"))
     form = FORMATS[path.suffix]
-    # A label of a CSV file, such as 007 or None, is text all the same.
+    # A label of a CSV file, such as 007 or None, is still text.
     as_text = (
         {"converters": dict.fromkeys((*TRAINING, *PAIR, "input"), str), "keep_default_na": False}
         if form == "csv"

@@ -5,7 +5,8 @@ import time
 import pytest
 import sentencex
 
-from davidgen_hf.corpus.build import build_corpus, read_counts
+from davidgen_hf.corpus.build import build_corpus
+from davidgen_hf.corpus.counts import read_counts
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.shards import read_shards

@@ -45,11 +45,11 @@ def test_a_candidate_at_the_limit_of_tokens_is_unfinished(tiny_llama):
     assert {one["finished"] for one in made["candidates"][0] if one["instruction"]} == {False}
 
 
-@pytest.mark.parametrize("closed_source", [False, True])
-def test_candidates_of_a_closed_models_host_are_marked(monkeypatch, closed_source):
-    monkeypatch.setattr(EchoEngine, "closed_source", closed_source)
+@pytest.mark.parametrize("restricted", [False, True])
+def test_candidates_of_a_closed_models_host_are_marked(monkeypatch, restricted):
+    monkeypatch.setattr(EchoEngine, "restricted", restricted)
     made = GenerateInstructions(ECHO, n=2)({"output": ["text"]})["candidates"][0]
-    assert [one["closed_source"] for one in made] == [closed_source] * 2
+    assert [one["closed_source"] for one in made] == [restricted] * 2
 
 
 def test_a_prompt_on_which_the_engine_failed_is_marked(monkeypatch):

@@ -6,6 +6,7 @@ import numpy
 import pytest
 
 from davidgen_hf.corpus import build as corpus
+from davidgen_hf.corpus.counts import read_counts
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.processors import near_duplicates
 from davidgen_hf.processors.near_duplicates import NearDuplicates
@@ -138,7 +139,7 @@ def corpus_of(folder, *overrides: str) -> dict:
     }
     passages = [{"id": str(number), "text": text} | origin for number, text in enumerate(texts)]
     corpus.build_corpus(iter(passages), Skipped(), settings, folder)
-    return corpus.read_counts(folder, settings.stages())[0]
+    return read_counts(folder, settings.stages())[0]
 
 
 def shard(*rows: tuple[str, str, str, str]) -> dict[str, list]:

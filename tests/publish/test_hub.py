@@ -115,7 +115,7 @@ def test_pushes_that_are_killed_end_with_the_same_repositories_and_leave_nothing
     assert (found["differences"], found["left"], max(found["commits"])) == (0, [], 2)
 
 
-def test_a_demo_or_restricted_run_is_refused_without_the_flag(run):
+def test_a_restricted_run_is_refused_without_the_flag(run):
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"demo": True}))
     with pytest.raises(ProvenanceError, match=r"add --publish-restricted"):

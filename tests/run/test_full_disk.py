@@ -1,4 +1,4 @@
-"""A disk that is full or must not be written to: a clear error, nothing finished is lost, the next call goes on."""
+"""A disk that is full or must not be written to: a clear error, nothing finished is lost, the next call resumes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment, in a process of its own: the next call goes on, and the corpus is the same."""
+"""A run that is killed at any moment, in a process of its own: the next call resumes, and the corpus is the same."""
 
 import json
 import multiprocessing

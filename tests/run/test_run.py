@@ -14,7 +14,8 @@ from davidgen_hf.corpus.facts import read_choices
 from davidgen_hf.errors import InputError, ModelError, RunFolderError
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.record import check_folder
-from davidgen_hf.run.run import STEPS, run_recipe
+from davidgen_hf.run.run import run_recipe
+from davidgen_hf.run.steps import STEPS
 from davidgen_hf.run.summary import attrition_table, perplexities
 from davidgen_hf.storage.lock import LOCK
 from davidgen_hf.storage.shards import read_shards, shard_paths
@@ -79,7 +80,6 @@ def test_the_whole_way_on_a_tiny_model(asked, tmp_path):
         eligible = [one for one in pair["candidates"] if one["nll"] is not None]
         assert pair["instruction"] == min(eligible, key=lambda one: one["nll"])["instruction"]
     assert set(content["steps"]["evaluation"]["scores"]) == {"base", "follower"}
-    assert content["demo"] is False
     assert str(tmp_path) not in (tmp_path / "out" / "run.json").read_text()
 
 
@@ -221,7 +221,7 @@ def test_a_run_killed_while_it_trains_resumes_from_the_last_checkpoint(asked, tm
 def test_the_whole_way_on_the_real_model(embedded_model, tmp_path):
     few = ["corpus.passages.max_rows=8", "generator.num_train_epochs=1"]
     content, _ = run(few, tmp_path / "out")
-    assert content["demo"] is True
+    assert content["provenance"]["answer"] == "restricted"
     generator = content["steps"]["generator"]
     assert generator["loss_end"] < generator["loss_start"]
     assert content["steps"]["corpus"]["counts"]["corpus"]["pairs"] >= 8

@@ -1,4 +1,4 @@
-"""A run folder that is taken up again: what fits stays, the rest is named or made anew, and one works at a time."""
+"""A run folder that is opened again: what fits stays, the rest is rebuilt or refused, one process works at a time."""
 
 import json
 import subprocess

@@ -39,7 +39,7 @@ class Executor(Protocol):
     """Makes shards. Nothing is written: that is left to the caller, who alone needs the run's folder."""
 
     def map(self, step: Step, settings: Any, work: Iterable[tuple[Path, Dataset]]) -> Iterator[ShardResult]:
-        """Yield the shards as they are finished, in any order; ``work`` is read as it can be taken up.
+        """Yield the shards as they are finished, in any order; ``work`` is read as workers become free.
 
         Args:
             step: A function of a module; it gives the same rows for the same arguments wherever it runs.

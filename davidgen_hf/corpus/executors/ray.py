@@ -50,7 +50,7 @@ class Worker:
 
 @dataclass
 class Task:
-    """A shard that is to be made, and how many workers have died of it."""
+    """A shard to build, and how many workers have died building it."""
 
     path: Path
     rows: Dataset
@@ -149,7 +149,7 @@ class RayExecutor:
             ) from error
 
     def _missing_workers(self) -> int:
-        """Return how many workers are to be started, and pin_and_check what each of them asks for."""
+        """Return how many workers to start, and check the resources that each requests."""
         if self.workers:
             return 0
         resources = ray.cluster_resources()
@@ -230,7 +230,7 @@ def _once_more(task: Task, error: Exception) -> Task:
         raise ExecutorError(
             f"Shard {shard}: {ATTEMPTS} workers died of it, the last one with: {_first_words(error)} Too little "
             "memory is the most frequent reason; lower max_batch_tokens or shard_rows, or take fewer workers. What "
-            "is finished is safe; the same command goes on from there."
+            "is finished is safe; the same command resumes there."
         ) from error
     logger.warning("A worker died; shard %s goes to another.", shard)
     return task

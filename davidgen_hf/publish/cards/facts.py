@@ -77,7 +77,7 @@ def versions_of(record: dict[str, Any]) -> str:
 
 
 def model_name(name: str) -> str:
-    """Return what a model is called on the Hub, where ``embedded`` stands for one."""
+    """Return the Hub id of a model, also of ``embedded``."""
     return MODEL_NAME if name == EMBEDDED else name
 
 

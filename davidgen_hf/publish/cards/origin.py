@@ -12,11 +12,17 @@ NOT_RECORDED = "The sources and models of the run were not recorded."
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of the origin of a corpus, and whether it was made for trying things out."""
+    """What is known of the origin of a corpus.
+
+    Args:
+        provenance: Sources and models of its runs.
+        restricted_rows: Number of rows that are marked as restricted.
+        is_old_demo: Whether a run of version 0.1 is marked as made with the embedded model, which is restricted.
+    """
 
     provenance: Provenance
-    demo: bool
     restricted_rows: int = 0
+    is_old_demo: bool = False
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -31,7 +37,7 @@ class Origin:
     @property
     def restricted(self) -> bool:
         """Whether a closed model wrote a part of it, or terms forbid training on one."""
-        return self.provenance.restricted or self.restricted_rows > 0
+        return self.provenance.restricted or self.restricted_rows > 0 or self.is_old_demo
 
     @property
     def license(self) -> str | None:
@@ -46,7 +52,7 @@ class Origin:
     @property
     def marks(self) -> list[str]:
         """Tags that mark it."""
-        return [name for name, true in (("demo", self.demo), ("restricted", self.restricted)) if true]
+        return ["restricted"] if self.restricted else []
 
 
 def origin_of(records: Sequence[dict[str, Any]], rows: RowFacts) -> Origin:
@@ -57,9 +63,9 @@ def origin_of(records: Sequence[dict[str, Any]], rows: RowFacts) -> Origin:
     found = [Provenance.from_record(one["provenance"]) for one in records if "provenance" in one]
     demo = any(record.get("demo", False) for record in records)
     if len(found) < len(records):
-        return Origin(Provenance((), license_reason=NOT_RECORDED), demo, rows.restricted)
+        return Origin(Provenance((), license_reason=NOT_RECORDED), rows.restricted, demo)
     if len(found) == 1:
-        return Origin(found[0], demo, rows.restricted)
+        return Origin(found[0], rows.restricted, demo)
     parts = tuple(dict.fromkeys(part for one in found for part in one.parts))
     whole = replace(found[0], parts=parts, allow_restricted=any(one.allow_restricted for one in found))
     declared = {one.license for one in found}
@@ -69,6 +75,6 @@ def origin_of(records: Sequence[dict[str, Any]], rows: RowFacts) -> Origin:
             [license for *_, license in rows.origins],
             declared=declared.pop() if len(declared) == 1 else None,
         ),
-        demo,
         rows.restricted,
+        demo,
     )

@@ -116,7 +116,7 @@ find("filter").addEventListener("submit", (event) => event.preventDefault());
 find("filter").addEventListener("input", () => { page = 0; show(); });
 find("filter").addEventListener("reset", () => setTimeout(() => { page = 0; show(); }));
 restore();
-// After the first paint, so that the page stands before its rows are unpacked.
+// After the first paint, so that the page is visible before its rows are unpacked.
 requestAnimationFrame(() => setTimeout(async () => {
   try {
     query = document.body.dataset.served ? served : embedded(await unpack(find("data").textContent));

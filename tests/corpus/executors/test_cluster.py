@@ -119,7 +119,7 @@ def test_a_shard_of_which_every_worker_dies_is_named(executor):
             os._exit(1)
         return rows, Counter()
 
-    told = r"Shard stage/00001\.parquet: 3 workers died of it, .* the same command goes on from there"
+    told = r"Shard stage/00001\.parquet: 3 workers died of it, .* the same command resumes there"
     made = []
     with pytest.raises(ExecutorError, match=told):
         made.extend(executor.map(step, None, shards(0, 1, 2, 3)))

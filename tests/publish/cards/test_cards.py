@@ -193,13 +193,13 @@ def test_the_example_of_an_adapter_runs(run, tiny_llama, monkeypatch, capsys):
     assert capsys.readouterr().out
 
 
-def test_a_demo_says_so(run):
+def test_a_demo_of_version_0_1_is_restricted(run):
     assert "[!WARNING]" not in "".join((run / name).read_text("utf-8") for name in CARDS)
     change_record(run, demo=True)
     write_cards(run)
     for name in CARDS:
-        assert "> This is a demo." in (run / name).read_text("utf-8")
-        assert "demo" in metadata_load(run / name)["tags"]
+        assert "> Restricted: " in (run / name).read_text("utf-8")
+        assert "restricted" in metadata_load(run / name)["tags"]
 
 
 def score(value: float) -> dict:

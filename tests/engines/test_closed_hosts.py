@@ -1,7 +1,7 @@
 import pytest
 
 from davidgen_hf.engines import EngineSettings, load_engine
-from davidgen_hf.engines.closed_source import closed_source_reason
+from davidgen_hf.engines.closed_hosts import closed_models_at
 from davidgen_hf.errors import ProvenanceError
 from davidgen_hf.provenance.tables import closed_hosts
 
@@ -22,7 +22,7 @@ from davidgen_hf.provenance.tables import closed_hosts
     ],
 )
 def test_hosts_of_closed_models_are_known_by_name(base_url):
-    assert closed_source_reason(base_url) in closed_hosts().values()
+    assert closed_models_at(base_url) in closed_hosts().values()
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_hosts_of_closed_models_are_known_by_name(base_url):
     ],
 )
 def test_other_hosts_are_not(base_url):
-    assert closed_source_reason(base_url) is None
+    assert closed_models_at(base_url) is None
 
 
 def test_a_closed_host_is_refused_before_anything_is_sent_to_it():
@@ -52,6 +52,6 @@ def test_a_closed_host_is_refused_before_anything_is_sent_to_it():
 
 def test_what_comes_from_a_closed_host_is_marked_where_the_settings_allow_it(serve, engine, monkeypatch):
     server = serve(None)
-    assert not engine(server).closed_source
+    assert not engine(server).restricted
     monkeypatch.setitem(closed_hosts(), "127.0.0.1", "a model for this test")
-    assert engine(server, allow_closed_source=True).closed_source
+    assert engine(server, allow_closed_source=True).restricted
