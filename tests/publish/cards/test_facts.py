@@ -35,4 +35,4 @@ def test_the_command_is_quoted_for_a_shell():
 
 def test_languages_are_codes_however_the_rows_write_them():
     written = ["en", "en_US", "eng_Latn", "English", "zh-Hant", "deu", "und", "Python", "", None]
-    assert RowFacts(languages=Counter(written)).iso_languages == ["de", "en", "zh"]
+    assert RowFacts(languages=Counter(written)).iso_languages == ["code", "de", "en", "zh"]
