@@ -96,7 +96,7 @@ def measure(engine, lm_eval: LmEval | None, rows: list[dict], args: argparse.Nam
         scores = timed(seconds, "exact", engine.score, contexts, targets)
         winners = [best([one.nll for one in many]) for many in grouped(scores, args.n)]
         exact += [
-            [(len(pair.context), one.token_nll) for pair, one in many]
+            [(pair, one.token_nll) for pair, one in many]
             for many in grouped(list(zip(pairs, scores, strict=True)), args.n)
         ]
         if lm_eval is None:
@@ -108,7 +108,7 @@ def measure(engine, lm_eval: LmEval | None, rows: list[dict], args: argparse.Nam
         kept += [one == other for one, other in zip(chosen, winners, strict=True)]
         theirs = timed(seconds, "lm_eval", lm_eval.scores, list(zip(contexts, targets, strict=True)))
         same_as_lm_eval += [best(many) == one for many, one in zip(grouped(theirs, args.n), winners, strict=True)]
-        print(f"{start + len(part)} passages: {json.dumps(seconds)}", flush=True)
+        print(f"{len(kept)} passages, {sum(kept)} winners kept: {json.dumps(seconds)}", flush=True)
     target_tokens = sorted(len(row[0][1]) for row in exact)
     found = {
         "passages": len(rows),
@@ -142,11 +142,15 @@ def simulate(exact: list, rule: Elimination) -> dict:
     for row in exact:
         values = [nll for _, nll in row]
         spans = iter_spans(values)
-        left = eliminate(rule, [0] * len(row), [len(nll) for nll in values], spans)
+        left = eliminate(rule, [0] * len(row), [pair for pair, _ in row], spans)
         sums = [sum(one) if len(one) == len(nll) else float("inf") for one, nll in zip(left, values, strict=True)]
         same += best(sums) == best([sum(nll) for nll in values])
-        whole += sum(context + len(nll) for context, nll in row)
-        run += sum(context + len(one) for (context, _), one in zip(row, left, strict=True))
+        unique = {
+            pair: (len(pair.context) + len(nll), len(pair.context) + len(one))
+            for (pair, nll), one in zip(row, left, strict=True)
+        }
+        whole += sum(before for before, _ in unique.values())
+        run += sum(after for _, after in unique.values())
     return {"same_winner": same / len(exact), "times_fewer_tokens": whole / run}
 
 

@@ -23,22 +23,24 @@ class CachedRows:
     def __init__(self, model: PreTrainedModel, pairs: Sequence[TokenPair], opening: SharedOpening | None) -> None:
         self.model, self.pairs, self.opening = model, pairs, opening
         self.cache = DynamicCache(config=model.config)
-        self.rows, self.done = list(range(len(pairs))), 0
+        self.rows: list[int] = []
+        self.done = 0
         self.mask = torch.empty(0)
 
     def advance(self, rows: list[int], end: int) -> list[list[float]]:
         """Score the target tokens of ``rows`` since the last call up to ``end``; the other rows leave."""
         start, self.done = self.done, end
         spans = [self.pairs[row].target[start:end] for row in rows]
-        inputs, where = self._continue(rows, start, end) if start else self._begin(end)
+        inputs, where = self._continue(rows, start, end) if start else self._begin(rows, end)
         targets = torch.tensor([token for span in spans for token in span], device=self.model.device)
         nll = positions_nll(self.model, inputs, where, targets)
         if not start:
             self._prepend_opening()
         return [one.tolist() for one in nll.split([len(span) for span in spans])]
 
-    def _begin(self, end: int) -> tuple[dict[str, Any], torch.Tensor]:
-        pairs = [TokenPair(pair.context, pair.target[:end]) for pair in self.pairs]
+    def _begin(self, rows: list[int], end: int) -> tuple[dict[str, Any], torch.Tensor]:
+        self.rows = rows
+        pairs = [TokenPair(self.pairs[row].context, self.pairs[row].target[:end]) for row in rows]
         inputs, where = causal_inputs(self.model, pairs, self.opening)
         skipped = self.opening.tokens if self.opening else 0
         lengths = [len(pair.context) + len(pair.target) - 1 - skipped for pair in pairs]

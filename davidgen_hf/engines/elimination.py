@@ -7,9 +7,13 @@ span doubles, and the others go on from their cache, until the target ends. Our 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from davidgen_hf.errors import SettingError
 from davidgen_hf.storage.settings import check_settings
+
+if TYPE_CHECKING:
+    from davidgen_hf.engines.tokens import TokenPair
 
 # Given the rows that are left and where the span ends: the nll of the target tokens since the span before.
 Advance = Callable[[list[int], int], Sequence[Sequence[float]]]
@@ -38,17 +42,21 @@ class Elimination:
             raise SettingError(f"margin_nats must be at least 0 and finite, got {self.margin_nats}.")
 
 
-def eliminate(rule: Elimination, groups: Sequence[int], lengths: Sequence[int], advance: Advance) -> list[list[float]]:
+def eliminate(
+    rule: Elimination, groups: Sequence[int], pairs: "Sequence[TokenPair]", advance: Advance
+) -> list[list[float]]:
     """Return the nll of each row's target tokens, as many as were scored before the row was dropped.
 
     Args:
         rule: When a row is dropped.
         groups: The target of each row; rows of one target are compared.
-        lengths: Target tokens of each row, the same for all rows of a target.
+        pairs: Context and target of each row; equal rows are scored once.
         advance: Scores the next span.
     """
+    first: dict[tuple[int, TokenPair], int] = {}
+    scored = [first.setdefault(key, row) for row, key in enumerate(zip(groups, pairs, strict=True))]
     nll: list[list[float]] = [[] for _ in groups]
-    left, end = list(range(len(groups))), rule.first_tokens
+    left, end = list(first.values()), rule.first_tokens
     while left:
         for row, span in zip(left, advance(left, end), strict=True):
             nll[row] += span
@@ -59,7 +67,7 @@ def eliminate(rule: Elimination, groups: Sequence[int], lengths: Sequence[int], 
         left = [
             row
             for row, total in sums.items()
-            if len(nll[row]) < lengths[row] and total <= lowest[groups[row]] + rule.margin_nats
+            if len(nll[row]) < len(pairs[row].target) and total <= lowest[groups[row]] + rule.margin_nats
         ]
         end *= 2
-    return nll
+    return [nll[row] for row in scored]

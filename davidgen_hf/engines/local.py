@@ -87,17 +87,17 @@ class LocalEngine(CountsTokens):
 
         def work(batch: list[tuple[str, int]]) -> None:
             rows = [(number, row) for number, group in enumerate(batch) for row in groups[group]]
-            cached = CachedRows(self.model, [pairs[row] for _, row in rows], opening)
-            lengths = [len(pairs[row].target) for _, row in rows]
-            found = eliminate(rule, [number for number, _ in rows], lengths, cached.advance)
+            given = [pairs[row] for _, row in rows]
+            found = eliminate(
+                rule, [number for number, _ in rows], given, CachedRows(self.model, given, opening).advance
+            )
             nll.update(zip([row for _, row in rows], found, strict=True))
 
         skipped = opening.tokens if opening else 0
         sizes = {
-            group: sum(
-                len(pairs[row].context) - skipped + min(rule.first_tokens, len(pairs[row].target)) for row in rows
-            )
+            group: sum(len(one.context) - skipped + min(rule.first_tokens, len(one.target)) for one in unique)
             for group, rows in groups.items()
+            if (unique := {pairs[row] for row in rows})
         }
         self.score_budget.run(sizes, work, "score", name=lambda group: f"Row {targets.index(group[0])}")
         scores = [

@@ -129,7 +129,7 @@ class VllmEngine(CountsTokens):
             done = end
             return [[-value for value in self._read(answer, one)] for answer, one in zip(answers, spans, strict=True)]
 
-        nll = eliminate(rule, groups, [len(pair.target) for pair in pairs], advance)
+        nll = eliminate(rule, groups, pairs, advance)
         scores = [
             finite_score(math.fsum(one), one, len(one) == len(pair.target)) if all(map(math.isfinite, one)) else None
             for one, pair in zip(nll, pairs, strict=True)

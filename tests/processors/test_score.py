@@ -146,7 +146,7 @@ def test_a_row_without_candidates_left_has_neither():
 @pytest.mark.parametrize("first_tokens", [3, 8])
 def test_elimination_drops_those_far_behind_and_scores_the_rest_as_ever(tiny_llama, first_tokens):
     settings = EngineSettings(model=str(tiny_llama), dtype="float32")
-    asked = ("Who built it?", "When?", "Name the river that runs by it, please.", "Why was it built at all?")
+    asked = ("Who built it?", "When?", "Name the river that runs by it, please.", "Why was it built?", "When?")
     rows = one_row(*asked)
     whole = apply(ScoreCandidates(settings, token_nll=True), rows)[0]["candidates"]
     never = ScoreCandidates(settings, token_nll=True, eliminate=Elimination(first_tokens, 1e6))
