@@ -12,7 +12,7 @@ from typing import Any
 from datasets import Dataset
 
 from davidgen_hf.corpus.run_stage import run_stage
-from davidgen_hf.engines import Engine, load_engine
+from davidgen_hf.engines import Engine, load_engine, release_models
 from davidgen_hf.engines.roles import engines_in
 from davidgen_hf.estimate.figures import Measured, Part, measured
 from davidgen_hf.estimate.sampling import Population
@@ -101,7 +101,7 @@ class CorpusSample:
             if stage is self.stages[-1] and self.tasks and all(one["reject_reason"] for one in self._all()):
                 self._clear()  # the follower's training is timed on some rows
             yield ways.get(type(stage.steps[-1]), self._run_plainly)(stage)
-        load_engine.cache_clear()
+        release_models()
 
     def _run_plainly(self, stage: Stage) -> Part:
         """Run one row alone first: it loads models, the language identifier, and evaluation sets to keep clear of."""

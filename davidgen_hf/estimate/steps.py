@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from davidgen_hf.corpus.executors import ExecutorSettings
-from davidgen_hf.engines import load_engine
+from davidgen_hf.engines import load_engine, release_models
 from davidgen_hf.errors import SettingError
 from davidgen_hf.estimate.corpus import CorpusSample, pairs_per_fragment
 from davidgen_hf.estimate.figures import Estimate, Part, measured
@@ -121,7 +121,8 @@ def _training(name: str, config: dict[str, Any], rows: Dataset, n_rows: int, fol
     trained = n_rows * config.get("num_train_epochs", 3)
     if config.get("max_steps", -1) > 0:
         trained = config["max_steps"] * batch_rows
-    checkpoints = count_checkpoints(config, math.ceil(trained / batch_rows))
+    # A run leaves out that of the last step.
+    checkpoints = max(0, count_checkpoints(config, math.ceil(trained / batch_rows)) - 1)
     only = {"num_train_epochs": 1, "max_steps": -1, "eval_strategy": "no"}
     only |= {"save_strategy": "steps", "save_steps": 1} if checkpoints else {"save_strategy": "no"}
     config = {key: value for key, value in config.items() if key not in ENDS_EARLY}
@@ -166,7 +167,7 @@ def _evaluation(recipe: Recipe, folder: Path) -> Part:
     texts = [text or "" for score in scores.values() for text in score.answers] + 2 * few["output"][:]
     scale = len(seeds) / len(few)
     tokens = scale * sum(engine.count_tokens(texts))
-    load_engine.cache_clear()
+    release_models()
     memory = max(load.memory_bytes, spent.memory_bytes)
     return Part("evaluation", spent.seconds * scale, load.seconds, tokens, memory_bytes=memory)
 

@@ -77,7 +77,8 @@ class Display:
         self._progress, now, bars = progress, time.monotonic(), progress.bars
         is_new = (progress.step, bars) != self._shown
         self._shown = progress.step, [*bars]
-        if ended or is_new or now - self._file_at >= FILE_SECONDS:
+        # Where all steps were done before, only the report is written, and the progress of the last step stays.
+        if progress.step and (ended or is_new or now - self._file_at >= FILE_SECONDS):
             self._file_at = now
             with suppress(RunFolderError):  # a disk without room ends the run where it writes what counts
                 write_progress(self._file, progress)

@@ -13,7 +13,7 @@ from datasets import Dataset
 from davidgen_hf import schema
 from davidgen_hf.corpus.build import build_corpus
 from davidgen_hf.corpus.review import reviews_in_use
-from davidgen_hf.engines import EngineSettings, load_engine
+from davidgen_hf.engines import EngineSettings, release_models
 from davidgen_hf.engines.roles import with_engines
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.methods import Method
@@ -261,7 +261,7 @@ def _build(passages: Passages, method: Method, folder: Path, name: str, announce
     """Run the stages of the run over passages, with a generation's own generator, and return the folder."""
     announce(f"{folder.name}: candidates for {len(passages)} passages ({name})")
     build_corpus(iter(passages), Skipped(), method, folder / name, announce=announce)
-    load_engine.cache_clear()
+    release_models()
     return folder / name
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
-from davidgen_hf.engines import load_engine
+from davidgen_hf.engines import release_models
 from davidgen_hf.provenance.rows import licensed
 from davidgen_hf.publish.cards import README, write_cards
 from davidgen_hf.recipe import Recipe
@@ -81,7 +81,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             is_changed = True
             started = time.perf_counter()
             report = step(run)
-            load_engine.cache_clear()  # the next step needs the memory for a model of its own
+            release_models()  # the next step needs the memory for models of its own
             record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
         provenance = licensed(provenance, record, recipe.provenance.license)
         is_recorded |= record.put("provenance", provenance.record())
@@ -122,5 +122,5 @@ def run_part(
         record = open_record(recipe, output)
         record.put("provenance", licensed(provenance, record, recipe.provenance.license).record())
         missing = build_shards(Run(pinned, output, provenance, executor or ExecutorSettings(), part=part))
-    load_engine.cache_clear()
+    release_models()
     return missing

@@ -195,7 +195,7 @@ STEPS: dict[str, Callable[[Run], dict[str, Any]]] = {
 
 def _train(rows: Dataset, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train, and return what ``run.json`` tells of it; the model's folder has the whole of it."""
-    summary = train(rows, settings, output_dir=folder, resume=True)
+    summary = train(rows, settings, output_dir=folder, resume=True, last_checkpoint=False)
     remove_checkpoints(folder)
     return {
         "rows": asdict(summary.rows),

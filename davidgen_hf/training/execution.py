@@ -31,13 +31,16 @@ from davidgen_hf.training.summary import TrainingSummary, write_record
 logger = logging.get_logger(__name__)
 
 
-def carry_out(job: Job[Any], make_trainer: Callable[[], Trainer], counts: RowCounts) -> TrainingSummary:
+def carry_out(
+    job: Job[Any], make_trainer: Callable[[], Trainer], counts: RowCounts, last_checkpoint: bool = True
+) -> TrainingSummary:
     """Train, save the model with a card and a picture of the loss, and write ``run.json``.
 
     Args:
         job: The training.
         make_trainer: Loads the model and sets up its trainer.
         counts: What became of the rows.
+        last_checkpoint: Write the checkpoint of the last step too.
 
     Raises:
         TrainingError: The loss or the weights are no longer finite, or there is too little memory.
@@ -57,7 +60,7 @@ def carry_out(job: Job[Any], make_trainer: Callable[[], Trainer], counts: RowCou
         state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)) if checkpoint else TrainerState()
         if job.patience:
             trainer.add_callback(EarlyStoppingCallback(job.patience))
-        for callback in (KeepRecord(job.identity), clock, *([ShowProgress()] if is_shown() else [])):
+        for callback in (KeepRecord(job.identity, last_checkpoint), clock, *([ShowProgress()] if is_shown() else [])):
             trainer.add_callback(callback)
         with explain_settings(ImportError):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -77,11 +80,13 @@ def carry_out(job: Job[Any], make_trainer: Callable[[], Trainer], counts: RowCou
 class KeepRecord(TrainerCallback):
     """Writes the folder's record right before the first step, and logs the loss at each checkpoint and at the end.
 
-    With a log at each checkpoint, a resumed training logs the same means as one that was never interrupted.
+    With a log at each checkpoint, a resumed training logs the same means as one that was never interrupted. Where the
+    caller removes all checkpoints as soon as the model is saved, that of the last step would be written for nothing,
+    with an optimizer twice as large as the model.
     """
 
-    def __init__(self, identity: dict[str, Any]) -> None:
-        self.identity = identity
+    def __init__(self, identity: dict[str, Any], last_checkpoint: bool) -> None:
+        self.identity, self.last_checkpoint = identity, last_checkpoint
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
@@ -95,6 +100,7 @@ class KeepRecord(TrainerCallback):
     ) -> TrainerControl:
         """Request a log where a checkpoint follows or the training ends."""
         control.should_log |= control.should_save or control.should_training_stop
+        control.should_save &= self.last_checkpoint or not control.should_training_stop or args.load_best_model_at_end
         return control
 
     on_epoch_end = on_step_end

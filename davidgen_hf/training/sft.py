@@ -25,6 +25,7 @@ def train(  # noqa: PLR0913 - one keyword a choice of the caller
     eval_rows: Dataset | None = None,
     base_model: str | None = None,
     resume: bool = False,
+    last_checkpoint: bool = True,
 ) -> TrainingSummary:
     """Fine-tune a causal language model on the completions of ``rows`` with TRL's ``SFTTrainer``.
 
@@ -40,6 +41,7 @@ def train(  # noqa: PLR0913 - one keyword a choice of the caller
         base_model: Trained instead of the recipe's ``model_name_or_path``; ``embedded`` for the demo's model.
         resume: Resume from the last checkpoint in ``output_dir``, if there is one, instead of starting over, as the
             recipe's ``resume_from_checkpoint: true`` does.
+        last_checkpoint: Write the checkpoint of the last step too; without it, only the trained model is saved then.
 
     Raises:
         SettingError: The recipe has unknown keys or values that do not fit; all of them are named.
@@ -70,7 +72,7 @@ def train(  # noqa: PLR0913 - one keyword a choice of the caller
     ids = JoinIds(tokenizer, job.args.max_length)
     train_rows, counts = encode_rows(rows, ids, job.args.dataset_num_proc)
     held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
-    return carry_out(job, lambda: _make_trainer(job, tokenizer, train_rows, held_out), counts)
+    return carry_out(job, lambda: _make_trainer(job, tokenizer, train_rows, held_out), counts, last_checkpoint)
 
 
 def _make_trainer(

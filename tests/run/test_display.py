@@ -16,7 +16,7 @@ import pytest
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.run.display import Display
 from davidgen_hf.storage.lock import hold
-from davidgen_hf.storage.progress import FILE_NAME, LOG, Bar, begin_step
+from davidgen_hf.storage.progress import LOG, Bar, begin_step
 from davidgen_hf.storage.status import describe_run
 
 # Trains for four losses, makes shards with an engine's bar within, warns, and prints as libraries do.
@@ -126,9 +126,33 @@ def test_status(tmp_path):
         assert re.fullmatch(r"generator: in progress \(0:0\d ago\)", first)
         assert last == f"Running: process {os.getpid()} on {os.uname().nodename} works in {tmp_path}."
     assert describe_run(tmp_path)[-1] == "Not running. The same command resumes the run."
-    assert (tmp_path / FILE_NAME).is_file()
+    with Display(quiet=True).over(tmp_path), Bar("report", "rows", 1):
+        pass
+    assert describe_run(tmp_path)[-1] == "Not running. The same command resumes the run."
     steps = {"generator": {"seconds": 75.0, "rows": {}, "steps": 8, "loss_start": 1.0, "loss_end": 1.0}}
     record.write_text(json.dumps({"steps": steps, "recipe": {}, "name": "a"}))
     begun = describe_run(tmp_path)
     assert begun[0] == "generator: done in 1:15"
     assert begun[-1] == "Not running. The same command resumes the run."
+
+
+@pytest.mark.slow
+def test_a_command_on_a_terminal(tiny_llama, tmp_path):
+    folder = tmp_path / "run"
+    named = [f"generator.{one}" for one in (f"model_name_or_path={tiny_llama}", "max_steps=6", "logging_steps=1")]
+    command = [sys.executable, "-m", "davidgen_hf", "run", "demo", *named, "--output", str(folder)]
+    shown = on_terminal([*command, "--until", "generator"])
+    assert "1 seeds  2 generator" in shown
+    assert re.search(r"[━╸╺]{20} training [1-6]/6 steps, .*, loss \d\.\d+", shown)
+    assert "90 used (" in shown, "a warning is missing"
+    assert "examples/s" not in shown
+    assert "examples/s" in (folder / LOG).read_text("utf-8")
+    ran = subprocess.run([*command, "--quiet", "--until", "generator"], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("", "")
+    told = subprocess.run(
+        [sys.executable, "-m", "davidgen_hf", "status", str(folder)], capture_output=True, text=True, check=True
+    )
+    seeds, generator, end = told.stdout.splitlines()
+    assert seeds.startswith("seeds: done in 0:")
+    assert generator.startswith("generator: done in ")
+    assert end == "Not running. All steps are done."

@@ -63,7 +63,10 @@ def test_checkpoints_are_timed_and_as_many_as_are_counted_beforehand(trained, ro
     saving = trained[1] | {"save_strategy": "steps", "save_steps": every, "num_train_epochs": 3}
     summary = train(rows, saving, output_dir=tmp_path)
     assert 0 < summary.checkpoint_seconds < summary.seconds
-    assert len(list(tmp_path.glob("checkpoint-*"))) == count_checkpoints(saving, summary.steps)
+    written = {path.name for path in tmp_path.glob("checkpoint-*")}
+    assert len(written) == count_checkpoints(saving, summary.steps)
+    train(rows, saving, output_dir=tmp_path / "run", last_checkpoint=False)
+    assert {path.name for path in (tmp_path / "run").glob("checkpoint-*")} == written - {f"checkpoint-{summary.steps}"}
 
 
 def test_the_folder_holds_safetensors_tokenizer_generation_config_and_record(trained):
