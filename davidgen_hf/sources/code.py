@@ -122,9 +122,10 @@ def parse(code: str, grammar: Grammar) -> "Tree":
     Raises:
         SettingError: The grammar is not installed.
     """
-    from tree_sitter import Parser  # there, because _language has found it
+    language = _language(grammar)
+    from tree_sitter import Parser  # after that, which explains what is not installed
 
-    return Parser(_language(grammar)).parse(code.encode("utf-8", "surrogatepass"))
+    return Parser(language).parse(code.encode("utf-8", "surrogatepass"))
 
 
 def stands_alone(code: str, grammar: Grammar) -> bool:

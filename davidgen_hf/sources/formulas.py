@@ -23,13 +23,15 @@ _OPENING = re.compile(
 _CLOSING = {
     "fence": re.compile(r"^[ \t]*(?:```|:::)[ \t]*$", re.MULTILINE),
     "display": re.compile(r"\$\$"),
-    # As in Pandoc: no white space before it and no digit after it, so that "$5 and $6" are prices.
-    "inline": re.compile(r"(?<=[^\s\\])\$(?![\d$])"),
+    "inline": re.compile(r"(?<!\\)\$"),
     "bracket": re.compile(r"\\\]"),
     "parenthesis": re.compile(r"\\\)"),
     "mathml": re.compile("</math>"),
     "role": re.compile(r"`\$?"),
 }
+_LONG_WORD = re.compile(r"(?<![\\{a-zA-Z])[a-zA-Z]{4,}")  # no command of LaTeX, and not in braces
+_MOST_WORDS = 3
+_MATHEMATICAL = re.compile(r"[\\^_=<>{}+*/|]|\b[a-zA-Z]\b")
 _IN_ONE_PARAGRAPH = {"inline", "parenthesis", "role"}
 _DISPLAY = re.compile(r"\s*(?:\$\$|\\\[|\\begin\{|\.\.[ \t]math::|```\{?math)")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
@@ -142,7 +144,17 @@ def _close(text: str, opening: re.Match[str], kind: str) -> int | None:
     found = closing.search(text, opening.end(), opening.end() + LONGEST)
     if found is None or (kind in _IN_ONE_PARAGRAPH and _BLANK_LINE.search(text, opening.end(), found.start())):
         return None
-    return found.end()
+    return None if kind == "inline" and _is_price(text, opening.end(), found.start()) else found.end()
+
+
+def _is_price(text: str, start: int, end: int) -> bool:
+    """Return whether two dollar signs are prices, as in "$800 ($900 today)", by Pandoc's rule and two of our own."""
+    inside, after = text[start:end], text[end + 1 : end + 2]
+    if inside[-1:].isspace() or after == "$" or after.isdigit():
+        return True
+    if len(_LONG_WORD.findall(inside)) > _MOST_WORDS:
+        return True
+    return " " in inside and not _MATHEMATICAL.search(inside)
 
 
 def _directive_end(text: str, opening: re.Match[str]) -> int:
@@ -178,4 +190,7 @@ def _equation(run: list[re.Match[str]]) -> Iterator[Place]:
     start, end = run[0].start(), run[-1].end()
     has_relation = any(re.fullmatch(rf"[{_RELATION}:]+", one[0]) for one in run) and len(run) > 1
     if has_relation or any(_CLOSED_EQUATION.match(one[0]) for one in run):
-        yield start, end - (len(run[-1][0]) - len(run[-1][0].rstrip(_END_MARKS)))
+        end -= len(run[-1][0]) - len(run[-1][0].rstrip(_END_MARKS))
+        text = run[0].string[start:end]
+        spare = text.count("(") - text.count(")")  # of a sentence's own parentheses around the equation
+        yield start + (spare > 0 and text[0] == "("), end - (spare < 0 and text[-1] == ")")

@@ -1,9 +1,12 @@
 """Repositories become rows with path, language and license, and code is cut into whole definitions."""
 
+import sys
+from dataclasses import replace
+
 import pytest
 from identify.vendor.licenses import LICENSES
 
-from davidgen_hf.errors import InputError
+from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.sources.code import GRAMMARS, definitions, grammar_of, header_end, stands_alone
 from davidgen_hf.sources.paragraphs import Paragraphs
 from davidgen_hf.sources.passages import PassageSource, Skipped, read_passages
@@ -97,3 +100,10 @@ def test_rows_of_a_data_set_can_be_code_too(tmp_path):
     path.write_text('{"content": "def f(a):\\n    return a\\n", "lang": "Python", "license": "mit"}\n')
     rows = list(read_passages(PassageSource(str(path), kind="code", text_column="content"), Skipped()))
     assert [(row["id"], row["language"], row["license"]) for row in rows] == [("stack.jsonl:1", "Python", "mit")]
+
+
+def test_what_is_not_installed_is_named(monkeypatch):
+    grammar = replace(grammar_of("Go"), suffixes=())  # not the one that is cached
+    monkeypatch.setitem(sys.modules, "tree_sitter", None)
+    with pytest.raises(SettingError, match=r"Code in Go cannot be parsed.*pip install 'davidgen-hf\[code\]'"):
+        stands_alone("package a", grammar)

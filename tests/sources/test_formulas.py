@@ -44,6 +44,8 @@ def test_equations_and_quantities_are_found_in_plain_text():
     text = "Light moves at 3.0 × 10^8 m/s, and E = mc^2. P = NP? Prices - $5 and $6 - fell by 40 %, if x<=5 or y ∈ A."
     found = [text[start:end] for start, end in whole_parts(text)]
     assert found == ["3.0 × 10^8 m/s", "E = mc^2", "P = NP", "40 %", "x<=5", "y ∈ A"]
+    text = "It (x = 4) cost $800 ($900 today), so $n$ or $f(x)$ hold (for B = 2)."
+    assert [text[start:end] for start, end in whole_parts(text)] == ["(x = 4)", "$n$", "$f(x)$", "B = 2"]
     plain = "A long-term plan - with dashes - costs $5 and $6 a day, and/or more."
     assert whole_parts(plain) == []
     assert words_and_formulas(plain) == words(plain)
