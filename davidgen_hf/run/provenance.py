@@ -19,12 +19,10 @@ from davidgen_hf.provenance import Part, Provenance, find_provenance
 from davidgen_hf.provenance.record import ROLES, require_parts
 from davidgen_hf.provenance.verdict import Verdict
 from davidgen_hf.recipe import Recipe
-from davidgen_hf.sources.code import grammar_of
-from davidgen_hf.sources.languages import language_code
+from davidgen_hf.sources.inputs import check_inputs
 from davidgen_hf.sources.origins import model_part, source_part
-from davidgen_hf.sources.passages import Skipped, read_passages
-from davidgen_hf.sources.paths import local_path, name_of
-from davidgen_hf.sources.seeds import read_seeds
+from davidgen_hf.sources.passages import Skipped
+from davidgen_hf.sources.paths import name_of
 from davidgen_hf.sources.source import Source
 from davidgen_hf.storage.record import FILE_NAME, read_record
 from davidgen_hf.training import resolve_model
@@ -200,45 +198,14 @@ def pin_and_check(
     used = {*steps, *_finished(output)} if recorded else set(steps)
     pinned = pin(recipe, pins, used)
     if update or not (output / FILE_NAME).is_file():
-        check_inputs(pinned, steps)
-    return pinned, judge(pinned, pins, used)
-
-
-def check_inputs(recipe: Recipe, steps: Collection[str]) -> None:
-    """Read local inputs to the end, so that an error shows before hours of work.
-
-    Args:
-        recipe: The recipe to run.
-        steps: Names of the steps to run; inputs of other steps are ignored.
-
-    Raises:
-        InputError: Seeds or passages cannot be read.
-    """
-    seeds = read_seeds(recipe.seeds.sources, Skipped()) if "seeds" in steps else None
-    languages: set[str] = set()
-    for source in recipe.corpus.sources if "corpus" in steps else ():
-        passages = read_passages(source, Skipped())
-        if local_path(source.source) is not None:
-            languages.update(row["language"] for row in passages)
-        else:
-            languages.add(next(passages)["language"])
-    if seeds is not None and "generator" in steps:
-        _warn_of_languages(set(seeds["language"]), languages)
-    if "corpus" in steps and recipe.corpus.uses_seeds:
-        next(recipe.corpus.rows(recipe.seeds, Skipped()))
-
-
-def _warn_of_languages(of_seeds: set[str], of_passages: set[str]) -> None:
-    known = {language_code(one or "") for one in of_seeds}
-    codes = {language_code(one or "") for one in of_passages if not grammar_of(one or "")}
-    if missing := sorted(code for code in codes - known if code):
-        logger.warning(
-            "There are passages in %s, and no seed is: the seeds are in %s. A generator learns from its seeds in "
-            "which language it writes instructions, and those in another language than their passage are rejected. "
-            "Give seeds in the passages' languages with --seeds.",
-            ", ".join(missing),
-            ", ".join(sorted(one for one in known if one)),
+        check_inputs(
+            pinned.seeds.sources if "seeds" in steps else (),
+            pinned.corpus.sources if "corpus" in steps else (),
+            trains_generator="generator" in steps,
         )
+        if "corpus" in steps and pinned.corpus.uses_seeds:
+            next(pinned.corpus.rows(pinned.seeds, Skipped()))
+    return pinned, judge(pinned, pins, used)
 
 
 def _finished(output: Path) -> set[str]:

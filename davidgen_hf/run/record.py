@@ -15,6 +15,7 @@ from davidgen_hf.errors import RunFolderError
 from davidgen_hf.plugins import packages
 from davidgen_hf.processors import GenerateInstructions
 from davidgen_hf.recipe import TRAININGS, Recipe
+from davidgen_hf.run.steps import STEPS
 from davidgen_hf.sources.paths import digest_inputs
 from davidgen_hf.storage.digests import without_folders
 from davidgen_hf.storage.lock import LOCK
@@ -115,7 +116,7 @@ def open_record(recipe: Recipe, folder: Path, update: UpdateSettings | None = No
             "change does not affect."
         )
     untouched = _untouched(before["steps"], differing)
-    rebuilt = [step for step in READS if step in before["steps"] and step not in untouched]
+    rebuilt = [step for step in STEPS if step in before["steps"] and step not in untouched]
     update.announce(
         "Update: "
         + "; ".join(differing)
@@ -158,23 +159,13 @@ def _read_earlier(folder: Path, update: UpdateSettings | None) -> dict[str, Any]
         return None
 
 
-# What each step reads: parts of the recipe and of the inputs, as the record names them, and earlier steps.
-READS: dict[str, tuple[str, ...]] = {
-    "seeds": ("recipe.seeds", "inputs.seeds"),
-    "generator": ("recipe.generator", "inputs.base_model", "seeds"),
-    "corpus": ("recipe.corpus", "recipe.generator.model_name_or_path", "inputs.passages", "generator"),
-    "follower": ("recipe.follower", "inputs.base_model", "corpus"),
-    "evaluation": ("recipe.evaluation", "follower", "seeds"),
-}
-
-
 def _untouched(steps: dict[str, dict[str, Any]], differences: list[str]) -> dict[str, dict[str, Any]]:
     """Return the finished steps that read nothing of what differs, nor a step that does."""
     touched: set[str] = set()
-    for step, reads in READS.items():
-        changed = any(line.startswith((f"{part}.", f"{part}:")) for part in reads for line in differences)
-        if changed or touched & set(reads):
-            touched.add(step)
+    for name, step in STEPS.items():
+        changed = any(line.startswith((f"{part}.", f"{part}:")) for part in step.reads for line in differences)
+        if changed or touched & set(step.reads):
+            touched.add(name)
     return {step: report for step, report in steps.items() if step not in touched}
 
 

@@ -12,11 +12,10 @@ from davidgen_hf.provenance.rows import licensed
 from davidgen_hf.publish.cards import README, write_cards
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.report import read_facts, write_pictures, write_report
-from davidgen_hf.run.finished import forget_lost
 from davidgen_hf.run.provenance import pin_and_check
 from davidgen_hf.run.record import UpdateSettings, check_folder, open_record
 from davidgen_hf.run.review import compare_decisions
-from davidgen_hf.run.steps import STEPS, Run, build_shards, plan_shards
+from davidgen_hf.run.steps import STEPS, Run, build_shards, forget_lost, plan_shards
 from davidgen_hf.storage.files import clear_drafts, explain_refusals
 from davidgen_hf.storage.lock import hold
 from davidgen_hf.storage.progress import begin_step
@@ -80,7 +79,7 @@ def run_recipe(  # noqa: PLR0913 - one keyword a choice of the caller
             begin_step(name, tuple(requested))
             is_changed = True
             started = time.perf_counter()
-            report = step(run)
+            report = step.work(run)
             release_models()  # the next step needs the memory for models of its own
             record.finish(name, report | {"seconds": round(time.perf_counter() - started, 1)})
         provenance = licensed(provenance, record, recipe.provenance.license)

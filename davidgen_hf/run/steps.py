@@ -1,8 +1,9 @@
 """The steps of a run, in their order: each reads what earlier steps left in the folder, and returns its report."""
 
 import logging
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from datasets import Dataset, Features, Value, concatenate_datasets
 from davidgen_hf.corpus.build import WHOLE, build_corpus
 from davidgen_hf.corpus.counts import report_of
 from davidgen_hf.corpus.executors import ExecutorSettings, open_executor
+from davidgen_hf.corpus.finished import lost_shards
 from davidgen_hf.corpus.plan import StagePlan, plan_update
 from davidgen_hf.corpus.waves import Yield
 from davidgen_hf.engines.loading import number_types
@@ -20,12 +22,13 @@ from davidgen_hf.methods import Method
 from davidgen_hf.processors.counting import rows_read
 from davidgen_hf.provenance import Provenance
 from davidgen_hf.provenance.rows import mark_rows
-from davidgen_hf.recipe import Recipe
+from davidgen_hf.recipe import TRAININGS, Recipe
 from davidgen_hf.run.review import announce_lost_decisions, review_digest, reviewed_rows
 from davidgen_hf.sources.passages import Skipped
-from davidgen_hf.storage.shards import Part, open_shards, read_shard, write_shard
+from davidgen_hf.storage.record import RunRecord
+from davidgen_hf.storage.shards import Part, is_intact, open_shards, read_shard, write_shard
 from davidgen_hf.training import train
-from davidgen_hf.training.checkpoints import remove_checkpoints
+from davidgen_hf.training.checkpoints import lost_model_files, remove_checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -184,13 +187,69 @@ def evaluate(run: Run) -> dict[str, Any]:
     }
 
 
-STEPS: dict[str, Callable[[Run], dict[str, Any]]] = {
-    "seeds": split_seeds,
-    "generator": train_generator,
-    "corpus": make_corpus,
-    "follower": train_follower,
-    "evaluation": evaluate,
+def lost_seeds(run: Path, _: dict[str, Any]) -> list[str]:
+    """Return the files of the seeds that are missing or damaged, as paths in the run's folder."""
+    return _damaged(run, "seeds/train.parquet", "seeds/held_out.parquet")
+
+
+def lost_corpus(run: Path, report: dict[str, Any]) -> list[str]:
+    """Return the shards that are missing or damaged."""
+    return lost_shards(run, report["counts"])
+
+
+def lost_answers(run: Path, report: dict[str, Any]) -> list[str]:
+    """Return the file of the answers to held-out seeds if it is missing or damaged."""
+    return _damaged(run, "evaluation/held_out.parquet") if report["held_out"] else []
+
+
+def lost_weights(model: str) -> Callable[[Path, dict[str, Any]], list[str]]:
+    """Return what finds the files of a model that are missing or damaged."""
+    return lambda run, _: [f"{model}/{name}" for name in lost_model_files(run / model)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a run.
+
+    Args:
+        work: Does it, and returns what ``run.json`` says of it.
+        reads: Parts of the recipe and of the inputs that it depends on, as ``run.json`` names them, and earlier steps.
+        lost: Returns which of its files are missing or damaged, given the run's folder and what ``run.json`` says.
+    """
+
+    work: Callable[[Run], dict[str, Any]]
+    reads: tuple[str, ...]
+    lost: Callable[[Path, dict[str, Any]], list[str]]
+
+
+STEPS = {
+    "seeds": Step(split_seeds, ("recipe.seeds", "inputs.seeds"), lost_seeds),
+    "generator": Step(train_generator, ("recipe.generator", "inputs.base_model", "seeds"), lost_weights("generator")),
+    "corpus": Step(
+        make_corpus,
+        ("recipe.corpus", "recipe.generator.model_name_or_path", "inputs.passages", "generator"),
+        lost_corpus,
+    ),
+    "follower": Step(train_follower, ("recipe.follower", "inputs.base_model", "corpus"), lost_weights("follower")),
+    "evaluation": Step(evaluate, ("recipe.evaluation", "follower", "seeds"), lost_answers),
 }
+
+
+def forget_lost(record: RunRecord, steps: Collection[str]) -> dict[str, str]:
+    """Forget finished steps that lost files, and delete what is left of a model; return the files in words."""
+    lost = {}
+    for name in steps:
+        files = STEPS[name].lost(record.folder, record.steps[name]) if name in record.steps else []
+        if files:
+            lost[name] = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+            del record.steps[name]
+            if name in TRAININGS:
+                shutil.rmtree(record.folder / name, ignore_errors=True)
+    return lost
+
+
+def _damaged(run: Path, *names: str) -> list[str]:
+    return [name for name in names if not is_intact(run / name, rows=True)]
 
 
 def _train(rows: Dataset, settings: dict[str, Any], folder: Path) -> dict[str, Any]:

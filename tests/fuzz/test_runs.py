@@ -18,7 +18,7 @@ from davidgen_hf.errors import DavidgenError
 from davidgen_hf.publish.export import export_pairs, export_preferences
 from davidgen_hf.recipe import FILES, load_recipe
 from davidgen_hf.report import read_facts
-from davidgen_hf.run.finished import lost_files
+from davidgen_hf.run.steps import STEPS
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.yaml_files import parse_yaml
 
@@ -118,7 +118,7 @@ def read_all(run: Path) -> None:
         lambda: read_facts(run),
         lambda: export_pairs(run, run / "out.jsonl"),
         lambda: export_preferences(run, run / "out.jsonl"),
-        lambda: [lost_files(step, it, run) for step, it in read_record(run)["steps"].items()],
+        lambda: [STEPS[step].lost(run, it) for step, it in read_record(run)["steps"].items()],
     ):
         with in_words():
             read()

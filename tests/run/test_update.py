@@ -11,8 +11,9 @@ import pytest
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.decontaminate import evaluation_runs
 from davidgen_hf.recipe import load_recipe
-from davidgen_hf.run.record import READS, _untouched
+from davidgen_hf.run.record import _untouched
 from davidgen_hf.run.run import run_recipe
+from davidgen_hf.run.steps import STEPS
 from davidgen_hf.storage.lock import hold
 from davidgen_hf.storage.shards import read_shards, shard_paths
 
@@ -237,7 +238,7 @@ def test_a_damaged_record_is_named_and_an_update_keeps_the_shards(make, content)
 
 
 def test_a_changed_step_forgets_those_that_read_it():
-    steps = {name: {} for name in READS}
+    steps = {name: {} for name in STEPS}
     assert list(_untouched(steps, ["recipe.follower.learning_rate: was 1, is 2"])) == ["seeds", "generator", "corpus"]
     assert list(_untouched(steps, ["recipe.corpus.generate.n: was 1, is 2"])) == ["seeds", "generator"]
     assert list(_untouched(steps, ["inputs.seeds: was 'a', is 'b'"])) == []
