@@ -8,36 +8,55 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow
-from datasets import Dataset
+from datasets import Dataset, Features, Value
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from davidgen_hf.corpus.review import read_pairs, read_reviews, reviews_in_use
 from davidgen_hf.corpus.review.accuracy import Accuracy, Tally, measure_accuracy
+from davidgen_hf.corpus.review.log import FOLDER
 from davidgen_hf.errors import RunFolderError
+from davidgen_hf.storage.files import replacing
 from davidgen_hf.storage.record import RunRecord
 from davidgen_hf.storage.shards import shard_paths
 
 SHOWN = 20
+TRAINING = "training"
 
 
 def reviewed_rows(run: Path) -> Dataset | None:
     """Return prompts and completions of the corpus as people decided; None if their decisions change nothing.
+
+    They are written to the run's folder ``review/training`` a shard at a time, and read from there as training needs
+    them. Remove it with ``remove_reviewed_rows`` after that.
 
     Raises:
         RunFolderError: Reviewers left no row, or a shard or the log is damaged.
     """
     if not reviews_in_use(run):
         return None
-    tables = [read_pairs(path, ("prompt", "completion")) for path in shard_paths(run / "corpus")]
-    rows = pyarrow.concat_tables(tables).replace_schema_metadata(None)
+    remove_reviewed_rows(run)
+    schema = Features({"prompt": Value("string"), "completion": Value("string")}).arrow_schema
+    path = run / FOLDER / TRAINING / "pairs.arrow"
+    path.parent.mkdir(parents=True)
+    with replacing(path) as draft, pyarrow.ipc.new_stream(draft, schema) as writer:
+        for shard in shard_paths(run / "corpus"):
+            writer.write_table(read_pairs(shard, schema.names).cast(schema))
+    rows = Dataset.from_file(str(path))
     if not len(rows):
+        remove_reviewed_rows(run)
         raise RunFolderError(
             f"{run} has no row left to train on. The recipe's corpus.review.use leaves only rows that reviewers "
             f"accepted or did not reject. Review more: davidgen review {run}. Or set corpus.review.use=ignore."
         )
-    return Dataset(rows)
+    return rows
+
+
+def remove_reviewed_rows(run: Path) -> None:
+    """Remove what ``reviewed_rows`` wrote, and what training kept next to it."""
+    shutil.rmtree(run / FOLDER / TRAINING, ignore_errors=True)
 
 
 def review_digest(run: Path) -> str | None:
@@ -95,11 +114,7 @@ def print_review(run: Path, console: Console) -> None:
     if shared:
         chance = "" if kappa is None else f" (Cohen's kappa {kappa:.2f})"
         console.print(f"Two reviewers saw the same row {shared} times and agreed {agreed} times{chance}.")
-    console.print(_accuracy_table(found))
-    console.print(
-        "Right: the reviewer accepted the selection's first choice. Wrong: they promoted another candidate. Rows that "
-        "they edited or rejected do not count. The page shows the first choice first, which favors it."
-    )
+    _print_accuracy(found, console)
     if found.without_row:
         console.print(f"{len(found.without_row)} decisions no longer apply: the row's output or candidates changed.")
         for one in found.without_row[:SHOWN]:
@@ -108,18 +123,21 @@ def print_review(run: Path, console: Console) -> None:
             console.print(f"  and {len(found.without_row) - SHOWN} more")
 
 
-def _accuracy_table(found: Accuracy) -> Table:
-    columns = (
-        "margin, nats per token",
-        "right",
-        "wrong",
-        "accuracy",
-        "95% interval",
-        "by chance",
-        "edited",
-        "rejected",
+def _print_accuracy(found: Accuracy, console: Console) -> None:
+    if found.total == Tally():
+        console.print("No reviewed row left a choice among candidates, so the selection's accuracy is not known.")
+        return
+    console.print(_accuracy_table(found))
+    console.print(
+        "Right: the reviewer accepted the selection's first choice. Wrong: they promoted another candidate. Rows that "
+        "they edited or rejected do not count. The page shows the first choice first, which favors it."
     )
-    table = Table(*columns, title="How often the selection was right")
+
+
+def _accuracy_table(found: Accuracy) -> Table:
+    columns = ("margin", "right", "wrong", "accuracy", "95% interval", "chance", "edited", "rejected")
+    title = "How often the selection was right, by margin in nats per token"
+    table = Table(*columns, title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for (low, high), tally in found.buckets.items():
         table.add_row(f"from {low:g}" if math.isinf(high) else f"{low:g} to {high:g}", *_cells(tally))
     table.add_section()

@@ -23,7 +23,7 @@ from davidgen_hf.processors.counting import rows_read
 from davidgen_hf.provenance import Provenance
 from davidgen_hf.provenance.rows import mark_rows
 from davidgen_hf.recipe import TRAININGS, Recipe
-from davidgen_hf.run.review import announce_lost_decisions, review_digest, reviewed_rows
+from davidgen_hf.run.review import announce_lost_decisions, remove_reviewed_rows, review_digest, reviewed_rows
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.record import RunRecord
 from davidgen_hf.storage.shards import Part, is_intact, open_shards, read_shard, write_shard
@@ -159,6 +159,7 @@ def train_follower(run: Run) -> dict[str, Any]:
     rows = reviewed_rows(run.folder) or open_shards(run.folder / "corpus", ["prompt", "completion"])
     digest = review_digest(run.folder)
     report = _train(rows, run.recipe.follower, run.folder / "follower")
+    remove_reviewed_rows(run.folder)
     return report | ({"review": digest} if digest else {})
 
 

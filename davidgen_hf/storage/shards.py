@@ -75,6 +75,9 @@ class ShardMetadata:
     identity: str
 
 
+_METADATA = TypeAdapter(ShardMetadata)
+
+
 def make_rows(columns: dict[str, list[Any]], features: Features) -> Dataset:
     """Return columns as a dataset in memory.
 
@@ -170,7 +173,7 @@ def read_metadata(path: Path) -> ShardMetadata:
     """
     found = (_open(path, pyarrow.parquet.read_schema).metadata or {}).get(METADATA_KEY)
     try:
-        return TypeAdapter(ShardMetadata).validate_json(found or b"")
+        return _METADATA.validate_json(found or b"")
     except ValidationError as error:
         raise RunFolderError(
             f"{path} was not written by a run. A shard has metadata of its counts and inputs. Move it out of the run "

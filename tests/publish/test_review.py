@@ -1,5 +1,6 @@
 """Decisions of reviewers in everything that leaves a run: pairs, preferences, seeds, data sets and cards."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -7,8 +8,10 @@ from uuid import uuid4
 
 import pytest
 from datasets import load_dataset
+from rich.console import Console
 
 from davidgen_hf.corpus.facts import ranked_rows
+from davidgen_hf.corpus.review import log_path
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.publish.builder import DavidGen
 from davidgen_hf.publish.cards import write_cards
@@ -16,7 +19,7 @@ from davidgen_hf.publish.export import export_pairs, export_preferences, export_
 from davidgen_hf.publish.folder import build_folder
 from davidgen_hf.report.review.desk import Desk
 from davidgen_hf.report.review.requests import Decision
-from davidgen_hf.run.review import review_digest, reviewed_rows
+from davidgen_hf.run.review import print_review, remove_reviewed_rows, review_digest, reviewed_rows
 from davidgen_hf.sources.origins import judge_local
 from davidgen_hf.sources.seeds import SeedSource, read_seeds
 from davidgen_hf.sources.source import Skipped
@@ -75,6 +78,9 @@ def test_pairs_are_those_that_people_left(run, declared_run, tmp_path):
     trained_on, digest = reviewed_rows(run), review_digest(run)
     assert trained_on["completion"] == [one["output"] for one in pairs]
     assert EDITED in trained_on["prompt"][1]
+    assert trained_on.cache_files  # on disk, so that memory does not grow with the corpus
+    remove_reviewed_rows(run)
+    assert sorted(path.name for path in (run / "review").iterdir()) == ["log.jsonl"]
     for value, count in (("accepted", 3), ("ignore", len(before))):
         use(run, value)
         assert export_pairs(run, tmp_path / "pairs.jsonl") == count
@@ -98,6 +104,20 @@ def test_a_promoted_candidate_is_preferred_to_what_the_selection_chose(run, decl
         assert one["rejected"] == before[one["prompt"]]["chosen"] if one["prompt"] in before else True
     outputs = [row["output"] for _, _, row in ranked_rows(run, read_record(run))]
     assert not any(outputs[1] in one["prompt"] for one in lines(tmp_path / "after.jsonl"))
+
+
+def test_the_report_fits_a_terminal(run):
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_review(run, console)
+    shown = console.export_text()
+    for words in ("0.02 to 0.05", "95% interval", "rejected", "Reviewed by 2"):
+        assert words in shown
+    log_path(run).unlink()
+    desk = Desk(run)
+    decide(desk, 0, "note", note="look at this again")
+    desk.close()
+    print_review(run, console)
+    assert "No reviewed row left a choice" in console.export_text()
 
 
 def test_seeds_have_their_provenance(run, declared_run, tmp_path):

@@ -50,6 +50,7 @@ def test_from_a_run_to_the_next_generator_and_back(declared_run, asked, tmp_path
     assert any("Reviewers have decided since the follower was trained. Add --update" in line for line in said)
     record = run_recipe(recipe, run, said.append, update=True)
     assert record.steps["follower"]["review"]
+    assert not (run / "review" / "training").exists()
     assert (run / "follower" / "model.safetensors").stat().st_mtime_ns > before
     said.clear()
     run_recipe(recipe, run, said.append)

@@ -21,11 +21,13 @@ class Reviews:
         rows: The decisions about each row in their order, by ``row_key``; a row whose decisions were all undone is
             left out.
         undone: Ids of the decisions that were undone.
+        totals: Sums over all rows of ``_tally``, kept up to date, since the page shows them after each decision.
     """
 
     ids: dict[str, Entry] = field(default_factory=dict)
     rows: dict[str, list[Entry]] = field(default_factory=dict)
     undone: set[str | None] = field(default_factory=set)
+    totals: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> "Reviews":
@@ -40,6 +42,7 @@ class Reviews:
         if entry.id in self.ids:
             return
         self.ids[entry.id] = entry
+        self.totals.subtract(self._tally(entry.row))
         if entry.action == "undo":
             self.undone.add(entry.undoes)
             left = [one for one in self.rows.get(entry.row, ()) if one.id != entry.undoes]
@@ -48,6 +51,7 @@ class Reviews:
                 del self.rows[entry.row]
         else:
             self.rows.setdefault(entry.row, []).append(entry)
+        self.totals.update(self._tally(entry.row))
 
     def state(self, row: str) -> RowState:
         """Return the state of a row: that after the last decision about it."""
@@ -75,15 +79,9 @@ class Reviews:
 
     def counts(self) -> Counter[str]:
         """Return how many rows were reviewed, by how many people, and with which result."""
-        found = Counter(reviewed=0, people=len({one.reviewer for rows in self.rows.values() for one in rows}))
-        for _, state in self.verdicts():
-            found["reviewed"] += 1
-            found[state.verdict or ""] += 1
-            if state.verdict == "accepted":
-                found["edited"] += state.instruction is not None
-                found["promoted"] += state.candidate is not None
-        found["disagreed"] = sum(len(set(self.opinions(row).values())) > 1 for row in self.rows)
-        return found
+        names = ("reviewed", "accepted", "rejected", "edited", "promoted", "disagreed")
+        people = sum(bool(number) for (what, *_), number in self.totals.items() if what == "person")
+        return Counter({"people": people} | {name: self.totals[name,] for name in names})
 
     def reasons(self) -> Counter[str]:
         """Return how many rows were rejected for each reason; empty for those without one."""
@@ -96,12 +94,8 @@ class Reviews:
             Pairs of reviewers and rows that both of them saw; those of them where both said the same; and Cohen's
             kappa over all of these pairs, None where it is not defined.
         """
-        table: Counter[tuple[str, str]] = Counter()
-        for row in self.rows:
-            opinions = self.opinions(row)
-            for first, second in combinations(sorted(opinions), 2):
-                table[opinions[first], opinions[second]] += 1
-        total, agreed = table.total(), sum(number for (one, other), number in table.items() if one == other)
+        table = {(pair[0], pair[1]): number for (what, *pair), number in self.totals.items() if what == "pair"}
+        total, agreed = sum(table.values()), sum(number for (one, other), number in table.items() if one == other)
         if not total:
             return 0, 0, None
         sides: dict[str, Counter[str]] = defaultdict(Counter)
@@ -110,6 +104,21 @@ class Reviews:
             sides["second"][other] += number
         chance = sum(sides["first"][one] * sides["second"][one] for one in ("accepted", "rejected")) / total**2
         return total, agreed, None if chance == 1 else (agreed / total - chance) / (1 - chance)
+
+    def _tally(self, row: str) -> Counter[tuple[str, ...]]:
+        """Return what the decisions about a row add to the totals."""
+        state, opinions = self.state(row), self.opinions(row)
+        found: Counter[tuple[str, ...]] = Counter()
+        found.update({("person", one.reviewer): 1 for one in self.rows.get(row, ())})
+        if state.verdict:
+            found["reviewed",] = found[state.verdict,] = 1
+        if state.verdict == "accepted":
+            found["edited",] = int(state.instruction is not None)
+            found["promoted",] = int(state.candidate is not None)
+        found["disagreed",] = int(len(set(opinions.values())) > 1)
+        for first, second in combinations(sorted(opinions), 2):
+            found["pair", opinions[first], opinions[second]] += 1
+        return found
 
 
 def read_reviews(run: Path) -> Reviews:

@@ -1,5 +1,6 @@
 """The rows of a run with what people decided about them: which come next, and what a decision changes."""
 
+import math
 import sqlite3
 from collections import defaultdict, deque
 from contextlib import closing
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import Any, Literal
 
 from davidgen_hf.corpus.review import Entry, Log, Reviews, row_key
@@ -25,7 +27,7 @@ _ORDERS = {
     "n": ("rows.n", ">", ""),
 }
 _STATE = """
-    CREATE TABLE decided (n INTEGER PRIMARY KEY, verdict TEXT);
+    CREATE TABLE decided (n INTEGER PRIMARY KEY, verdict TEXT, has_note INTEGER, disagree INTEGER);
     CREATE TABLE opinions (n INTEGER, reviewer TEXT, PRIMARY KEY (n, reviewer)) WITHOUT ROWID;
 """
 
@@ -43,6 +45,7 @@ class Desk:
     def __init__(self, run: Path) -> None:
         self.rows, self.log = Rows(run), Log(run)
         self.reviews = Reviews.of(self.log.entries)
+        self._open: dict[str, tuple[str, float]] = {}  # who saw a row last, and when
         self._times: dict[str, deque[datetime]] = defaultdict(lambda: deque(maxlen=100))
         self._lock = Lock()
         self._database = sqlite3.connect("file::memory:", uri=True, check_same_thread=False)
@@ -63,15 +66,24 @@ class Desk:
         column, sign, needs = _ORDERS[query.order]
         conditions = {"rows.strategy = ?": query.strategy, "rows.style = ?": query.style}
         given = {condition: value for condition, value in conditions.items() if value}
+        values = list(given.values())
         where = " AND ".join([*given, *([needs] if needs else [])]) or "1"
+        with self._lock:
+            some = f"SELECT 1 FROM rows WHERE {where} LIMIT {MOST_COUNTED + 1}"
+            (total,) = self._one(f"SELECT count(*) FROM ({some})", values) if where != "1" else (self.total,)
+        if total > MOST_COUNTED:  # walking along the order is faster than sorting; a plus hides the other indexes
+            where = " AND ".join([*(f"+{one}" for one in given), *([needs] if needs else [])]) or "1"
         order = f"{column} DESC, rows.n DESC" if sign == "<" else f"{column}, rows.n"
         limit = -1 if query.sample is None else query.sample
         sampled = f"SELECT rows.n FROM rows WHERE {where} ORDER BY {order} LIMIT {limit}"
         within = f"rows.n IN ({sampled})" if query.sample is not None else where
-        values = list(given.values())
         new = {
             "": "1",
-            "unreviewed": "NOT EXISTS (SELECT 1 FROM decided WHERE decided.n = rows.n)",
+            "unreviewed": "NOT EXISTS (SELECT 1 FROM decided WHERE decided.n = rows.n AND verdict != '')",
+            "accepted": "rows.n IN (SELECT n FROM decided WHERE verdict = 'accepted')",
+            "rejected": "rows.n IN (SELECT n FROM decided WHERE verdict = 'rejected')",
+            "note": "rows.n IN (SELECT n FROM decided WHERE has_note)",
+            "disagree": "rows.n IN (SELECT n FROM decided WHERE disagree)",
             "not_mine": "NOT EXISTS (SELECT 1 FROM opinions WHERE opinions.n = rows.n AND reviewer = ?)",
         }[query.only]
         later, begin = "1", []
@@ -84,10 +96,7 @@ class Desk:
                 f"SELECT rows.n FROM rows WHERE {within} AND {new} AND {later} ORDER BY {order} LIMIT {MOST_QUEUED}",
                 [*values, *mine, *begin],
             ).fetchall()
-            most = min(MOST_COUNTED + 1, query.sample or MOST_COUNTED + 1)
-            some = f"SELECT 1 FROM rows WHERE {where} LIMIT {most}"
-            (total,) = self._one(f"SELECT count(*) FROM ({some})", values) if where != "1" else (self.total,)
-            joined = f"SELECT count(*) FROM decided CROSS JOIN rows USING (n) WHERE {within}"
+            joined = f"SELECT count(*) FROM decided CROSS JOIN rows USING (n) WHERE verdict != '' AND {within}"
             (reviewed,) = self._one(joined, values)
         more = where != "1" and query.sample is None and total > MOST_COUNTED
         total = min(total, query.sample or total)
@@ -97,6 +106,7 @@ class Desk:
         """Return a row as the page shows it to a reviewer.
 
         What others said of a row is not shown to those who have yet to judge it; what they made of its instruction is.
+        A row is ``busy`` if another reviewer has it on the screen, or has had it in the last minutes.
 
         Raises:
             Refusal: There is no such row.
@@ -192,9 +202,14 @@ class Desk:
         key = row_key(stored)
         state, opinions = self.reviews.state(key), self.reviews.opinions(key)
         mine = opinions.pop(reviewer, None)
+        holder, since = self._open.get(key, ("", -math.inf))
+        busy = holder != reviewer and monotonic() - since < PAUSE_SECONDS
+        if not busy:
+            self._open[key] = (reviewer, monotonic())
         hidden = {} if mine or not opinions else {"verdict": None, "reason": None, "note": None}
         shown = row_of(n, [one for one, _ in select.kept(stored)], select.rank(stored), stored)
-        return shown | {"key": key, "state": state.model_dump() | hidden, "mine": mine, "others": len(opinions)}
+        seen = {"mine": mine, "others": len(opinions), "busy": busy}
+        return shown | {"key": key, "state": state.model_dump() | hidden} | seen
 
     def _places(self, key: str) -> list[tuple[int, int, int]]:
         return self._database.execute("SELECT n, shard, place FROM rows WHERE key = ? ORDER BY n", [key]).fetchall()
@@ -204,9 +219,10 @@ class Desk:
         numbers = [(n,) for n, *_ in self._places(key)]
         self._database.executemany("DELETE FROM decided WHERE n = ?", numbers)
         self._database.executemany("DELETE FROM opinions WHERE n = ?", numbers)
-        verdict, opinions = self.reviews.state(key).verdict, self.reviews.opinions(key)
-        if verdict:
-            self._database.executemany("INSERT INTO decided VALUES (?, ?)", [(n, verdict) for (n,) in numbers])
+        state, opinions = self.reviews.state(key), self.reviews.opinions(key)
+        if key in self.reviews.rows:
+            values = (state.verdict or "", bool(state.note), len(set(opinions.values())) > 1)
+            self._database.executemany("INSERT INTO decided VALUES (?, ?, ?, ?)", [(n, *values) for (n,) in numbers])
         self._database.executemany(
             "INSERT INTO opinions VALUES (?, ?)", [(n, reviewer) for (n,) in numbers for reviewer in opinions]
         )

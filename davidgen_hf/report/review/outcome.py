@@ -17,6 +17,8 @@ def state_after(decision: Decision, before: RowState, row: dict[str, Any], selec
     ranked = select.rank(row)
     accepted: dict[str, Any] = {"verdict": "accepted", "reason": None}
     changes: dict[str, Any]
+    if decision.action in ("accept", "edit", "promote") and not (row["output"] or "").strip():
+        raise Refusal(422, "The row has no output. A row that is accepted needs one. Reject the row.")
     match decision.action:
         case "reject":
             changes = {"verdict": "rejected", "reason": decision.reason}

@@ -40,7 +40,8 @@ class Queue(BaseModel):
         order: ``random`` is the same sample for everyone.
         strategy: Only rows of this strategy.
         style: Only rows whose first candidate was written for a prompt of this style.
-        only: ``unreviewed`` by anyone, ``not_mine`` those that the reviewer has not seen.
+        only: ``unreviewed`` by anyone, ``not_mine`` those that the reviewer has not seen; or those that were
+            ``accepted`` or ``rejected``, have a ``note``, or about which reviewers ``disagree``.
         sample: Only the first rows of the order.
         after: Number of the row after which to begin; -1 for the start.
     """
@@ -51,7 +52,7 @@ class Queue(BaseModel):
     order: Literal["random", "margin", "-perplexity", "n"] = "random"
     strategy: Annotated[str, Field(max_length=1000)] = ""
     style: Annotated[str, Field(max_length=1000)] = ""
-    only: Literal["", "unreviewed", "not_mine"] = ""
+    only: Literal["", "unreviewed", "not_mine", "accepted", "rejected", "note", "disagree"] = ""
     sample: Annotated[int, Field(ge=1, le=10**9)] | None = None
     after: Annotated[int, Field(ge=-1, le=10**9)] = -1
 

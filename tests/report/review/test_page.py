@@ -67,6 +67,16 @@ def test_fifty_rows_by_keyboard_alone(visit, client):
     after(page, lambda: page.keyboard.press("u"))
     assert client.log()[-1].undoes == accepted.id
     assert page.get_attribute("html", "data-row") == accepted.row
+    shown = page.get_attribute("html", "data-row")
+    press = "document.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, ...%s}))".replace(
+        "document.", "document.body."
+    )
+    for held in ("{key: 'a', code: 'KeyA', repeat: true}", "{key: 'Escape', isComposing: true}"):
+        page.evaluate(press % held)
+    after(page, lambda: page.evaluate(press % "{key: 'ا', code: 'KeyJ'}"))  # an Arabic keyboard
+    after(page, lambda: page.evaluate(press % "{key: 'K', code: 'KeyK'}"))
+    assert page.get_attribute("html", "data-row") == shown
+    assert client.log()[-1].undoes == accepted.id
     page.keyboard.press("?")
     page.wait_for_selector("#help[open]")
     page.keyboard.press("Escape")
@@ -83,6 +93,9 @@ def test_fifty_rows_by_keyboard_alone(visit, client):
 
 def test_two_people_at_once_and_a_conflict_that_the_second_sees(visit, client):
     ada, ben = visit(name="ada"), visit(name="ben", width=390, scheme="dark")
+    assert ada.get_attribute("html", "data-row") != ben.get_attribute("html", "data-row")  # both look for new rows
+    for page in (ada, ben):
+        after(page, lambda page=page: page.select_option("#only", "not_mine"))
     assert ada.get_attribute("html", "data-row") == ben.get_attribute("html", "data-row")
     edit(ada)
     after(ben, lambda: ben.keyboard.press("1"))

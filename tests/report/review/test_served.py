@@ -2,9 +2,12 @@
 
 import pytest
 
-from davidgen_hf.corpus.review.log import log_path
+from davidgen_hf.corpus.review.log import RowState, log_path
 from davidgen_hf.errors import FolderBusyError
-from davidgen_hf.report.review import serve_review
+from davidgen_hf.processors.select import SelectInstruction
+from davidgen_hf.report.review import desk, serve_review
+from davidgen_hf.report.review.outcome import state_after
+from davidgen_hf.report.review.requests import Decision, Refusal
 
 
 def test_writes_are_refused_each_with_its_own_status_and_nothing_is_written(client):
@@ -69,7 +72,7 @@ def test_a_decision_sent_twice_counts_once_and_undo_is_an_entry_of_its_own(clien
     assert sorted((path, path.read_bytes()) for path in client.run.rglob("*.parquet")) == before
 
 
-def test_queues_order_filter_and_leave_out_what_was_seen(client):
+def test_queues_order_filter_and_leave_out_what_was_seen(client, monkeypatch):
     def queue(**fields) -> dict:
         asked = "&".join(f"{name}={value}" for name, value in ({"reviewer": "ada"} | fields).items())
         return client.ask(f"/queue?{asked}")[1]
@@ -88,6 +91,10 @@ def test_queues_order_filter_and_leave_out_what_was_seen(client):
     style = client.row(lottery["rows"][0])["candidates"][0]["style"]
     assert {client.row(n)["candidates"][0]["style"] for n in queue(style=style)["rows"]} == {style}
 
+    filtered = queue(order="margin", strategy="sentence", style=style)
+    monkeypatch.setattr(desk, "MOST_COUNTED", 1)  # of many rows, SQLite takes another way to the same
+    assert queue(order="margin", strategy="sentence", style=style)["rows"] == filtered["rows"]
+
     seen, by_other = lottery["rows"][:2]
     client.decide("reject", seen)
     client.decide("reject", by_other, "ben")
@@ -98,9 +105,32 @@ def test_queues_order_filter_and_leave_out_what_was_seen(client):
     hidden = client.row(by_other)
     assert (hidden["state"]["verdict"], hidden["others"], hidden["mine"]) == (None, 1, None)
     client.decide("accept", by_other, version="")
+    client.decide("note", lottery["rows"][3], note="look at this again")
+    assert queue(only="rejected")["rows"] == [seen]
+    assert queue(only="accepted")["rows"] == queue(only="disagree")["rows"] == [by_other]
+    assert queue(only="note")["rows"] == [lottery["rows"][3]]
+    client.decide("undo")
+    assert (queue(only="note")["rows"], queue()["reviewed"]) == ([], 2)
+    free = lottery["rows"][5]
+    assert not client.row(free)["busy"]
+    assert client.row(free, "ben")["busy"]
+    assert not client.row(free)["busy"]
     progress = client.ask("/progress?reviewer=ada")[1]
     assert (progress["reviewed"], progress["people"], progress["shared"], progress["agreed"]) == (2, 2, 1, 0)
     assert client.row(by_other)["state"]["verdict"] == "accepted"
+
+
+def test_a_row_without_an_output_becomes_no_pair():
+    row = {"output": " ", "candidates": [{"instruction": "Which house?", "reject_reason": "no_output"}]}
+    for fields in (
+        {"action": "accept"},
+        {"action": "edit", "instruction": "Who?"},
+        {"action": "promote", "candidate": 0},
+    ):
+        with pytest.raises(Refusal, match="has no output"):
+            state_after(Decision(id="a" * 32, reviewer="ada", **fields), RowState(), row, SelectInstruction())
+    rejected = Decision(id="a" * 32, reviewer="ada", action="reject")
+    assert state_after(rejected, RowState(), row, SelectInstruction()).verdict == "rejected"
 
 
 def test_one_server_at_a_time_reviews_a_run(client):

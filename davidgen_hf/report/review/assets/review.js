@@ -34,7 +34,7 @@ async function send(decision) {
 }
 
 // The rows of the queue, and the place of the one that is shown.
-let queue = [], at = 0, total = "", reasons = [], row = null, mine = 0;
+let queue = [], at = 0, last = null, total = "", reasons = [], row = null, mine = 0;
 const ahead = new Map();
 const fetched = (n) => {
   if (!ahead.has(n)) ahead.set(n, ask("row?" + new URLSearchParams({ n, reviewer: reviewer() })));
@@ -42,11 +42,12 @@ const fetched = (n) => {
 };
 async function more() {
   const fields = Object.fromEntries(FIELDS.filter((name) => find(name)?.value).map((name) => [name, find(name).value]));
-  const after = queue.length ? { after: queue[queue.length - 1] } : {};
+  const after = last === null ? {} : { after: last };
   const answer = await ask("queue?" + new URLSearchParams({ ...fields, ...after, reviewer: reviewer() }));
   const known = new Set(queue);
   const fresh = answer.rows.filter((n) => !known.has(n));
   queue.push(...fresh);
+  last = answer.rows.at(-1) ?? last;
   total = `${answer.reviewed.toLocaleString("en")} of ${answer.total.toLocaleString("en")}${answer.more ? " or more" : ""} rows of this queue are reviewed`;
   return fresh.length;
 }
@@ -67,6 +68,7 @@ async function progress() {
 async function start() {
   queue = [];
   at = 0;
+  last = null;
   ahead.clear();
   await more();
   await Promise.all([show(), progress()]);
@@ -94,13 +96,20 @@ function candidate(one, number) {
 }
 async function show(focus = false) {
   close();
-  if (at >= queue.length && !(await more())) {
+  row = null;
+  // Two people who review what nobody has reviewed do not get the same rows.
+  while (at < queue.length || await more()) {
+    row = await fetched(queue[at]);
+    if (find("only").value !== "unreviewed" || row.mine || !(row.others || row.busy)) break;
+    ahead.delete(row.n);
     row = null;
+    queue.splice(at, 1);
+  }
+  if (!row) {
     find("row").hidden = true;
     find("about").textContent = total;
     find("place").textContent = queue.length ? "The end of the queue" : "No rows in this queue";
   } else {
-    row = await fetched(queue[at]);
     draw();
     if (at + 1 < queue.length) fetched(queue[at + 1]).catch(() => ahead.delete(queue[at + 1]));
   }
@@ -192,7 +201,10 @@ const press = (action) => {
 };
 const reject = (reason) => press(() => row && decide("reject", "Rejected.", reason ? { reason } : {}));
 const typing = (target) => target.closest("textarea, select, input:not([type=checkbox])");
+// The letter of a key, on keyboards of other scripts too.
+const letter = (event) => /^[\x20-\x7e]$/.test(event.key) ? event.key.toLowerCase() : event.code.replace(/^(Key|Digit)/, "").toLowerCase();
 document.addEventListener("keydown", (event) => {
+  if (event.isComposing) return;
   if (event.key === "Escape" && !find("help").open) {
     press(() => { close(); find("place").focus({ preventScroll: true }); });
     return;
@@ -203,11 +215,12 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || find("help").open || typing(event.target) || !find("single").checked) return;
-  const number = /^[1-9]$/.test(event.key) ? Number(event.key) : 0;
-  if (!number && !KEYS[event.key]) return;
+  const key = letter(event), number = /^[1-9]$/.test(key) ? Number(key) : 0;
+  if (!number && !KEYS[key]) return;
   event.preventDefault();
+  if (event.repeat && key !== "j" && key !== "k") return; // a key that is held decides once
   press(() => {
-    if (!number) return KEYS[event.key]();
+    if (!number) return KEYS[key]();
     if (find("reject").hidden) return promote(number);
     if (number <= reasons.length) return row && decide("reject", "Rejected.", { reason: reasons[number - 1] });
   });
