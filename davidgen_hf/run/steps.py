@@ -118,7 +118,7 @@ def build_shards(run: Run) -> dict[str, int]:
     """Build the run's part of the corpus; return as ``build_corpus``.
 
     Raises:
-        InputError: There is no generator.
+        InputError: A generator is needed and missing.
         DavidgenError: As ``build_corpus``.
     """
     needed = any(role == "generator" and not engine.model for role, engine in run.recipe.corpus.engines())

@@ -31,7 +31,7 @@ def read_repository(path: Path) -> Iterator[PlacedRow]:
     folders of other people's code (``vendor``, ``node_modules``) are skipped.
 
     Raises:
-        InputError: There is no file of code, or one cannot be read.
+        InputError: No file holds code, or one cannot be read.
     """
     root = path if path.is_dir() else path.parent
     is_empty = True

@@ -43,7 +43,7 @@ def carry_out(
         last_checkpoint: Write the checkpoint of the last step too.
 
     Raises:
-        TrainingError: The loss or the weights are no longer finite, or there is too little memory.
+        TrainingError: The loss or the weights have become infinite or not a number, or memory does not suffice.
         SettingError: Settings do not fit together, or need a package that is not installed.
         ModelError: The model cannot be loaded, or could not be saved.
         RunFolderError: The folder cannot be written to, or the checkpoint to resume from is damaged or another's.

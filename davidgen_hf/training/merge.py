@@ -41,7 +41,7 @@ def merge_adapter(
     found = find_model(EngineSettings(model=str(adapter)))
     if not found.adapter:
         raise ModelError(
-            f"{adapter} holds no adapter: there is no adapter_config.json. Name the folder of a training with "
+            f"{adapter} holds no adapter: adapter_config.json is missing. Name the folder of a training with "
             "`use_peft: true`, or the Hub id of an adapter; a full training needs no merging."
         )
     if is_in_use(output_dir):

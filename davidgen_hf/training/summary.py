@@ -104,7 +104,7 @@ def find_finished(folder: Path, identity: dict[str, Any]) -> TrainingSummary | N
             f"{path} is not the record of a training: it lacks {missing}. Name another output folder."
         )
     recorded, wanted = record["recipe"], identity["recipe"]
-    if isinstance(recorded, dict):  # a type that is no longer named is chosen by the machine
+    if isinstance(recorded, dict):  # the machine chooses a type that the settings no longer name
         record = record | {
             "recipe": {key: recorded[key] for key in recorded if key in wanted or key not in NUMBER_TYPES}
         }

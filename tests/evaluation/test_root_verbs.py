@@ -77,7 +77,9 @@ def test_an_unknown_parser_is_named():
 
 
 def test_an_absent_spacy_model_is_named():
-    with pytest.raises(ModelError, match=r"no spaCy model 'xx_none'.*pip install 'davidgen-hf\[diversity\]'"):
+    with pytest.raises(
+        ModelError, match=r"The spaCy model 'xx_none' is not installed.*pip install 'davidgen-hf\[diversity\]'"
+    ):
         root_verbs(["Write."], model="xx_none")
 
 

@@ -34,7 +34,7 @@ def test_the_merged_model_computes_what_base_and_adapter_did(adapter, rows, tmp_
 
 
 def test_what_is_not_an_adapter_is_refused(tiny_llama, tmp_path):
-    with pytest.raises(ModelError, match=r"holds no adapter: there is no adapter_config\.json"):
+    with pytest.raises(ModelError, match=r"holds no adapter: adapter_config\.json is missing"):
         merge_adapter(tiny_llama, tmp_path / "merged")
 
 

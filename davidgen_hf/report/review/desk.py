@@ -109,7 +109,7 @@ class Desk:
         A row is ``busy`` if another reviewer has it on the screen, or has had it in the last minutes.
 
         Raises:
-            Refusal: There is no such row.
+            Refusal: The row does not exist.
         """
         with self._lock:
             return self._row(n, reviewer)
