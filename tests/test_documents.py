@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 import typer
 import typer.cli
+import yaml
 from typer.testing import CliRunner
 
 from davidgen_hf import cli, errors
@@ -70,8 +72,8 @@ def test_commands_parse(document):
 
 @each_document
 def test_make_targets_and_links_exist(document):
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    assert set(re.findall(r"^make ([a-z]+)", "\n".join(commands(document)), re.MULTILINE)) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z-]+)", "\n".join(commands(document)), re.MULTILINE)) <= targets
     text = re.sub(r"^```.*?^```", "", document.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         assert link.startswith("https://") or (document.parent / link).exists(), link
@@ -216,6 +218,26 @@ def test_the_site_builds_without_a_warning(tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     assert "ScoreCandidates" in (tmp_path / "reference.html").read_text("utf-8")
+
+
+def test_the_skill_names_commands_that_exist():
+    text = (ROOT / "skills" / "davidgen" / "SKILL.md").read_text("utf-8")
+    about = yaml.safe_load(text.split("---")[1])
+    assert (about["name"], about["license"]) == ("davidgen", "Apache-2.0")
+    assert 50 < len(about["description"]) <= 1024
+    named = set(re.findall(r"`davidgen ([a-z]+)", text))
+    assert len(named) >= 7
+    assert named <= set(typer.main.get_command(cli.app).commands)
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_skill_and_the_recipes(tmp_path):
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"davidgen_hf/skills/davidgen/SKILL.md", "davidgen_hf/recipes/demo/3_corpus.yaml"} <= names
+    assert "davidgen_hf/model_cards/corpus.md" in names
 
 
 @pytest.fixture
