@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 from transformers.utils.hub import cached_file, extract_commit_hash
 
@@ -199,6 +200,8 @@ def _check_size(name: str, found: Configuration, auto_class: Any) -> None:
     layers = max((getattr(text_config, key, None) or 0 for key in _LAYERS), default=0)
     if layers > len(stored):
         raise _too_large(name, f"{layers:,} layers", f"{len(stored):,} tensors")
+    if is_deepspeed_zero3_enabled():  # every model that is made is then shared out, which needs values
+        return
     with torch.device("meta"):
         model = auto_class.from_config(found.config, trust_remote_code=False)
     described = sum(one.numel() for one in model.parameters())
