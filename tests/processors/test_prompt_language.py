@@ -12,8 +12,8 @@ from davidgen_hf.processors import GenerateInstructions, ReverseSeeds, apply
 from davidgen_hf.processors.language import is_other_language
 from davidgen_hf.processors.styles import translations
 from davidgen_hf.recipe import load_recipe
-from davidgen_hf.run.provenance import check_inputs
 from davidgen_hf.schema import empty_candidate
+from davidgen_hf.sources.inputs import check_inputs
 
 ECHO = EngineSettings(kind="echo")
 
@@ -65,5 +65,5 @@ def test_seeds_in_the_language_are_asked_for(tmp_path, caplog, language, warns):
     path.write_text('{"text": "Das Brot geht im Ofen auf."}\n')
     recipe = load_recipe("demo", [f"corpus.passages={{source: {path}, language: {language}}}"])
     with caplog.at_level(logging.WARNING):
-        check_inputs(recipe, ["seeds", "generator", "corpus"])
+        check_inputs(recipe.seeds.sources, recipe.corpus.sources, trains_generator=True)
     assert ("There are passages in de, and no seed is: the seeds are in en." in caplog.text) == warns
