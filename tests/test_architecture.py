@@ -35,6 +35,10 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def test_a_file_has_at_most_300_lines():
+    assert [path for path in modules() if len(path.read_text("utf-8").splitlines()) > 300] == []
+
+
 def test_every_room_has_its_place():
     assert {room(path) for path in modules()} == set(ORDER)
 

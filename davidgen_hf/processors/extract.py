@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 OVERLONG = ("cut", "skip")
 Fragment = tuple[str, int | None, int | None]  # the text and its place in the passage, if it is one span of it
-# A token is rarely longer. More of a passage is read only if these characters are not enough to fill the limit.
-CHARS_PER_TOKEN = 16
+CHARS_PER_TOKEN = 16  # a token is rarely longer; more of a passage is read only if this does not fill the limit
 
 
 @dataclass(frozen=True)

@@ -154,8 +154,10 @@ def improve(run: Path, output: Path, settings: ImproveSettings, announce: Callab
             if number == 1:
                 sources, in_use = run, reviews_in_use(run)
             else:
-                sources, in_use = folder / "learned", None
-                _build(learned, _with_generator(method, generator), folder, "learned", announce)
+                sources, in_use = (
+                    _build(learned, _with_generator(method, generator), folder, "learned", announce),
+                    None,
+                )
             shards = shard_paths(sources / SCORED)
             tables = read_preferences(shards, method.stages(), in_use, settings.min_margin, documents)
             count = write_tables(tables, folder / "preferences.parquet", marked=is_restricted(run))

@@ -51,12 +51,12 @@ def hold(folder: Path, part: str | None = None) -> Iterator[None]:
         except Timeout as error:
             raise FolderBusyError(
                 f"{folder} is in use: {_holder(folder)} works in it. Only one process may, and nothing was changed. "
-                "Wait until it has ended, stop it, or name another folder with --output."
+                "Wait until it has ended, stop it, or use another folder."
             ) from error
         except OSError as error:
             raise RunFolderError(
                 f"{folder} cannot be written to: {error.strerror}. A run needs a folder of its own, in which "
-                f"{LOCK} must not be a link. Make room or allow writing, or name another folder with --output."
+                f"{LOCK} must not be a link. Make room or allow writing, or use another folder."
             ) from error
         with suppress(RunFolderError):  # a full disk has room for the lock, if not for whose it is
             write_whole(folder / _HOLDER, json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
@@ -78,7 +78,7 @@ def describe_holder(folder: Path) -> str | None:
         except Timeout:
             return _holder(folder)
         except OSError:
-            return "a process that this user cannot ask"
+            return "a process of another user"
     return None
 
 
