@@ -48,8 +48,7 @@ class ImproveSettings:
 
     Args:
         rounds: Generations to train, each on the preferences among the candidates of the one before.
-        held_out: Passages that no generation learns from, by which all are judged; None for a third of them, at most
-            200. All passages of a document are on one side.
+        held_out: Passages of other documents, from which no generation learns; None for a third, at most 200.
         min_margin: Minimum difference between best and worst candidate, in nats per token of the output.
         min_diversity: The rounds end where the winners' distinct-2 falls below this share of the first generation's.
         config: The recipe of the training, with the names of TRL's ``DPOConfig``; None for ``recipes/dpo.yaml``.
@@ -154,12 +153,10 @@ def improve(run: Path, output: Path, settings: ImproveSettings, announce: Callab
             if number == 1:
                 sources, in_use = run, reviews_in_use(run)
             else:
-                sources, in_use = (
-                    _build(learned, _with_generator(method, generator), folder, "learned", announce),
-                    None,
-                )
-            shards = shard_paths(sources / SCORED)
-            tables = read_preferences(shards, method.stages(), in_use, settings.min_margin, documents)
+                later = _with_generator(method, generator)
+                sources, in_use = _build(learned, later, folder, "learned", announce), None
+            shards, stages = shard_paths(sources / SCORED), method.stages()
+            tables = read_preferences(shards, stages, in_use, settings.min_margin, documents)
             count = write_tables(tables, folder / "preferences.parquet", marked=is_restricted(run))
             if not count:
                 raise RunFolderError(
@@ -169,9 +166,9 @@ def improve(run: Path, output: Path, settings: ImproveSettings, announce: Callab
             announce(f"round {number}: trains on {count} preferences")
             generator = _train(run, generator, training, folder)
             after = _build(held_out, _with_generator(method, generator), folder, "held_out", announce)
-            found = [judge(one / SCORED, select) for one in (first, before, after)]
-            figures = compare_generations(found[1], found[2])
-            against_first = figures if before == first else compare_generations(found[0], found[2])
+            judged = [judge(one / SCORED, select) for one in (first, before, after)]
+            figures = compare_generations(judged[1], judged[2])
+            against_first = figures if before == first else compare_generations(judged[0], judged[2])
             shares = against_first["distinct_2"]
             share = shares["after"]["value"] / shares["before"]["value"] if shares else None
             collapsed = share is not None and share < settings.min_diversity
