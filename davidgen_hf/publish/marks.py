@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.compute
 
 from davidgen_hf.provenance import find_provenance
-from davidgen_hf.storage.record import read_record
+from davidgen_hf.storage.record import is_run, read_record
 from davidgen_hf.storage.shards import column_names, read_table, shard_paths
 
 
@@ -16,7 +16,8 @@ def is_restricted(run: Path) -> bool:
         RunFolderError: ``run.json`` or a shard is damaged.
     """
     recorded = find_provenance(run)
-    is_old_demo = read_record(run).get("demo", False)  # version 0.1 marked the embedded model, which is restricted
+    # Version 0.1 marked the embedded model, which is restricted, as one for demos.
+    is_old_demo = is_run(run) and read_record(run).get("demo", False)
     return is_old_demo or bool(recorded and recorded.restricted) or has_restricted_rows(run)
 
 
