@@ -17,8 +17,7 @@ SEED_INPUTS = ("append", "omit", "skip_row")
 class ReverseSeeds:
     """Turn a pair around, so that a model learns to write the instruction of a text (section 2.5, Table 9).
 
-    Batch in:  ``instruction`` (n,) str, ``input`` (n,) str, ``output`` (n,) str; ``language`` (n,) str if there
-        is one.
+    Batch in:  ``instruction`` (n,) str, ``input`` (n,) str, ``output`` (n,) str, and if known ``language`` (n,) str.
     Batch out: all columns of the rows kept, with ``prompt`` (m,) str and ``completion`` (m,) str, m <= n.
 
     Args:

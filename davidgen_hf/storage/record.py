@@ -51,6 +51,8 @@ class _Corpus(_Step):
     counts: Annotated[dict[str, dict[str, int]], Field(min_length=1)]
     stage_seconds: dict[str, float]
     stage_tokens: dict[str, dict[str, int]] = {}
+    styles: dict[str, dict[str, int]] = {}
+    number_types: dict[str, str] = {}
     skipped: _Skipped
 
 

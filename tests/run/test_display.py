@@ -75,7 +75,7 @@ def test_a_terminal_shows_steps_bars_rates_time_left_losses_and_warnings_above(t
     shown = on_terminal(script(tmp_path))
     assert shown.split()[0] == "GENERATOR"
     assert "1 generator  2 corpus" in shown
-    counts = r"training [1-9]\d?/40 steps, \d+\.\d per second, about 0:0\d left, loss 2\.\d+"
+    counts = r"training [1-9]\d?/40 steps, \d+\.\d (?:per second|s each), about \d+:\d\d left, loss 2\.\d+"
     assert re.search(rf"[━╸╺]{{20}} {counts} █\S*▁", shown)
     frames = shown.split("1 generator  2 corpus")
     assert any("candidates 0/2 shards" in frame and "generate 2/8 texts" in frame for frame in frames)

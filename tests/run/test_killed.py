@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -138,15 +139,18 @@ def test_a_stop_ends_forked_processes_and_no_later_command():
     with _sigterm_interrupts():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
-        worker = multiprocessing.get_context("fork").Process(target=_survive)
+        ready, tell = multiprocessing.Pipe()
+        worker = multiprocessing.get_context("fork").Process(target=_survive, args=(tell,), daemon=True)
         worker.start()
+        ready.recv()  # Python drops a signal that comes while it forks
         worker.terminate()
         worker.join(timeout=20)
         assert worker.exitcode == -signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def _survive() -> None:
+def _survive(tell: Connection) -> None:
+    tell.send("ready")
     while True:
         with suppress(KeyboardInterrupt):
             time.sleep(60)
