@@ -21,6 +21,7 @@ from davidgen_hf.terminal import Terminal, say
 LINE_SECONDS = 10.0
 FILE_SECONDS = 2.0
 BAR_WIDTH = 20
+SPARKS = 20  # losses shown at most
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -98,14 +99,16 @@ class Display:
         bars = Table.grid(padding=(0, 1))
         for bar in [*progress.bars]:
             drawn = ProgressBar(total=bar.total, completed=bar.done, width=BAR_WIDTH) if bar.total else ""
-            text = f"{line(bar)} {_sparkline(bar.losses)}".rstrip()
+            described = line(bar)
+            room = self.console.width - BAR_WIDTH - len(described) - 3  # what does not fit must not be the last loss
+            text = f"{described} {_sparkline(bar.losses, min(SPARKS, max(room, 0)))}".rstrip()
             bars.add_row(drawn, Text(text, overflow="ellipsis", no_wrap=True))
         return Group(steps, bars)
 
 
-def _sparkline(losses: list[float], width: int = 20) -> str:
-    """Return the last losses as small bars, if there are at least two."""
-    shown = losses[-width:]
+def _sparkline(losses: list[float], width: int) -> str:
+    """Return the last losses as small bars, at most ``width``, if there are at least two."""
+    shown = losses[-width:] if width else []
     if len(shown) < 2:
         return ""
     low, span = min(shown), max(shown) - min(shown)
