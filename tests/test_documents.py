@@ -85,7 +85,7 @@ def test_named_files_and_options_exist(document):
     text = document.read_text("utf-8")
     outside = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     inline = " ".join(re.findall(r"`([^`\n]+)`", outside)).split()
-    top = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
+    top = "|".join(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "runs")))
     names = [word.strip("'\",()") for word in [*inline, *" ".join(commands(document)).split()]]
     paths = {name.partition("::")[0] for name in names if re.match(rf"({top})/[^*<{{]*$", name)}
     added = YOURS | set(re.findall(r"^`([^`\n]+)`", text, re.MULTILINE) if document.stem.startswith("add_") else ())
