@@ -145,8 +145,8 @@ def test_names_that_are_taken_and_plugins_that_are_broken_are_told_apart(site, f
     describe(site, "three", {"davidgen.methods": {"twice": "three:B"}, "davidgen.sources": {"embedded": "json:loads"}})
     fresh()
     assert EngineSettings().kind == "transformers"  # nobody names the broken ones
-    told = CliRunner().invoke(app, ["plugins"])
-    problems = str(told.exception)
+    ran = CliRunner().invoke(app, ["plugins"])
+    problems = str(ran.exception)
     for line in (
         "davidgen_hf and one==1.2 (one:Echo) both claim the name 'echo' of the group davidgen.engines.",
         "'dim' of the group davidgen.engines, which cannot be imported: ModuleNotFoundError",

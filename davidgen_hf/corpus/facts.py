@@ -14,7 +14,7 @@ from davidgen_hf.errors import RunFolderError
 from davidgen_hf.processors.base import draw
 from davidgen_hf.processors.counting import shown_counts
 from davidgen_hf.processors.select import Ranked, margin, perplexity
-from davidgen_hf.recipe import method_of, ranked_stage, selection_of, target_of
+from davidgen_hf.recipe import STEPS, method_of, ranked_stage, selection_of, target_of
 from davidgen_hf.schema import ELIMINATED, Candidate
 from davidgen_hf.sources.words import count_words
 from davidgen_hf.storage.progress import Bar, counted
@@ -25,7 +25,6 @@ from davidgen_hf.storage.validation import read_json
 # Histograms: perplexities by tenths of a power of ten, margins by hundredths of a nat, lengths by words.
 PERPLEXITY_STEPS, MARGIN_STEP, OUTPUT_STEP = 10, 0.02, 20
 MAX_MARGIN_STEPS = 1000
-STEPS = ("seeds", "generator", "corpus", "follower", "evaluation")
 COLUMNS = ("id", "text", "output", "strategy", "start", "end", "source", "license", "url", "candidates")
 Losses = list[tuple[int, float]]
 

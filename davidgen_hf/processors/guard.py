@@ -26,8 +26,29 @@ TEMPLATE_PART = re.compile(r"^\s*(?:(?:X|Instruction|Output|Message|Reply|Query|
 PROMPT_RUN_WORDS = 6
 
 
+class RowGuard:
+    """What guards share that mark the candidates of a row by its output and language."""
+
+    reads: ClassVar[tuple[str, ...]] = ("output", "candidates")
+    writes: ClassVar = CANDIDATES
+    changes_row_count: ClassVar[bool] = False
+
+    language: str
+
+    def __call__(self, batch: Batch) -> Batch:
+        rows = zip(batch["output"], batch["candidates"], languages(batch, self.language), strict=True)
+        return {"candidates": [self._mark(*row) for row in rows]}
+
+    def counts(self, given: Batch, made: Batch) -> Counter[str]:
+        """Return the number of candidates, accepted ones, and rejected ones by reason."""
+        return count_candidates(made)
+
+    def _mark(self, output: str, candidates: list[Candidate], language: str) -> list[Candidate]:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class GuardCandidates:
+class GuardCandidates(RowGuard):
     """Mark candidates that must not be chosen, each with the first reason that holds. Our own rules.
 
     Batch in:  ``output`` (n,) str, ``candidates`` (n, k) structs; ``language`` (n,) str if there is one.
@@ -62,10 +83,6 @@ class GuardCandidates:
         SettingError: A setting is out of range; all of them are named.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("output", "candidates")
-    writes: ClassVar = CANDIDATES
-    changes_row_count: ClassVar[bool] = False
-
     max_words: int = 80
     max_copied_run: int = 7
     max_copied_share: float = 0.9
@@ -84,14 +101,6 @@ class GuardCandidates:
         ]
         if bad:
             raise SettingError(f"The settings of GuardCandidates must be above 0, got {', '.join(bad)}.")
-
-    def __call__(self, batch: Batch) -> Batch:
-        rows = zip(batch["output"], batch["candidates"], languages(batch, self.language), strict=True)
-        return {"candidates": [self._mark(*row) for row in rows]}
-
-    def counts(self, given: Batch, made: Batch) -> Counter[str]:
-        """Return the number of candidates, accepted ones, and rejected ones by reason."""
-        return count_candidates(made)
 
     def _mark(self, output: str, candidates: list[Candidate], language: str) -> list[Candidate]:
         grammar = grammar_of(language)

@@ -1,14 +1,10 @@
 """Candidates to marked candidates: instructions for code must be neither its docstring nor hold a secret."""
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar
 
 from davidgen_hf.errors import SettingError
-from davidgen_hf.processors.base import Batch, languages
-from davidgen_hf.processors.counting import count_candidates
-from davidgen_hf.processors.guard import candidate_text, runs
-from davidgen_hf.schema import CANDIDATES, Candidate
+from davidgen_hf.processors.guard import RowGuard, candidate_text, runs
+from davidgen_hf.schema import Candidate
 from davidgen_hf.secrecy import holds_secret
 from davidgen_hf.sources.code import docs, grammar_of
 from davidgen_hf.sources.sentences import sentences
@@ -17,7 +13,7 @@ from davidgen_hf.storage.settings import check_settings
 
 
 @dataclass(frozen=True)
-class GuardCode:
+class GuardCode(RowGuard):
     """Mark instructions for code that repeat a comment of it, or hold a token or password. Our own rules.
 
     A docstring says what its function does, so an instruction may say the same; but one that has a whole sentence of
@@ -37,10 +33,6 @@ class GuardCode:
         SettingError: ``min_copied_words`` is below 1.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("output", "candidates")
-    writes: ClassVar = CANDIDATES
-    changes_row_count: ClassVar[bool] = False
-
     min_copied_words: int = 4
     language: str = "Python"
     version: int = 1
@@ -49,14 +41,6 @@ class GuardCode:
         check_settings(self)
         if self.min_copied_words < 1:
             raise SettingError(f"min_copied_words must be at least 1, got {self.min_copied_words}.")
-
-    def __call__(self, batch: Batch) -> Batch:
-        rows = zip(batch["output"], batch["candidates"], languages(batch, self.language), strict=True)
-        return {"candidates": [self._mark(*row) for row in rows]}
-
-    def counts(self, given: Batch, made: Batch) -> Counter[str]:
-        """Return the number of candidates, accepted ones, and rejected ones by reason."""
-        return count_candidates(made)
 
     def _mark(self, output: str, candidates: list[Candidate], language: str) -> list[Candidate]:
         grammar = grammar_of(language)

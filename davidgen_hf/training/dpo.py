@@ -1,5 +1,6 @@
 """Train a causal language model on preferences, with the recipes and guarantees of the other trainings."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from davidgen_hf.training.checkpoints import WholeCheckpoints
 from davidgen_hf.training.execution import carry_out
 from davidgen_hf.training.failures import StopOnNonFiniteLoss
 from davidgen_hf.training.job import Job, open_job, open_model
-from davidgen_hf.training.rows import PreferenceIds, encode_rows
+from davidgen_hf.training.rows import PreferenceIds
 from davidgen_hf.training.sampling import ResumableOrder
 from davidgen_hf.training.sections import StoppingArguments
 from davidgen_hf.training.summary import TrainingSummary
@@ -78,9 +79,7 @@ def train_preferences(  # noqa: PLR0913 - one keyword a choice of the caller
     tokenizer = job.found.tokenizer()
     job.args.max_length = job.length("max_length")
     ids = PreferenceIds(tokenizer, job.args.max_length)
-    train_rows, counts = encode_rows(rows, ids, job.args.dataset_num_proc)
-    held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
-    return carry_out(job, lambda: _make_trainer(job, tokenizer, train_rows, held_out), counts)
+    return carry_out(job, rows, eval_rows, ids, partial(_make_trainer, job, tokenizer))
 
 
 def _make_trainer(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
 from transformers import (
     EarlyStoppingCallback,
     Trainer,
@@ -25,33 +26,43 @@ from davidgen_hf.training.curve import draw_losses
 from davidgen_hf.training.failures import explain_out_of_memory, explain_settings
 from davidgen_hf.training.job import Job
 from davidgen_hf.training.preflight import check_ready, leave_no_empty_folder, model_of, save_trained
-from davidgen_hf.training.rows import RowCounts
+from davidgen_hf.training.rows import RowCounts, RowIds, encode_rows
 from davidgen_hf.training.summary import TrainingSummary, write_record
 
 logger = logging.get_logger(__name__)
 
 
-def carry_out(
-    job: Job[Any], make_trainer: Callable[[], Trainer], counts: RowCounts, last_checkpoint: bool = True
+def carry_out(  # noqa: PLR0913, PLR0917 - what is trained, on what, and how
+    job: Job[Any],
+    rows: Dataset,
+    eval_rows: Dataset | None,
+    ids: RowIds,
+    make_trainer: Callable[[Dataset, Dataset | None], Trainer],
+    last_checkpoint: bool = True,
 ) -> TrainingSummary:
-    """Train, save the model with a card and a picture of the loss, and write ``run.json``.
+    """Tokenize rows, train, save the model with a card and a picture of the loss, and write ``run.json``.
 
     Args:
         job: The training.
-        make_trainer: Loads the model and sets up its trainer.
-        counts: What became of the rows.
+        rows: As for ``encode_rows``.
+        eval_rows: Held-out rows of the same columns.
+        ids: How texts become ids and labels.
+        make_trainer: Loads the model and sets up its trainer, given the encoded rows of both.
         last_checkpoint: Write the checkpoint of the last step too.
 
     Raises:
-        TrainingError: The loss or the weights have become infinite or not a number, or memory does not suffice.
+        MissingColumnsError, InputError: As ``encode_rows``.
+        TrainingError: No row is left, the loss or the weights are infinite or not a number, or memory is too small.
         SettingError: Settings do not fit together, or need a package that is not installed.
         ModelError: The model cannot be loaded, or could not be saved.
         RunFolderError: The folder cannot be written to, or the checkpoint to resume from is damaged or another's.
     """
+    train_rows, counts = encode_rows(rows, ids, job.args.dataset_num_proc)
+    held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
     folder, clock = job.folder, Clock()
     with explain_refusals(folder), explain_out_of_memory(job.args), leave_no_empty_folder(folder):
         with explain_settings(ValueError, ImportError):
-            trainer = make_trainer()
+            trainer = make_trainer(train_rows, held_out)
             check_ready(trainer)
         checkpoint = choose_checkpoint(folder, job.resume, model_of(trainer))
         if trainer.is_world_process_zero():

@@ -169,9 +169,10 @@ class PreferenceIds:
         return encoded
 
 
-def encode_rows(
-    rows: Dataset, ids: JoinIds | PairIds | PreferenceIds, num_proc: int | None = None
-) -> tuple[Dataset, RowCounts]:
+RowIds = JoinIds | PairIds | PreferenceIds
+
+
+def encode_rows(rows: Dataset, ids: RowIds, num_proc: int | None = None) -> tuple[Dataset, RowCounts]:
     """Tokenize rows, without those that teach nothing.
 
     Args:

@@ -1,6 +1,7 @@
 """Train encoder-decoders such as T5, with the same rows, recipes and guarantees as causal models."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from davidgen_hf.training.checkpoints import WholeCheckpoints
 from davidgen_hf.training.execution import carry_out
 from davidgen_hf.training.failures import StopOnNonFiniteLoss
 from davidgen_hf.training.job import Job, open_job, open_model
-from davidgen_hf.training.rows import PairIds, encode_rows
+from davidgen_hf.training.rows import PairIds
 from davidgen_hf.training.sampling import ResumableOrder
 from davidgen_hf.training.sections import StoppingArguments
 from davidgen_hf.training.summary import TrainingSummary
@@ -88,9 +89,7 @@ def train_seq2seq(  # noqa: PLR0913 - one keyword a choice of the caller
     tokenizer = job.found.tokenizer()
     source, target = job.length("max_source_length"), job.length("max_target_length")
     ids = PairIds(tokenizer, source, target, job.generation_config().forced_bos_token_id)
-    train_rows, counts = encode_rows(rows, ids, job.args.dataset_num_proc)
-    held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
-    return carry_out(job, lambda: _make_trainer(job, tokenizer, train_rows, held_out), counts)
+    return carry_out(job, rows, eval_rows, ids, partial(_make_trainer, job, tokenizer))
 
 
 def _make_trainer(

@@ -1,5 +1,6 @@
 """Train causal language models, generators and followers alike."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from davidgen_hf.training.chat_template import are_follower_prompts, follower_te
 from davidgen_hf.training.execution import carry_out
 from davidgen_hf.training.job import Job, open_job, open_model
 from davidgen_hf.training.preflight import check_chat_template
-from davidgen_hf.training.rows import JoinIds, encode_rows
+from davidgen_hf.training.rows import JoinIds
 from davidgen_hf.training.sections import SECTIONS
 from davidgen_hf.training.summary import TrainingSummary
 from davidgen_hf.training.trainer import CompletionTrainer
@@ -70,9 +71,7 @@ def train(  # noqa: PLR0913 - one keyword a choice of the caller
         tokenizer.chat_template = follower_template(tokenizer)
     job.args.max_length = job.length("max_length")
     ids = JoinIds(tokenizer, job.args.max_length)
-    train_rows, counts = encode_rows(rows, ids, job.args.dataset_num_proc)
-    held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
-    return carry_out(job, lambda: _make_trainer(job, tokenizer, train_rows, held_out), counts, last_checkpoint)
+    return carry_out(job, rows, eval_rows, ids, partial(_make_trainer, job, tokenizer), last_checkpoint)
 
 
 def _make_trainer(

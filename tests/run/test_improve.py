@@ -89,9 +89,9 @@ def test_the_rounds_stop_where_diversity_falls(declared_run, tiny_llama, tmp_pat
     )
     (found,) = improve(declared_run, tmp_path / "out", settings, lambda _: None)
     assert found.collapsed
-    told = list(describe([found], settings))
-    assert "Stopped after round 1: the winners' distinct-2 is 90% of the first generation's, below 95%." in told[0]
-    assert "Keep the generator before it, that of the run" in told[1]
+    said = list(describe([found], settings))
+    assert "Stopped after round 1: the winners' distinct-2 is 90% of the first generation's, below 95%." in said[0]
+    assert "Keep the generator before it, that of the run" in said[1]
 
 
 def test_measures_and_their_intervals(declared_run):

@@ -119,9 +119,9 @@ def test_a_shard_of_which_every_worker_dies_is_named(executor):
             os._exit(1)
         return rows, Counter()
 
-    told = r"Shard stage/00001\.parquet: 3 workers died of it, .* the same command resumes there"
+    message = r"Shard stage/00001\.parquet: 3 workers died of it, .* the same command resumes there"
     made = []
-    with pytest.raises(ExecutorError, match=told):
+    with pytest.raises(ExecutorError, match=message):
         made.extend(executor.map(step, None, shards(0, 1, 2, 3)))
     assert {one.path.stem for one in executor.map(step, None, shards(4, 5))} == {"00004", "00005"}
 
