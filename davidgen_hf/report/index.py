@@ -207,6 +207,9 @@ def search_terms(text: str) -> list[str]:
     """
     terms: list[str] = []
     for run in word_runs(text):
+        if run.isascii():  # most are, and the rest of the loop is most of the time of building an index
+            terms.append(run)
+            continue
         plain = "".join(one for one in normalize("NFD", run) if not combining(one))
         terms += [plain[place : place + 2] for place in range(len(plain))] if is_unspaced(plain) else [plain]
     return terms

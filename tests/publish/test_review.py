@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from datasets import load_dataset
+from huggingface_hub import snapshot_download
 from rich.console import Console
 
 from davidgen_hf.corpus.facts import ranked_rows
@@ -17,6 +18,7 @@ from davidgen_hf.publish.builder import DavidGen
 from davidgen_hf.publish.cards import write_cards
 from davidgen_hf.publish.export import export_pairs, export_preferences, export_seeds
 from davidgen_hf.publish.folder import build_folder
+from davidgen_hf.publish.hub import Push, push
 from davidgen_hf.report.review.desk import Desk
 from davidgen_hf.report.review.requests import Decision
 from davidgen_hf.run.review import print_review, remove_reviewed_rows, review_digest, reviewed_rows
@@ -151,3 +153,20 @@ def test_data_sets_and_cards_say_who_reviewed_what(run, tmp_path):
     assert builder.info.features == rows.features
     write_cards(run)
     assert "holds the corpus as it was built" in (run / "README.md").read_text("utf-8")
+
+
+def test_what_is_pushed_is_what_people_left(near_hub, run, tmp_path):
+    push(run, Push("org/houses", ("corpus",), publish_restricted=True), lambda _: None)
+    pulled = snapshot_download("org/houses", repo_type="dataset", local_dir=tmp_path / "pulled")
+    rows = load_dataset(pulled, "unsupervised", split="train", cache_dir=str(tmp_path / "cache"))
+    outputs = [row["output"] for _, _, row in ranked_rows(run, read_record(run))]
+    assert outputs[1] not in rows["output"]
+    assert rows.filter(lambda row: row["instruction_written_by"] == "person")["instruction"] == [EDITED]
+    assert "4 rows were reviewed by 2 people." in (Path(pulled) / "README.md").read_text("utf-8")
+    decide(desk := Desk(run), outputs.index(rows["output"][-1]), "reject", "ben", reason="dull")
+    desk.close()
+    push(run, Push("org/houses", ("corpus",), publish_restricted=True), lambda _: None)
+    assert len(near_hub.commits("org/houses", "dataset")) == 3
+    pulled = snapshot_download("org/houses", repo_type="dataset", local_dir=tmp_path / "again")
+    again = load_dataset(pulled, "unsupervised", split="train", cache_dir=str(tmp_path / "cache"))
+    assert again["output"] == rows["output"][:-1]
