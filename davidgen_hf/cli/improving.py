@@ -35,12 +35,15 @@ def improve(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Training recipe. Default: recipes/dpo.yaml.")] = None,
     output: Annotated[Path | None, typer.Option(help="Default: the run folder's name with _improved.")] = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Train the next generator on the preferences of a run, and compare both on passages that neither has seen.
 
     In each round, the best candidate of a text is preferred to the worst (DPO). The table shows the perplexity under
     the winners, copies, duplicates and diversity of both generations.
     """
+    from davidgen_hf.run.display import Display
     from davidgen_hf.run.generations import comparison_table
     from davidgen_hf.run.improve import ImproveSettings, describe
     from davidgen_hf.run.improve import improve as run_rounds
@@ -54,9 +57,10 @@ def improve(
         )
     changed = {key: parse_yaml(value, f"The value of {key!r}") for key, value in named.items()}
     settings = ImproveSettings(rounds, held_out, min_margin, min_diversity, config, changed, generator, base_model)
-    console = Terminal()
+    display = Display(quiet=quiet, verbose=verbose)
     target = output or run.with_name(f"{run.resolve().name}_improved")
-    found = run_rounds(run, target, settings, lambda step: console.print(step, style="bold", markup=False))
+    found = run_rounds(run, target, settings, display.announce, display.over)
+    console = Terminal()
     for one in found:
         console.print(comparison_table(one.figures, (f"generation {one.number - 1}", f"generation {one.number}")))
     for sentence in describe(found, settings):

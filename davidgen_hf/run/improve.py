@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +32,7 @@ from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.digests import without_folders
 from davidgen_hf.storage.files import explain_refusals, write_whole
 from davidgen_hf.storage.lock import hold
+from davidgen_hf.storage.progress import begin_step
 from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import iterate_columns, shard_paths
 from davidgen_hf.storage.yaml_files import read_config
@@ -112,7 +114,13 @@ class Round:
     collapsed: bool
 
 
-def improve(run: Path, output: Path, settings: ImproveSettings, announce: Callable[[str], None]) -> list[Round]:
+def improve(
+    run: Path,
+    output: Path,
+    settings: ImproveSettings,
+    announce: Callable[[str], None],
+    display: Callable[[Path], AbstractContextManager[object]] = nullcontext,
+) -> list[Round]:
     """Train the next generations of a run's generator on the preferences among its candidates, and compare them.
 
     Each generation writes candidates for the passages that were held out, with the settings of the run and the same
@@ -123,6 +131,7 @@ def improve(run: Path, output: Path, settings: ImproveSettings, announce: Callab
         output: Folder for preferences, generators, candidates and ``improve.json``; an interrupted call resumes.
         settings: How.
         announce: Called with what begins.
+        display: Entered with the output folder once it is locked, and left at the end, such as ``Display.over``.
 
     Returns:
         The rounds; the last one may have collapsed.
@@ -146,10 +155,13 @@ def improve(run: Path, output: Path, settings: ImproveSettings, announce: Callab
     documents = frozenset(map(document_of, held_out))
     announce(f"{len(learned)} passages to learn from, {len(held_out)} to judge by")
     rounds: list[Round] = []
-    with hold(output), explain_refusals(output):
-        first = before = _build(held_out, method, output / "round_0", "held_out", announce)
+    steps = tuple(f"round_{number}" for number in range(settings.rounds + 1))
+    with hold(output), explain_refusals(output), display(output):
+        begin_step(steps[0], steps)
+        first = before = _build(held_out, method, output / steps[0], "held_out", announce)
         for number in range(1, settings.rounds + 1):
-            folder = output / f"round_{number}"
+            folder = output / steps[number]
+            begin_step(steps[number], steps)
             if number == 1:
                 sources, in_use = run, reviews_in_use(run)
             else:
