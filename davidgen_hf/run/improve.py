@@ -15,19 +15,15 @@ from davidgen_hf import schema
 from davidgen_hf.corpus.build import build_corpus
 from davidgen_hf.corpus.review import reviews_in_use
 from davidgen_hf.engines import EngineSettings, release_models
-from davidgen_hf.engines.roles import with_engines
 from davidgen_hf.errors import RunFolderError, SettingError
 from davidgen_hf.methods import Method
-from davidgen_hf.processors import GenerateInstructions
 from davidgen_hf.processors.base import draw
-from davidgen_hf.provenance import find_provenance
 from davidgen_hf.publish.export import write_tables
 from davidgen_hf.publish.marks import is_restricted
 from davidgen_hf.publish.preferences import document_of, read_preferences, require_scores
-from davidgen_hf.recipe import SCORED, Recipe, parse_recipe, selection_of
+from davidgen_hf.recipe import SCORED, parse_recipe, selection_of
 from davidgen_hf.run.generations import compare_generations, judge
-from davidgen_hf.run.provenance import Pins
-from davidgen_hf.sources.embedded import EMBEDDED
+from davidgen_hf.run.models import generator_of, method_with_models, with_generator
 from davidgen_hf.sources.passages import Skipped
 from davidgen_hf.storage.digests import without_folders
 from davidgen_hf.storage.files import explain_refusals, write_whole
@@ -149,8 +145,10 @@ def improve(
             "this run again."
         )
     select = selection_of(record)
-    method = _method_of(parse_recipe(record["name"], record["recipe"]), run, settings)
-    generator = _generator_of(method, run)
+    method = method_with_models(
+        parse_recipe(record["name"], record["recipe"]), run, settings.generator, settings.base_model
+    )
+    generator = generator_of(method, run)
     learned, held_out = _split(run, method, settings)
     documents = frozenset(map(document_of, held_out))
     announce(f"{len(learned)} passages to learn from, {len(held_out)} to judge by")
@@ -165,7 +163,7 @@ def improve(
             if number == 1:
                 sources, in_use = run, reviews_in_use(run)
             else:
-                later = _with_generator(method, generator)
+                later = with_generator(method, generator)
                 sources, in_use = _build(learned, later, folder, "learned", announce), None
             shards, stages = shard_paths(sources / SCORED), method.stages()
             tables = read_preferences(shards, stages, in_use, settings.min_margin, documents)
@@ -177,7 +175,7 @@ def improve(
                 )
             announce(f"round {number}: trains on {count} preferences")
             generator = _train(run, generator, training, folder)
-            after = _build(held_out, _with_generator(method, generator), folder, "held_out", announce)
+            after = _build(held_out, with_generator(method, generator), folder, "held_out", announce)
             judged = [judge(one / SCORED, select) for one in (first, before, after)]
             figures = compare_generations(judged[1], judged[2])
             against_first = figures if before == first else compare_generations(judged[0], judged[2])
@@ -190,57 +188,6 @@ def improve(
             if collapsed:
                 break
     return rounds
-
-
-def _method_of(recipe: Recipe, run: Path, settings: ImproveSettings) -> Method:
-    """Return the settings of the run's corpus with its own models, at the commits that the run recorded.
-
-    Raises:
-        RunFolderError: ``run.json`` names a local folder, which it does without its path.
-    """
-    pins = Pins(find_provenance(run))
-    trained = run / "generator"
-    base = settings.base_model or recipe.base_model
-
-    def locate(role: str, engine: EngineSettings) -> EngineSettings:
-        is_generator = role == "generator"
-        given = settings.generator if is_generator else settings.base_model
-        own = given or (
-            str(trained) if is_generator and not engine.model and trained.is_dir() else engine.model or base
-        )
-        if not engine.loads_model or engine.without_model:
-            return engine
-        commit = engine.revision or pins.commit(role, own) or pins.commit("base_model", own)
-        if own != EMBEDDED and not Path(own).is_dir() and commit is None and given is None:
-            option = "--generator" if is_generator else "--base-model"
-            raise RunFolderError(
-                f"{run} names its {role} {own!r}, which is not a folder here or a model of the Hub. A run names "
-                f"folders without their paths. Pass the model's folder with {option}."
-            )
-        return replace(engine, model=own, revision=None if Path(own).is_dir() else commit)
-
-    return replace(with_engines(recipe.corpus, locate), target_pairs=None)
-
-
-def _generator_of(method: Method, run: Path) -> EngineSettings:
-    """Return the engine of the generator.
-
-    Raises:
-        RunFolderError: A step of the user's own writes the candidates, or a server holds the generator.
-    """
-    steps = [step for stage in method.stages() for step in stage.steps]
-    step = next((step for step in steps if isinstance(step, GenerateInstructions)), None)
-    if step is None or not step.engine.loads_model or step.engine.without_model:
-        found = "has a step of your own that writes candidates" if step is None else "asks a server for candidates"
-        raise RunFolderError(
-            f"{run} {found}. A generator whose weights can be trained is needed. Train one with recipes/dpo.py on "
-            f"`davidgen export {run} --format dpo`."
-        )
-    return step.engine
-
-
-def _with_generator(method: Method, generator: EngineSettings) -> Method:
-    return with_engines(method, lambda role, engine: generator if role == "generator" else engine)
 
 
 def _split(run: Path, method: Method, settings: ImproveSettings) -> tuple[Passages, Passages]:
