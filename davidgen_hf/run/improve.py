@@ -33,6 +33,7 @@ from davidgen_hf.storage.record import read_record
 from davidgen_hf.storage.shards import iterate_columns, shard_paths
 from davidgen_hf.storage.yaml_files import read_config
 from davidgen_hf.training.checkpoints import remove_checkpoints
+from davidgen_hf.training.config import check_config
 
 FILE_NAME = "improve.json"
 _UNSHOWN = ("config", "overrides", "generator", "base_model")  # the training has the first two; paths are private
@@ -84,9 +85,17 @@ class ImproveSettings:
             raise SettingError(f"Settings are out of range: {'; '.join(bad)}. See `davidgen improve --help`.")
 
     def training(self) -> dict[str, Any]:
-        """Return the settings of the training."""
+        """Return the settings of the training.
+
+        Raises:
+            SettingError: A key is unknown, or its value is of the wrong type or out of range.
+        """
+        from davidgen_hf.training.dpo import SECTIONS
+
         config = self.config or Path(str(files("davidgen_hf.recipes") / "dpo.yaml"))
-        return read_config(config) | self.overrides
+        settings = read_config(config) | self.overrides
+        check_config(settings, f"The training recipe ({config.name})", SECTIONS)
+        return settings
 
 
 @dataclass(frozen=True)

@@ -131,3 +131,8 @@ def test_what_cannot_be_improved(declared_run, tiny_llama, tmp_path):
         improve(declared_run, tmp_path / "out", unreachable, lambda _: None)
     found = CliRunner().invoke(app, ["improve", str(declared_run), "learning_rate"])
     assert "'learning_rate' is not an override" in str(found.exception)
+    found = CliRunner().invoke(
+        app, ["improve", str(declared_run), "lerning_rate=1e-6", "--output", str(tmp_path / "new")]
+    )
+    assert "lerning_rate: unknown key" in str(found.exception)
+    assert not (tmp_path / "new").exists()
