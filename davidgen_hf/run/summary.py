@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -38,10 +39,14 @@ def print_summary(record: RunRecord, console: Console) -> None:
             "publishing.",
             markup=False,
         )
-    console.print(
-        f"Next: open [bold]{escape(str(record.folder / REPORT))}[/bold] in a browser, or bring text of your own: "
-        "[bold]davidgen run demo --passages my_texts.jsonl --output runs/mine[/bold]"
-    )
+    folder = escape(quote(str(record.folder)))
+    if record.content["name"] == "demo":
+        then = "or bring text of your own: [bold]davidgen run demo --passages my_texts.jsonl --output runs/mine[/bold]"
+    else:
+        then = f"judge its pairs there with [bold]davidgen review {folder}[/bold]"
+        if not (found and found.restrictions):
+            then += f", and publish with [bold]davidgen push {folder} ORG/NAME[/bold]"
+    console.print(f"Next: open [bold]{escape(str(record.folder / REPORT))}[/bold] in a browser, {then}")
 
 
 def attrition_table(record: RunRecord) -> Table:

@@ -6,9 +6,15 @@ import json
 from davidgen_hf.recipe import load_recipe
 from davidgen_hf.run.run import run_recipe
 from davidgen_hf.run.summary import print_summary
+from davidgen_hf.storage.record import RunRecord
 from davidgen_hf.terminal import Terminal
 
 TITLE, CLEAR = "\x1b]0;owned\x07", "\x1b[2J"
+
+
+def plain_text(record: RunRecord) -> str:
+    print_summary(record, Terminal(file=(out := io.StringIO()), width=500))
+    return out.getvalue()
 
 
 def test_no_passage_changes_the_terminal(tmp_path):
@@ -28,3 +34,8 @@ def test_no_passage_changes_the_terminal(tmp_path):
     assert CLEAR not in printed
     assert "⟨U+001B⟩]0;owned⟨U+0007⟩ The old ⟨U+001B⟩[2J house" in printed
     assert "run [b]" in printed
+    assert "bring text of your own: davidgen run demo --passages" in plain_text(record)
+    record.content["name"] = "mine"
+    mine = plain_text(record)
+    assert f"davidgen review '{tmp_path}/run [b]'" in mine
+    assert f"davidgen push '{tmp_path}/run [b]' ORG/NAME" in mine
