@@ -1,6 +1,7 @@
 """Run folders to a folder as the Hub wants it: Parquet files, a card, and the recipes to make it again."""
 
 import argparse
+import json
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from davidgen_hf.publish.cards import CardContext, Config, corpus_card, read_not
 from davidgen_hf.publish.cards.facts import folder_names
 from davidgen_hf.publish.cards.pictures import FOLDER as PICTURES
 from davidgen_hf.publish.cards.pictures import pictures_of
+from davidgen_hf.publish.croissant import FILE_NAME as CROISSANT
+from davidgen_hf.publish.croissant import croissant
 from davidgen_hf.recipe import recipe_files
 from davidgen_hf.storage.files import as_pattern, is_in_use, replacing, write_whole
 from davidgen_hf.storage.record import read_record
@@ -27,9 +30,10 @@ def build_folder(
     num_proc: int | None = None,
     max_shard_size: str = "500MB",
 ) -> Path:
-    """Write ``data/CONFIG/SPLIT-00000-of-0000N.parquet`` of every kind that the runs hold, and ``README.md``.
+    """Write the Parquet files of every kind that the runs hold, ``README.md`` and ``croissant.json``.
 
-    ``load_dataset(output, config)`` reads it without this package, and so it does once it is a repository.
+    The files are ``data/CONFIG/SPLIT-00000-of-0000N.parquet``. ``load_dataset(output, config)`` reads the folder
+    without this package, and so it does once it is a repository.
 
     Args:
         runs: Run folders; their rows follow one another.
@@ -77,8 +81,11 @@ def lay_out_dataset(
         pictures = _copy_recipes_and_pictures(runs, draft)
         notes = "\n\n".join(filter(None, (read_notes(run / "README.md") for run in runs)))
         context = CardContext(output.resolve().name, recipes=True, pictures=pictures, notes=notes)
-        card = corpus_card(runs, {kind: configs[kind] for kind in kinds}, context, repo=repo)
+        configs = {kind: configs[kind] for kind in kinds}
+        card = corpus_card(runs, configs, context, repo=repo)
         card.save(draft / "README.md")
+        description = croissant(runs, draft, configs, card, repo)
+        write_whole(draft / CROISSANT, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
     return output
 
 

@@ -63,6 +63,7 @@ def test_the_files_have_the_names_of_the_hub(built):
     assert "pictures/run/passages_to_pairs.png" in names
     assert [name for name in names if not name.startswith(("recipes/", "pictures/"))] == [
         "README.md",
+        "croissant.json",
         *(f"data/{kind}/train-00000-of-00001.parquet" for kind in ("extracted", "scored")),
         *(f"data/seeds/{split}-00000-of-00001.parquet" for split in ("test", "train")),
         *(f"data/{kind}/train-00000-of-00001.parquet" for kind in ("supervised", "unsupervised")),

@@ -74,6 +74,8 @@ def test_a_run_is_pushed_and_a_newcomer_continues_it(hub, run, tmp_path):
         assert hub.state.repos[one["repo_type"], one["repo"]].private
         assert len(hub.commits(one["repo"], one["repo_type"])) == 2  # the first is the empty repository
     assert 'load_dataset("org/davidgen"' in hub.files("org/davidgen", "dataset")["README.md"].decode()
+    described = json.loads(hub.files("org/davidgen", "dataset")["croissant.json"])
+    assert described["url"].endswith("/datasets/org/davidgen")
     model = hub.files("org/davidgen-follower")
     assert {"model.safetensors", "config.json", "tokenizer.json", "README.md"} <= model.keys()
     assert not [name for name in model if "checkpoint" in name or name.endswith((".bin", ".pt"))]

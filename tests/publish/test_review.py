@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from uuid import uuid4
 
+import mlcroissant
 import pytest
 from datasets import load_dataset
 from huggingface_hub import snapshot_download
@@ -149,6 +150,11 @@ def test_data_sets_and_cards_say_who_reviewed_what(run, tmp_path):
     assert "Rejected rows are left out." in card
     assert f"{len(rows)} pairs of an instruction" in card
     assert "`instruction_written_by`" in card
+    described = mlcroissant.Dataset(folder / "croissant.json")
+    assert not described.metadata.ctx.issues.warnings
+    found = {row["combined/instruction"].decode(): row for row in described.records("combined")}
+    assert found[EDITED]["combined/instruction_written_by"] == b"person"
+    assert "People reviewed" in (folder / "croissant.json").read_text("utf-8")
     builder = DavidGen(config_name="combined", runs=[run], cache_dir=str(tmp_path / "cache"))
     assert builder.info.features == rows.features
     write_cards(run)
