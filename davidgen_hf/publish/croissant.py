@@ -228,7 +228,7 @@ def _leaf(field: str, files: str, column: str, inner: str, feature: Any) -> dict
 
 
 def _usage(parts: Sequence[Part], license: str | None, tags: Sequence[str]) -> str:
-    restricted = [part.id for part in parts if part.answer == "restricted"]
+    restricted = [*dict.fromkeys(part.id for part in parts if part.answer == "restricted")]
     words = f"License: {license or 'not determined'}. Each row names its own in the column license."
     if restricted or "restricted" in tags:
         words += f" Restricted: {', '.join(restricted) or 'rows that the column restricted marks'}."

@@ -9,11 +9,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import yaml
 from huggingface_hub import CommitInfo, HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, RevisionNotFoundError
 from huggingface_hub.utils._validators import validate_repo_id
 
 from davidgen_hf.errors import ProvenanceError, RunFolderError, SettingError
+from davidgen_hf.evaluation.benchmark import PREFIX
+from davidgen_hf.evaluation.model_index import EVAL_RESULTS, eval_result_files
+from davidgen_hf.evaluation.results import FILE_NAME as RESULTS
+from davidgen_hf.evaluation.results import FOLDER as EVALUATION
+from davidgen_hf.evaluation.results import read_results
 from davidgen_hf.provenance.record import read_provenance, require_publishable
 from davidgen_hf.publish.calls import call_hub
 from davidgen_hf.publish.cards import model_card
@@ -35,7 +41,7 @@ PARTS: tuple[Part, ...] = ("corpus", "generator", "follower")
 REPLACED = {
     "corpus": ["data/*", "recipes/*", "pictures/*", f"{RUN}/*"],
     "generator": ["*.safetensors"],
-    "follower": ["*.safetensors"],
+    "follower": ["*.safetensors", f"{EVAL_RESULTS}/{PREFIX}*"],
 }
 FOLLOW_SECONDS = 60
 
@@ -219,6 +225,9 @@ def _folders(run: Path, request: Push, work: Path) -> Iterator[tuple[Part, Path]
             card = model_card(run, part, repo=request.repo, notes=read_notes(run / part / README))
             folder = lay_out_model(run, part, work / part)
             write_whole(folder / README, str(card))
+            if part == "follower" and (run / EVALUATION / RESULTS).is_file():
+                for path, content in eval_result_files(read_results(run)).items():
+                    write_whole(folder / path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
         yield part, folder
 
 

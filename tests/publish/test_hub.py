@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from hub_double import TOKEN, Commit, File, HubDouble, Repo
+from huggingface_hub import parse_eval_result_entries
 
 from davidgen_hf.errors import HubError, ProvenanceError, SettingError
 from davidgen_hf.publish import calls
@@ -221,6 +223,24 @@ def edit_card(hub: HubDouble, kind: str, repo: str, change: Callable[[str], str]
     oid = hashlib.sha1(text.encode()).hexdigest()
     commit = Commit(oid, "Update README.md", last.files | {"README.md": File(text.encode())})
     hub.state.repos[kind, repo].branches["main"].append(commit)
+
+
+def test_scores_go_to_the_model_page_with_the_follower(near_hub, run):
+    score = {"value": 10.5, "stderr": 0.1, "interval": [10.3, 10.7]}
+    results = {
+        **{"model": {"name": "m", "commit": None}, "method": "mine", "restricted": None, "size": 12},
+        "benchmarks": {"superni": {"metric": "rougeL", "n": 118, "scores": {"rougeL": score}}},
+    }
+    (run / "evaluation" / "results.json").write_text(json.dumps(results))
+    push(run, Push("org/houses", ("follower",)), lambda _: None)
+    written = yaml.safe_load(near_hub.files("org/houses-follower")[".eval_results/davidgen_superni.yaml"])
+    (entry,) = parse_eval_result_entries(written)
+    assert (entry.dataset_id, entry.value) == ("Muennighoff/natural-instructions", 10.5)
+    assert b"model-index:" in near_hub.files("org/houses-follower")["README.md"]
+    assert len(near_hub.commits("org/houses-follower")) == 2
+    (run / "evaluation" / "results.json").unlink()
+    push(run, Push("org/houses", ("follower",)), lambda _: None)
+    assert not [name for name in near_hub.files("org/houses-follower") if name.startswith(".eval_results")]
 
 
 def test_what_people_wrote_on_the_hub_is_kept_by_the_next_push(near_hub, run):
