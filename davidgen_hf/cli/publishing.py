@@ -44,8 +44,9 @@ def export(
         str | None,
         typer.Option(
             "--as",
-            help="Which rows: pairs of the corpus (default), preferences among the candidates, or seeds: what "
-            "reviewers accepted, for training the next generator.",
+            help="What: pairs of the corpus (default), preferences among the candidates, seeds (what reviewers "
+            "accepted, for training the next generator), or eu-summary (the summary of training content that the AI "
+            "Act asks for, as far as the run knows it).",
         ),
     ] = None,
     form: Annotated[
@@ -58,7 +59,7 @@ def export(
     ] = None,
     preferences: Annotated[bool, typer.Option("--preferences", help="The same as --as preferences.")] = False,
     output: Annotated[
-        Path | None, typer.Option(help=".jsonl or .parquet file. Default: one in the run folder.")
+        Path | None, typer.Option(help=".jsonl or .parquet file; .md for eu-summary. Default: one in the run folder.")
     ] = None,
     min_margin: Annotated[
         float,
@@ -76,6 +77,13 @@ def export(
     """
     from davidgen_hf.publish.export import export_pairs, export_preferences, export_seeds
 
+    if what == "eu-summary" and not preferences and form is None:
+        from davidgen_hf.publish.eu_summary import FILE_NAME, write_eu_summary
+
+        path = output or run / FILE_NAME
+        count = write_eu_summary(run, path)
+        say(f"{path}: {count} fields are left for you; search for 'To fill in'")
+        return
     what, form = _rows_and_format("preferences" if preferences else what, form)
     names = {"pairs": "corpus", "preferences": "preferences", "seeds": "reviewed_seeds"}
     # A file named after a format could be taken for restricted data of that name.
@@ -94,7 +102,10 @@ def _rows_and_format(what: str | None, form: str | None) -> tuple[str, str]:
 
     formats = {"pairs": formats_of(PAIR), "preferences": formats_of(PREFERENCE), "seeds": []}
     if what is not None and what not in formats:
-        raise SettingError(f"--as is {what!r}. It must be one of {', '.join(formats)}. Pass one of these.")
+        raise SettingError(
+            f"--as is {what!r}. It must be one of {', '.join(formats)}, or eu-summary without --format. Pass one "
+            "of these."
+        )
     if form is not None and form not in FORMATS:
         raise SettingError(f"--format is {form!r}. It must be one of {', '.join(FORMATS)}. Pass one of these.")
     if form is None:

@@ -1,6 +1,8 @@
 """A run's rows as pairs and as preferences, in the formats that TRL's own trainers read."""
 
 import json
+import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from davidgen_hf.cli import app
 from davidgen_hf.errors import InputError, RunFolderError
 from davidgen_hf.processors.select import perplexity
 from davidgen_hf.provenance import Part, Provenance, Verdict
+from davidgen_hf.publish.eu_summary import MARK, write_eu_summary
 from davidgen_hf.publish.export import export_pairs, export_preferences
 from davidgen_hf.publish.marks import is_restricted
 from davidgen_hf.recipe import load_recipe
@@ -210,3 +213,28 @@ def test_a_run_whose_candidates_a_closed_model_wrote_is_marked(run):
     assert not is_restricted(run)
     write_shard(scored, run / "scored" / "00002.parquet", Counter(), 0.0)
     assert is_restricted(run)
+
+
+def test_the_eu_summary_says_what_the_run_knows_and_marks_the_rest(declared_run, tmp_path):
+    run = shutil.copytree(declared_run, tmp_path / "run")
+    said = CliRunner().invoke(app, ["export", str(run), "--as", "eu-summary"])
+    assert said.exit_code == 0, said.output
+    text = (run / "eu_summary.md").read_text("utf-8")
+    count = text.count(MARK)
+    assert f"{count} fields are left for you" in said.output
+    assert f"**{count} fields**" in text
+    headings = re.findall(r"^### (\d\.\d) ", text, re.M)
+    assert headings == ["1.1", "1.2", "1.3", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "3.1", "3.2", "3.3"]
+    assert "| passages.jsonl | outputs of the pairs | none | none | apache-2.0 | 12 |" in text
+    assert "| seeds.jsonl | instructions that the generator learns from | none | none | apache-2.0 | 8 |" in text
+    assert "- passages.jsonl: Made for this test." in text
+    assert "instructions of the pairs: " in text
+    assert "outputs of the pairs: " not in text
+    assert "tokens (less than 1 billion)" in text
+    record = json.loads((run / "run.json").read_text())
+    del record["steps"]["follower"], record["steps"]["generator"]
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(RunFolderError, match="no trained model or no finished corpus"):
+        write_eu_summary(run, tmp_path / "summary.md")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_eu_summary(declared_run, tmp_path / "run" / "run.json" / "summary.md")

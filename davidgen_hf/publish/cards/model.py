@@ -36,6 +36,7 @@ class _Rows(BaseModel):
     cut: int = 0
     cut_away: int = 0
     empty: int = 0
+    tokens: int = 0
 
 
 class _Training(BaseModel):
@@ -70,7 +71,7 @@ def model_card(run: Path, role: Role, *, repo: str | None = None, notes: str = "
     Raises:
         RunFolderError: The run has no such model, or a file of it is damaged.
     """
-    record, training = read_record(run), _read_training(run / role)
+    record, training = read_record(run), read_training(run / role)
     rows = count_rows([run])
     origin = origin_of([record], rows)
     base = model_name(record["recipe"][role]["model_name_or_path"])
@@ -152,7 +153,12 @@ def _of_follower(run: Path, record: dict[str, Any], results: dict[str, Any] | No
     }
 
 
-def _read_training(folder: Path) -> dict[str, Any]:
+def read_training(folder: Path) -> dict[str, Any]:
+    """Return what a card says of a training, out of the record in the model's folder.
+
+    Raises:
+        RunFolderError: There is no finished training, or its record is damaged.
+    """
     path = folder / FILE_NAME
     advice = "The record of a training is expected, and this one is damaged. Put back a copy of it."
     if not path.exists() or not read_json(path, dict[str, Any], advice, error=RunFolderError).get("finished"):
