@@ -1,6 +1,11 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["davidgen-hf"]
+# dependencies = ["davidgen-hf>=0.1"]
+#
+# [tool.hf-jobs]
+# flavor = "cpu-upgrade"
+# timeout = "2h"
+# secrets = ["HF_TOKEN"]
 # ///
 """Build the unsupervised corpus: instructions to whole passages of plain text (Table 2, "Unsupervised").
 

@@ -1,6 +1,11 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["davidgen-hf>=0.1"]
+#
+# [tool.hf-jobs]
+# flavor = "a10g-small"
+# timeout = "6h"
+# secrets = ["HF_TOKEN"]
 # ///
 """Fine-tune a generator or a follower on rows with the columns `prompt` and `completion`.
 

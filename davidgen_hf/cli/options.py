@@ -21,19 +21,31 @@ Update = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Let an update throw away what models made.")]
 ExecutorKind = Annotated[
-    str, typer.Option("--executor", help="Where shards are built: local or ray (needs the extra `ray`).")
+    str,
+    typer.Option(
+        "--executor", help="Where shards are built: local, ray (needs the extra `ray`), or jobs: Hugging Face Jobs."
+    ),
 ]
 Address = Annotated[
     str | None,
     typer.Option(help="Ray cluster: auto, HOST:6379 or ray://HOST:10001. Default: a cluster on this machine alone."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Ray workers. Default: one per GPU, or per machine without GPUs.")
+    int | None,
+    typer.Option(
+        min=1, help="Ray workers; default: one per GPU, or per machine without GPUs. Or jobs, a part each; default: 1."
+    ),
 ]
 GpusPerWorker = Annotated[
     float | None,
     typer.Option(min=0, help="GPUs of each worker. Default: 1 if there are any; use 0 if a server holds the model."),
 ]
+Bucket = Annotated[
+    str | None,
+    typer.Option(help="With --executor jobs: bucket, org/name, for the run's folder; jobs have it at /runs."),
+]
+Flavor = Annotated[str, typer.Option(help="With --executor jobs: hardware, as `hf jobs hardware` lists it.")]
+Timeout = Annotated[str, typer.Option(help="With --executor jobs: longest duration of a job, such as 90m or 6h.")]
 Shard = Annotated[
     str | None,
     typer.Option(

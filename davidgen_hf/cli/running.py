@@ -27,9 +27,14 @@ def demo(
 
 def status(folder: options.Run) -> None:
     """Show how far a run is, while it goes on or after it stopped."""
+    from davidgen_hf.run.jobs import FILE_NAME, describe_jobs
+    from davidgen_hf.storage.record import is_run
     from davidgen_hf.storage.status import describe_run
 
-    for line in describe_run(folder):
+    has_jobs = (folder / FILE_NAME).is_file()
+    for line in describe_run(folder) if is_run(folder) or not has_jobs else ():
+        say(line)
+    for line in describe_jobs(folder) if has_jobs else ():
         say(line)
 
 
@@ -51,15 +56,32 @@ def run(
     workers: options.Workers = None,
     gpus_per_worker: options.GpusPerWorker = None,
     shard: options.Shard = None,
+    bucket: options.Bucket = None,
+    flavor: options.Flavor = "a10g-small",
+    timeout: options.Timeout = "6h",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Turn plain text into an instruction corpus, a generator and a follower; a second call resumes the run."""
+    """Turn plain text into an instruction corpus, a generator and a follower; a second call resumes the run.
+
+    With --executor jobs, the commands of the jobs are printed, one per part; with --yes, they are submitted. Part by
+    part, a generator has to be there: submit one job with --until generator first, and one for the rest at the end.
+    """
     from davidgen_hf.corpus.executors import ExecutorSettings
     from davidgen_hf.recipe import steps_until
 
-    settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
     overrides = options.overrides_of(passages, text_column, seeds, base_model) + (overrides or [])
+    if executor == "jobs":
+        if update or shard or address or gpus_per_worker is not None:
+            raise SettingError(
+                "--executor jobs takes no --update, --shard, --address or --gpus-per-worker. Each job builds a part "
+                "of its own on a machine of its own. Leave these options out."
+            )
+        words = [recipe, *overrides, *(("--until", until) if until else ())]
+        steps_until(until)
+        _run_as_jobs(words, output, bucket, flavor, timeout, workers or 1, yes=yes)
+        return
+    settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
     _run(
         recipe,
         overrides,
@@ -201,6 +223,30 @@ def _run(
         raise typer.Exit(128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
     if "corpus" in record.steps and not quiet:
         print_summary(record, console)
+
+
+def _run_as_jobs(
+    words: list[str], output: Path, bucket: str | None, flavor: str, timeout: str, parts: int, *, yes: bool
+) -> None:
+    """Print the jobs of a run, or submit them."""
+    from davidgen_hf.recipe import load_recipe, shipped_recipes
+    from davidgen_hf.run import jobs
+
+    settings = jobs.JobSettings(bucket or "", flavor, timeout, parts)
+    recipe, *rest = words
+    if recipe not in shipped_recipes():
+        jobs.refuse_local(recipe)
+    if not recipe.startswith(f"{jobs.MOUNT}/"):  # what is in the bucket is not read here
+        overrides = rest[: rest.index("--until")] if "--until" in rest else rest
+        jobs.require_remote(load_recipe(recipe, overrides))
+    commands = jobs.plan_jobs(words, output, settings)
+    if yes:
+        jobs.submit_jobs(commands, output, settings, say)
+        say(f"Follow them: davidgen status {output}")
+        return
+    for line in jobs.show(commands, settings):
+        say(line)
+    say(f"Nothing was submitted. Add --yes to submit {len(commands)} job{'s' if len(commands) > 1 else ''}.")
 
 
 @contextmanager

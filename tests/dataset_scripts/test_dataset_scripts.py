@@ -70,7 +70,8 @@ def test_a_script_says_what_it_needs(script):
     (block,) = re.findall(r"(?m)^# /// script\n((?:^#.*\n)+?)^# ///$", script.read_text("utf-8"))
     needs = tomllib.loads("".join(line[2:] for line in block.splitlines(keepends=True)))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert needs == {"requires-python": project["requires-python"], "dependencies": [project["name"]]}
+    assert needs.pop("tool") == {"hf-jobs": {"flavor": "cpu-upgrade", "timeout": "2h", "secrets": ["HF_TOKEN"]}}
+    assert needs == {"requires-python": project["requires-python"], "dependencies": [f"{project['name']}>=0.1"]}
 
 
 @each_script
