@@ -16,26 +16,31 @@ from davidgen_hf.terminal import Terminal, say
 
 if TYPE_CHECKING:
     from davidgen_hf.corpus.executors import ExecutorSettings
+    from davidgen_hf.recipe import Recipe
 
 
 def demo(
     output: options.Output = Path("runs/demo"), quiet: options.Quiet = False, verbose: options.Verbose = False
 ) -> None:
     """Run all steps on the model, seeds and passages of installed packages: no Hub, no account."""
-    _run("demo", [], output, quiet=quiet, verbose=verbose)
+    from davidgen_hf.recipe import load_recipe
+
+    _run(load_recipe("demo"), output, quiet=quiet, verbose=verbose)
 
 
 def status(folder: options.Run) -> None:
     """Show how far a run is, while it goes on or after it stopped."""
-    from davidgen_hf.run.jobs import FILE_NAME, describe_jobs
     from davidgen_hf.storage.record import is_run
-    from davidgen_hf.storage.status import describe_run
+    from davidgen_hf.storage.status import JOBS, describe_run
 
-    has_jobs = (folder / FILE_NAME).is_file()
+    has_jobs = (folder / JOBS).is_file()
     for line in describe_run(folder) if is_run(folder) or not has_jobs else ():
         say(line)
-    for line in describe_jobs(folder) if has_jobs else ():
-        say(line)
+    if has_jobs:
+        from davidgen_hf.run.jobs import describe_jobs
+
+        for line in describe_jobs(folder):
+            say(line)
 
 
 def run(
@@ -67,9 +72,9 @@ def run(
     With --executor jobs, the commands of the jobs are printed, one per part; with --yes, they are submitted. Part by
     part, a generator has to be there: submit one job with --until generator first, and one for the rest at the end.
     """
-    from davidgen_hf.corpus.executors import ExecutorSettings
-    from davidgen_hf.recipe import steps_until
+    from davidgen_hf.recipe import load_recipe, steps_until
 
+    steps = steps_until(until)
     overrides = options.overrides_of(passages, text_column, seeds, base_model) + (overrides or [])
     if executor == "jobs":
         if update or shard or address or gpus_per_worker is not None:
@@ -78,17 +83,18 @@ def run(
                 "of its own on a machine of its own. Leave these options out."
             )
         words = [recipe, *overrides, *(("--until", until) if until else ())]
-        steps_until(until)
         _run_as_jobs(words, output, bucket, flavor, timeout, workers or 1, yes=yes)
         return
+    read = load_recipe(recipe, overrides)  # before imports that take seconds: a mistake shows at once
+    from davidgen_hf.corpus.executors import ExecutorSettings
+
     settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
     _run(
-        recipe,
-        overrides,
+        read,
         output,
         update=update,
         yes=yes,
-        steps=steps_until(until),
+        steps=steps,
         executor=settings,
         shard=shard,
         quiet=quiet,
@@ -117,15 +123,16 @@ def corpus(
     verbose: options.Verbose = False,
 ) -> None:
     """Build only the corpus, with an existing generator; train nothing."""
-    from davidgen_hf.corpus.executors import ExecutorSettings
+    from davidgen_hf.recipe import load_recipe
 
     named = options.overrides_of(passages, text_column, None, base_model)
     named += [f"corpus.generate.engine.model={json.dumps(generator)}"] if generator else []
+    read = load_recipe(recipe, named + (overrides or []))  # before imports that take seconds: a mistake shows at once
+    from davidgen_hf.corpus.executors import ExecutorSettings
+
     settings = ExecutorSettings(executor, address, workers, gpus_per_worker)
-    named += overrides or []
     _run(
-        recipe,
-        named,
+        read,
         output,
         update=update,
         yes=yes,
@@ -154,15 +161,16 @@ def estimate(
     ] = 0.95,
 ) -> None:
     """Process a small sample, and estimate the time, tokens, disk space and memory of the whole run."""
+    from davidgen_hf.recipe import load_recipe
+
+    named = options.overrides_of(passages, text_column, seeds, base_model)
+    read = load_recipe(recipe, named + (overrides or []))  # before imports that take seconds: a mistake shows at once
     import tempfile
 
     from davidgen_hf.estimate import EstimateSettings
     from davidgen_hf.estimate import estimate as make_estimate
-    from davidgen_hf.recipe import load_recipe
 
     console = Terminal()
-    named = options.overrides_of(passages, text_column, seeds, base_model)
-    read = load_recipe(recipe, named + (overrides or []))
     settings = EstimateSettings(sample, total, accepted_share)
     with tempfile.TemporaryDirectory(prefix="davidgen_") as folder:
         found = make_estimate(read, settings, Path(folder), lambda step: console.print(step, style="bold"))
@@ -172,8 +180,7 @@ def estimate(
 
 
 def _run(
-    recipe: str,
-    overrides: list[str],
+    recipe: "Recipe",
     output: Path,
     *,
     update: bool = False,
@@ -185,7 +192,6 @@ def _run(
     verbose: bool = False,
 ) -> None:
     from davidgen_hf.engines.ranks import launched_part
-    from davidgen_hf.recipe import load_recipe
     from davidgen_hf.storage.shards import Part
 
     console = Terminal()
@@ -196,7 +202,6 @@ def _run(
             "--update and --shard cannot be combined. Each part of an update would wait for the others. Run once with "
             "--update and without --shard."
         )
-    read = load_recipe(recipe, overrides)  # before the imports below, which take seconds: a mistake shows at once
     from davidgen_hf.run.display import Display
     from davidgen_hf.run.run import run_part, run_recipe
     from davidgen_hf.run.summary import describe_missing, print_summary
@@ -205,11 +210,11 @@ def _run(
     try:
         with _sigterm_interrupts():
             if part:
-                missing = run_part(read, output, part, executor, display.over)
+                missing = run_part(recipe, output, part, executor, display.over)
                 console.print(describe_missing(missing, part, output), markup=False)
                 return
             record = run_recipe(
-                read,
+                recipe,
                 output,
                 display.announce,
                 steps=steps,

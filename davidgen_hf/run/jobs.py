@@ -15,9 +15,9 @@ from davidgen_hf.publish.calls import call_hub
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.paths import local_path
 from davidgen_hf.storage.files import write_whole
+from davidgen_hf.storage.status import JOBS
 from davidgen_hf.storage.validation import read_json
 
-FILE_NAME = "jobs.json"
 MOUNT = "/runs"
 _ENDED = ("COMPLETED", "ERROR", "CANCELED", "DELETED")
 _ADVICE = "It records the jobs of a run, and this one is damaged. Put back a copy, or look at `hf jobs ps`."
@@ -157,7 +157,7 @@ def submit_jobs(
         job = Job(part=part, command=command, id=info.id, namespace=info.owner.name, url=info.url)
         recorded.jobs = [*(one for one in recorded.jobs if (one.part, one.command) != (part, command)), job]
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / FILE_NAME, recorded.model_dump_json(indent=2) + "\n")
+        write_whole(folder / JOBS, recorded.model_dump_json(indent=2) + "\n")
         announce(f"{part}: submitted as {info.url}")
     return recorded
 
@@ -168,7 +168,7 @@ def read_jobs(folder: Path) -> Jobs | None:
     Raises:
         RunFolderError: ``jobs.json`` is damaged.
     """
-    path = folder / FILE_NAME
+    path = folder / JOBS
     return read_json(path, Jobs, _ADVICE, error=RunFolderError) if path.is_file() else None
 
 

@@ -8,6 +8,8 @@ from davidgen_hf.storage.lock import describe_holder
 from davidgen_hf.storage.progress import FILE_NAME, duration, line, read_progress
 from davidgen_hf.storage.record import is_run, read_record
 
+JOBS = "jobs.json"  # of a run as Hugging Face Jobs, whose folder is in a bucket
+
 
 def describe_run(folder: Path) -> list[str]:
     """Return what a run has done, what it does, and last whether a process works in its folder, and which.
