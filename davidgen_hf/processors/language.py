@@ -5,6 +5,7 @@ from typing import Any
 
 import regex
 from langcodes import Language
+from langcodes.data_dicts import LIKELY_SUBTAGS
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from davidgen_hf.sources.formulas import without_formulas
@@ -36,6 +37,7 @@ _GROUPS = {name: min(group) for group in _ALIKE for name in group}
 _SEVERAL_SCRIPTS = {
     *("az", "bs", "crh", "grc", "ha", "hbo", "jv", "kk", "ku", "ky", "mn", "ms", "pa", "ps"),
     *("sdh", "sr", "tg", "tk", "tt", "ug", "uz", "uzs"),
+    *("cdo", "cr", "hak", "iu", "kmr", "kok", "ks", "mni", "nan", "oj", "rom", "sat", "sd", "shi", "zgh"),
 }
 _SCRIPTS = {"Hans": r"\p{Han}", "Hant": r"\p{Han}", "Jpan": r"\p{Han}\p{Hiragana}\p{Katakana}", "Kore": r"\p{Hangul}"}
 _LETTER = regex.compile(r"\p{L}")
@@ -44,7 +46,7 @@ _TERM = regex.compile(r"[\p{Latin}\p{M}\d_.:/-]+")  # words in Latin letters, ve
 
 
 def is_other_language(text: str, language: str, min_confidence: float) -> bool:
-    """Return whether a text is in another language; False for a language that py3langid does not know.
+    """Return whether a text is in another language.
 
     A text without a letter of the language's script is in another language, unless it is short and in Latin letters,
     as names, formulas and code are everywhere. Otherwise py3langid decides, by the first of these conditions only if
@@ -53,7 +55,7 @@ def is_other_language(text: str, language: str, min_confidence: float) -> bool:
     - One other language has at least the probability ``min_confidence``.
     - The expected language has at most a twentieth of what that leaves: 0.01 with 0.8.
 
-    Formulas are left out before that.
+    Of a language that py3langid does not know, only the script is compared. Formulas are left out before that.
 
     Args:
         text: The text.
@@ -61,20 +63,23 @@ def is_other_language(text: str, language: str, min_confidence: float) -> bool:
         min_confidence: A probability; above 1.0, no text is in another language.
     """
     prose = without_formulas(text)
-    if prose != text and not _LETTER.search(prose):
-        return False
-    text = prose
     code = language_code(language) or ""
     label = _LABELS.get(code, code)
-    if label not in _identifier().nb_classes or min_confidence > 1:
-        return False
     own = _letter_of(label)
+    if own is None or min_confidence > 1 or (prose != text and not _LETTER.search(prose)):
+        return False
+    text = prose
     if label not in _SEVERAL_SCRIPTS and own.search(text) is None:
         if len(_LETTER.findall(text)) >= MIN_LETTERS and not (_LATIN.search(text) and _is_short(text)):
             return True
     elif not own.match("a") and len(own.findall(text)) >= len(_LETTER.findall(text)) / 5:
         # Names and terms in Latin letters say nothing about the language around them.
         text = _TERM.sub(lambda term: " " if _LATIN.search(term.group()) else term.group(), text)
+    return label in _identifier().nb_classes and _is_improbable(text, label, min_confidence)
+
+
+def _is_improbable(text: str, label: str, min_confidence: float) -> bool:
+    """Return whether py3langid finds another language than the one with this label, or hardly this one."""
     ranked = _identifier().rank(text)
     expected, found = _GROUPS.get(label, label), _GROUPS.get(ranked[0][0], ranked[0][0])
     if found in (expected, _NO_LANGUAGE):
@@ -91,6 +96,9 @@ def _is_short(text: str) -> bool:
 
 @lru_cache
 def _letter_of(label: str) -> Any:
+    """Return the pattern of a letter of a language's script; None if nobody knows which that is."""
+    if label not in LIKELY_SUBTAGS and label not in _identifier().nb_classes:
+        return None
     script = Language.get(label).maximize().script or "Latn"
     return regex.compile("[" + _SCRIPTS.get(script, rf"\p{{{script}}}") + "]")
 

@@ -8,6 +8,12 @@ import regex
 import sentencex
 from icu4py.breakers import SentenceBreaker
 
+from davidgen_hf.sources.abbreviations import (
+    BEFORE_NUMBERS,
+    ROMAN_ORDINALS,
+    UNCUT_BEFORE_NUMBERS,
+    goes_before_name,
+)
 from davidgen_hf.sources.formulas import OPERATORS, begins_display, formulas
 from davidgen_hf.sources.languages import language_code
 
@@ -26,6 +32,14 @@ _MISSED_ENDS = regex.compile(
     r"[。！？][”’」』）》]*(?=\d)|[។៕](?=\s)"  # noqa: RUF001
     r"|\d[ \u00a0]?(?:[kcmµn]?m[²³]?|[km]?g|m?s|[kMG]?Hz|[km/]+/[hs]|kW|[km]?mol|ml|°C)\.(?=\s+\p{Lu})"
 )
+# A word too long for an abbreviation, or a quotation.
+_END_BEFORE_NUMBER = regex.compile(
+    r"(?:(?<=\p{L}{6})(?<!inschl|usschl|bschn|aragr|zügl)\.[”“»\")]?|[”“»\")]\.)(?=\s+\d)"
+)
+_LAST_WORD = regex.compile(r"(?<![\p{L}\p{M}\p{N}.])([\p{L}\p{M}\p{N}.º-]{1,9})\.$")
+_GERMAN_ORDINAL = re.compile(r"\b\d\d?\. (?:Jahrh|Jahrtau|Jh|Lebensj|Jahrest|Geburtst|Aufl|Rang|Platz|Klasse|Stock)")
+_ROMAN = regex.compile(r"[IVX]+")
+_SHORT = 5  # characters; a longer word before a full stop and a small letter is not taken for an abbreviation
 # What sentencex takes for an end: abbreviations before a number in mathematics, and a factorial.
 _NO_END = regex.compile(
     r"\b(?:Eqs?|Figs?|Thms?|Props?|Cors?|Lems?|Defs?|Secs?|Refs?|Exs?|Chs?|Tabs?|eqs?|resp|cf)\.$"
@@ -63,7 +77,9 @@ def iterate_sentences(text: str, language: str) -> Iterator[Span]:
                 formula and formula[1] + text[formula[1] - 1].isspace() <= sentence_end
             ):  # a sentence may go on there
                 formula = next(whole, None)
-            if sentence_end < len(text) and ((formula and formula[0] < sentence_end) or _goes_on(text, sentence_end)):
+            if sentence_end < len(text) and (
+                (formula and formula[0] < sentence_end) or _goes_on(text, start, sentence_end, code)
+            ):
                 continue
             if (span := trim(text, start, sentence_end))[0]:
                 yield span
@@ -71,15 +87,40 @@ def iterate_sentences(text: str, language: str) -> Iterator[Span]:
         block = end
 
 
-def _goes_on(text: str, end: int) -> bool:
-    """Return whether a sentence goes on: with a displayed formula, an operator, a reference's number, a factorial."""
-    before = text[max(0, end - 16) : end].rstrip()
+def _goes_on(text: str, start: int, end: int, code: str) -> bool:
+    """Return whether a sentence goes on: with a formula, an operator, a factorial or an abbreviation."""
+    before = text[max(start, end - 16) : end].rstrip()
     if begins_display(text, end):
         return not before.endswith((".", "!", "?"))
     after = text[end : end + 8]
     if _BLANK_LINES.match(after):
         return False
-    return bool(_OPERATOR_NEXT.match(after) or (_NO_END.search(before) and _NUMBERED.match(after)))
+    if _OPERATOR_NEXT.match(after) or (_NO_END.search(before) and _NUMBERED.match(after)):
+        return True
+    if code == "de" and _GERMAN_ORDINAL.search(text, max(start, end - 4), end + 14):
+        return True
+    last = _LAST_WORD.search(before)
+    return last is not None and _is_abbreviation(
+        last[1], after.lstrip()[:1], text[start : start + 80].lstrip()[:1], code
+    )
+
+
+def _is_abbreviation(word: str, following: str, first: str, code: str) -> bool:
+    """Return whether the full stop after a word ends no sentence, by the word and the next character.
+
+    Args:
+        word: The word without its full stop.
+        following: The next character.
+        first: The first character of the sentence. Where it is a small letter, a small letter may begin the next one.
+        code: The language.
+    """
+    if following.isdigit():
+        return word.lower() in BEFORE_NUMBERS
+    if following.islower():
+        return (len(word) <= _SHORT or word.isdigit()) and not first.islower()
+    if code in ROMAN_ORDINALS and _ROMAN.fullmatch(word):
+        return True
+    return following.isalpha() and goes_before_name(word, code)
 
 
 def take_fallbacks() -> int:
@@ -113,6 +154,8 @@ def _window_ends(window: str, code: str) -> list[int]:
     """Return the places in a window where a sentence ends and another one begins."""
     plain = _ODD.sub(" ", window)
     ends, place = {found.end() for found in _MISSED_ENDS.finditer(plain)}, 0
+    if code in UNCUT_BEFORE_NUMBERS:
+        ends |= {found.end() for found in _END_BEFORE_NUMBER.finditer(plain)}
     for piece in _pieces(plain, code):
         place += len(piece)
         ends.add(place)

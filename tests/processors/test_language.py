@@ -56,6 +56,12 @@ def test_short_texts_in_another_script_are_known_by_it():
     assert not is_other_language("Объясни это слово", "zh", 1.01)
 
 
+def test_of_a_language_that_the_identifier_does_not_know_the_script_is_compared():
+    assert is_other_language("Why does bread rise in the oven when it is baked?", "bo", 0.8)
+    assert not is_other_language("བོད་ཡིག་འདི་ནི་ཡིན། ཁྱེད་རང་ག་པར་འགྲོ་གི་ཡོད།", "bo", 0.8)
+    assert not is_other_language("Why does bread rise in the oven when it is baked?", "sd", 0.8)
+
+
 def test_short_texts_in_latin_letters_may_be_names_or_code_in_any_language():
     assert not is_other_language("Hello World", "zh", 0.8)
     assert not is_other_language("print(data.mean())", "ja", 0.8)
