@@ -96,13 +96,15 @@ class Display:
         for number, step in enumerate(progress.steps, start=1):
             is_current = step == progress.step
             steps.append(f"{number} {step}  ", style="bold cyan" if is_current else "dim")
-        bars = Table.grid(padding=(0, 1))
-        for bar in [*progress.bars]:
-            drawn = ProgressBar(total=bar.total, completed=bar.done, width=BAR_WIDTH) if bar.total else ""
-            described = line(bar)
-            room = self.console.width - BAR_WIDTH - len(described) - 3  # what does not fit must not be the last loss
+        bars, lines = Table.grid(padding=(0, 1)), [line(bar) for bar in progress.bars]
+        # What does not fit must not be the end of a line, where the last loss is: bars and sparklines get shorter.
+        space = self.console.width - max(map(len, lines), default=0) - 1
+        for bar, described in zip([*progress.bars], lines, strict=False):  # another thread may end one meanwhile
+            width = min(BAR_WIDTH, space)
+            drawn = ProgressBar(total=bar.total, completed=bar.done, width=width) if bar.total and width >= 4 else ""
+            room = self.console.width - BAR_WIDTH - len(described) - 3
             text = f"{described} {_sparkline(bar.losses, min(SPARKS, max(room, 0)))}".rstrip()
-            bars.add_row(drawn, Text(text, overflow="ellipsis", no_wrap=True))
+            bars.add_row(drawn, Text(text))
         return Group(steps, bars)
 
 

@@ -1,6 +1,7 @@
 """What a run shows: one live display on a terminal, plain lines elsewhere, and what libraries print in a log."""
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,9 @@ import pytest
 from davidgen_hf.errors import RunFolderError
 from davidgen_hf.run.display import Display
 from davidgen_hf.storage.lock import hold
-from davidgen_hf.storage.progress import LOG, Bar, begin_step
+from davidgen_hf.storage.progress import LOG, Bar, Progress, begin_step
 from davidgen_hf.storage.status import describe_run
+from davidgen_hf.terminal import Terminal
 
 # Trains for four losses, makes shards with an engine's bar within, warns, and prints as libraries do.
 CODE = """
@@ -160,3 +163,18 @@ def test_a_command_on_a_terminal(tiny_llama, tmp_path):
     assert seeds.startswith("seeds: done in 0:")
     assert generator.startswith("generator: done in ")
     assert end == "Not running. All steps are done."
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_the_last_loss_is_seen_on_a_narrow_terminal(width):
+    display = Display()
+    display.console = Terminal(file=io.StringIO(), force_terminal=True, width=width)
+    step = Bar("training", "steps", 120_000, 1_000)
+    step.done, step._started = 23_456, time.monotonic() - 98_765
+    step.losses += [3.0, 2.906]
+    display._progress = Progress(("generator", "corpus"), "generator", [step])
+    display.console.print(display._render())
+    shown = display.console.file.getvalue()
+    assert " loss 2.906" in " ".join(shown.split())
+    assert len(shown.splitlines()) == (3 if width == 60 else 2)
+    assert ("━" in shown) == (width > 60)
