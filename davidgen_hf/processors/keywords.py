@@ -3,17 +3,45 @@
 import unicodedata
 from functools import lru_cache
 from importlib.resources import files
+from importlib.util import find_spec
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
+from davidgen_hf.errors import SettingError
 from davidgen_hf.sources.formulas import whole_parts
 from davidgen_hf.sources.languages import language_code
 from davidgen_hf.sources.words import is_unspaced, word_spans
+
+if TYPE_CHECKING:
+    from yake import KeywordExtractor
 
 # YAKE names its files by country in two cases: cz is Czech, and br is Brazilian Portuguese, not Breton.
 _FILE_NAMES = {"cs": "cz", "nb": "no", "nn": "no", "br": "noLang"}
 _ENCODINGS = {"lt": "windows-1257", "sk": "windows-1250"}
 _LETTERS = str.maketrans("0123456789", "bcdfghjklm")
 _PUNCTUATION = str.maketrans("。、・", ".,,")
+
+
+def require_yake() -> None:
+    """Require the extra, when a recipe is read and not after hours in which a generator is trained.
+
+    Raises:
+        SettingError: It is not installed.
+    """
+    if find_spec("yake") is None:
+        raise SettingError(
+            "The strategy keywords needs YAKE, which is not installed. It is an extra, because its license, the AGPL, "
+            "is not that of davidgen_hf. Run `pip install 'davidgen-hf[keywords]'`, or take another strategy."
+        )
+
+
+@lru_cache
+def keyword_extractor(language: str, max_words: int, top: int) -> "KeywordExtractor":
+    """Return YAKE for a language."""
+    from yake import KeywordExtractor  # takes long to import, and a recipe only names this step
+
+    # Without stop words of its own, YAKE would look for the file of a language; it has none for "xx".
+    return KeywordExtractor(lan="xx", n=max_words, top=top, stopwords=stop_words(language))
 
 
 @lru_cache

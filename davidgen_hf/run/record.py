@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ PACKAGES = (
     "accelerate",
     "sentencex",
     "icu4py",
-    "yake",
     "py3langid",
     "datasketch",
 )
@@ -172,6 +172,7 @@ def _untouched(steps: dict[str, dict[str, Any]], differences: list[str]) -> dict
 def _header(recipe: Recipe) -> dict[str, Any]:
     """Return what the record of a new run starts with: its name, random seeds and versions, and no finished step."""
     versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES} | packages()
+    versions |= {"yake": version("yake")} if find_spec("yake") else {}  # an extra
     seeds = {"reverse": recipe.seeds.reverse.seed}
     for step in (step for stage in recipe.corpus.stages() for step in stage.steps):
         if isinstance(step, GenerateInstructions):

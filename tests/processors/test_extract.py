@@ -9,8 +9,7 @@ from datasets import Dataset
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import SettingError
 from davidgen_hf.processors import ExtractKeywords, ExtractSentence, ExtractWithModel, KeepWhole, LimitPassages, apply
-from davidgen_hf.processors.extract import _keyword_extractor
-from davidgen_hf.processors.keywords import stop_words
+from davidgen_hf.processors.keywords import keyword_extractor, stop_words
 from davidgen_hf.schema import FRAGMENT
 
 ECHO = EngineSettings(kind="echo")
@@ -74,7 +73,7 @@ def test_stop_words_follow_the_language():
     ],
 )
 def test_stop_words_are_read_from_the_right_file_in_its_encoding(capfd, language, word, spelling_of_another_encoding):
-    found = _keyword_extractor(language, 3, 5).stopword_set
+    found = keyword_extractor(language, 3, 5).stopword_set
     assert word in found
     assert spelling_of_another_encoding not in found
     assert capfd.readouterr() == ("", "")
@@ -82,7 +81,7 @@ def test_stop_words_are_read_from_the_right_file_in_its_encoding(capfd, language
 
 @pytest.mark.parametrize("language", ["br", "th", "Python", "und"])
 def test_a_language_without_stop_words_has_none(language):
-    assert _keyword_extractor(language, 3, 5).stopword_set <= {""}
+    assert keyword_extractor(language, 3, 5).stopword_set <= {""}
 
 
 def test_every_list_of_stop_words_is_read():
