@@ -18,7 +18,7 @@ from davidgen_hf.processors.language import is_other_language
 from davidgen_hf.schema import CANDIDATES, Candidate
 from davidgen_hf.sources.code import compared_words, grammar_of, without_keywords
 from davidgen_hf.sources.formulas import words_and_formulas
-from davidgen_hf.sources.words import words
+from davidgen_hf.sources.words import without_wrapping, words
 from davidgen_hf.storage.settings import UNLESS_DEFAULT, check_settings
 
 # Lines that begin like a part of the prompts of Tables 7 and 9: the generator continued the template.
@@ -105,12 +105,12 @@ class GuardCandidates(RowGuard):
     def _mark(self, output: str, candidates: list[Candidate], language: str) -> list[Candidate]:
         grammar = grammar_of(language)
         split = words if grammar else words_and_formulas
-        output_words = compared_words(output, grammar) if grammar else split(output)
+        output_words = compared_words(output, grammar) if grammar else split(without_wrapping(output))
         marked: list[Candidate] = []
         accepted: set[tuple[str, ...]] = set()
         for candidate in candidates:
             text = candidate_text(candidate)
-            key = tuple(split(text))
+            key = tuple(split(without_wrapping(text)))
             reason = candidate["reject_reason"] or self._reason(candidate, text, key, output_words, language)
             if reason is None:
                 reason = "duplicate" if key in accepted else None

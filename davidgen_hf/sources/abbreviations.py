@@ -27,84 +27,13 @@ _BEFORE_NAMES = {
     "uk": "ім вул м проф акад пр пл св доц",
     "vi": "ts gs ths pgs bs ks tp tx q p",
 }
-# Before a number, in any language.
-BEFORE_NUMBERS = {
-    *[
-        "p",
-        "pp",
-        "pag",
-        "pág",
-        "págs",
-        "pg",
-        "s",
-        "str",
-        "vol",
-        "vols",
-        "bd",
-        "bde",
-        "no",
-        "nos",
-        "nr",
-        "nº",
-        "núm",
-        "num",
-        "fig",
-        "figs",
-        "figg",
-        "abb",
-        "tab",
-        "tabl",
-        "ch",
-        "chap",
-        "cap",
-        "kap",
-    ],
-    *[
-        "art",
-        "arts",
-        "secs",
-        "sect",
-        "abs",
-        "ziff",
-        "par",
-        "eq",
-        "eqs",
-        "ed",
-        "aufl",
-        "approx",
-        "ca",
-        "circa",
-        "aprox",
-        "al",
-        "cf",
-        "cfr",
-        "vgl",
-        "vv",
-        "kl",
-        "tel",
-        "thm",
-        "n",
-    ],
-    *[
-        "стр",
-        "с",
-        "рис",
-        "табл",
-        "гл",
-        "ст",
-        "пар",
-        "п",
-        "пп",
-        "см",
-        "ср",
-        "тел",
-        "σελ",
-        "κεφ",
-        "αρ",
-        "αρθ",
-        "εικ",
-        "पू",
-    ],
+# Before a number, in any language; by script.
+_BEFORE_NUMBERS = {
+    "Latn": "p pp pag pág págs pg s str vol vols bd bde no nos nr nº núm num fig figs figg abb tab tabl ch chap cap"
+    " kap art arts secs sect abs ziff par eq eqs ed aufl approx ca circa aprox al cf cfr vgl vv kl tel thm n",
+    "Cyrl": "стр с рис табл гл ст пар п пп см ср тел",
+    "Grek": "σελ κεφ αρ αρθ εικ",
+    "Deva": "पू",
 }
 # Languages in which a number with a full stop is an ordinal before a noun, which may be written with a capital.
 ROMAN_ORDINALS = {"cs", "da", "de", "fi", "hr", "hu", "no", "nb", "nn", "sk", "sl", "sr", "tr", "pl"}
@@ -112,6 +41,7 @@ ROMAN_ORDINALS = {"cs", "da", "de", "fi", "hr", "hu", "no", "nb", "nn", "sk", "s
 UNCUT_BEFORE_NUMBERS = {"cs", "da", "de", "fi", "sk"}
 # Languages in which sentencex does not know the initials of names.
 _UNKNOWN_INITIALS = {"fr", "vi"}
+BEFORE_NUMBERS = {word for words in _BEFORE_NUMBERS.values() for word in words.split()}
 _TITLES = {code: frozenset(words.split()) for code, words in _BEFORE_NAMES.items()}
 
 

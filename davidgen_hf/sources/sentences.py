@@ -31,6 +31,7 @@ _BLANK_LINES = re.compile(r"\n\s*\n")
 _MISSED_ENDS = regex.compile(
     r"[。！？][”’」』）》]*(?=\d)|[។៕](?=\s)"  # noqa: RUF001
     r"|\d[ \u00a0]?(?:[kcmµn]?m[²³]?|[km]?g|m?s|[kMG]?Hz|[km/]+/[hs]|kW|[km]?mol|ml|°C)\.(?=\s+\p{Lu})"
+    r"|[=≈≤≥<>][ \u00a0]?[\p{L}\p{N}]{1,3}\.(?=\s+\p{Lu})"  # a letter is an initial to it
 )
 # A word too long for an abbreviation, or a quotation.
 _END_BEFORE_NUMBER = regex.compile(

@@ -14,6 +14,8 @@ _RUN = regex.compile(r"[\p{L}\p{N}_][\p{L}\p{N}_\p{M}\u00ad\u200c\u200d\u2060]*"
 _ASCII_RUN = re.compile(r"\w+", re.ASCII)
 # Scripts written without spaces between words: Thai, Lao, Khmer, Burmese and their neighbors, Han and kana.
 _UNSPACED = regex.compile(r"[\p{Line_Break=Complex_Context}\p{Han}\p{Hiragana}\p{Katakana}]")
+_HIDDEN = re.compile("[\u00ad\u2060]")
+_SPACE_BETWEEN = regex.compile(rf"(?<={_UNSPACED.pattern})\s+(?={_UNSPACED.pattern})")
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 
 
@@ -66,6 +68,11 @@ def is_unspaced(word: str) -> bool:
     return _UNSPACED.search(word) is not None
 
 
+def without_wrapping(text: str) -> str:
+    """Return a text without whitespace between characters of scripts that put none there, such as line breaks."""
+    return text if text.isascii() else _SPACE_BETWEEN.sub("", text)
+
+
 def _pieces(text: str) -> Iterator[str]:
     """Yield each word of a text as it is written there."""
     if text.isascii():
@@ -78,4 +85,21 @@ def _pieces(text: str) -> Iterator[str]:
                 yield from runs
                 continue
             # One breaker for many runs, because creating one takes longer than cutting a clause.
-            yield from (piece for piece in WordBreaker("\n".join(runs), "en") if piece != "\n")
+            yield from (piece for piece in _cut("\n".join(runs)) if piece != "\n")
+
+
+def _cut(text: str) -> Iterator[str]:
+    """Yield what ICU finds in a text, which soft hyphens do not cut."""
+    shown = _HIDDEN.sub("", text)
+    if shown == text:
+        yield from WordBreaker(text, "en")
+        return
+    start = 0
+    for piece in WordBreaker(shown, "en"):
+        end = start
+        for character in piece:
+            end = text.index(character, end) + 1
+        while end < len(text) and _HIDDEN.match(text, end):
+            end += 1
+        yield text[start:end]
+        start = end

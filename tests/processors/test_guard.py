@@ -119,6 +119,10 @@ def test_copies_are_found_in_scripts_without_spaces():
         "黑豹队的防守只丢了三百零八分吗", output="黑豹队的防守只丢了三百零八分。排名第六。", language="zh"
     ) == ["copies_output"]
     assert reasons("黑豹队有几位球员入选职业碗", output="丢分排名联赛第六。", language="zh-Hans") == [None]
+    thai = "พิพิธภัณฑ์แห่งชาติเปิดให้เข้าชมทุกวันและมีของเก่ามากมาย"
+    for between in ("\u00ad", "\n"):  # soft hyphens, and the ends of lines in a PDF
+        copied = between.join(thai[place : place + 6] for place in range(0, len(thai), 6))
+        assert reasons(copied, output=thai, language="th") == ["copies_output"]
 
 
 @pytest.mark.parametrize(

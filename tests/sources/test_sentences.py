@@ -44,7 +44,7 @@ def test_sentences_know_abbreviations_and_numbers():
         ("eng_Latn", "See Mr. Low. He left.", 2),
         ("fr", "M. Dupont et Mme. Curie, cf. art. 3 et fig. 2. J. Low vient.", 2),
         ("de", "Es gab 12 Ehepaare. 35 gingen im 20. Jahrhundert, vgl. Abschn. 3. Kurz.", 3),
-        ("es", "Jones et al. 1998 y Jones y col. y Briffa, pág. 3. El dr. Constantine vive.", 2),
+        ("es", "Jones et al. 1998 y col. y Briffa, pág. 3. El dr. Constantine vive. Sea a × b = c. Decidir.", 4),
         ("tr", "II. Dünya Savaşı 20. yüzyılda bitti. Prof. Dr. Ali geldi.", 2),
         ("vi", "TS. Nguyễn ở TP. Hồ Chí Minh. Hết.", 2),
         ("ro", "Dl. Popescu a venit. Gata.", 2),

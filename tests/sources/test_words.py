@@ -47,6 +47,8 @@ def test_both_encodings_of_a_letter_are_the_same_word(text):
 def test_spans_are_places_in_the_text_as_it_is():
     text = "Cafe\u0301 的咖啡, ＡＢ"
     assert [text[start:end] for start, end in word_spans(text)] == ["Cafe\u0301", "的", "咖啡", "ＡＢ"]
+    text = "พิ\u00adพิธภัณฑ์\u00adแห่งชาติ"
+    assert [text[start:end] for start, end in word_spans(text)] == ["พิ\u00adพิธภัณฑ์\u00ad", "แห่ง", "ชาติ"]
 
 
 def test_a_text_is_folded_the_same_alone_and_among_others():
