@@ -1,5 +1,6 @@
 """What is installed with the package: under which licenses, and from where."""
 
+import json
 import re
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_yake_is_under_the_agpl_and_only_in_an_extra(monkeypatch):
     assert all("GNU AFFERO GENERAL PUBLIC LICENSE" in text for text in texts)
     assert len(texts) == 1
     monkeypatch.setattr("davidgen_hf.processors.keywords.find_spec", lambda name: None)
-    with pytest.raises(SettingError, match=r"keywords needs YAKE, .* AGPL, .* pip install 'davidgen-hf\[keywords\]'"):
+    with pytest.raises(SettingError, match=r"keywords needs YAKE, .* AGPL, .*`pip install 'davidgen-hf\[keywords\]'"):
         ExtractKeywords()
 
 
@@ -94,7 +95,7 @@ def test_hf_runs_the_package_as_an_extension(tmp_path):
     folder.mkdir(parents=True)
     about = {"owner": "org", "repo": "hf-davidgen", "repo_id": "org/hf-davidgen", "short_name": "davidgen"}
     about |= {"executable_path": str(script), "type": "python", "installed_at": "2026-01-01T00:00:00+00:00"}
-    (folder / "manifest.json").write_text(yaml.safe_dump(about, default_flow_style=True, width=9999))
+    (folder / "manifest.json").write_text(json.dumps(about))
     environment = {"HOME": str(tmp_path), "PATH": "", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
     hf = [str(Path(sys.executable).parent / "hf"), "davidgen", "recipe", "list"]
     shown = subprocess.run(hf, env=environment, check=False, capture_output=True, text=True)
