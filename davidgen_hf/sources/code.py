@@ -74,6 +74,7 @@ SUFFIXES = {suffix: grammar.name for grammar in GRAMMARS for suffix in grammar.s
 _WRAPPERS = {"decorated_definition", "export_statement", "template_declaration"}
 _LEADING = {"comment", "line_comment", "block_comment", "attribute_item"}
 _DOC = re.compile(r"comment|string_content|string_fragment|heredoc_body")
+_STRING_PREFIX = re.compile(r"^[a-zA-Z]{1,2}(?=[\"'])")
 _HEADER_CHARS = 4000
 _LICENSE = re.compile(r"copyright|licen[sc]e|SPDX-|all rights reserved", re.IGNORECASE)
 _SPDX = re.compile(r"SPDX-License-Identifier:[ \t]*([\w.+() -]*[\w.+)])")
@@ -147,7 +148,7 @@ def without_keywords(own: list[str], grammar: Grammar) -> list[str]:
 
 def docs(code: str, grammar: Grammar) -> list[str]:
     """Return the comments and docstrings of code, in order."""
-    return [text for text, is_doc in _leaves(code, grammar) if is_doc]
+    return [_STRING_PREFIX.sub("", text) for text, is_doc in _leaves(code, grammar) if is_doc]
 
 
 def header_end(code: str, grammar: Grammar) -> int:

@@ -39,13 +39,19 @@ _TRIGGER = re.compile(r"[$\\`]|<math|math::")
 _DISPLAYED = {"fence", "directive", "display", "bracket", "environment"}
 
 _BASE_UNIT = (
-    r"(?:[YZEPTGMkhdcmµμnpf]?(?:mol|cd|Hz|Pa|Wb|lm|lx|Bq|Gy|Sv|kat|eV|bit|m|g|s|A|K|N|J|W|C|V|F|Ω|S|T|H|L|l|B)"
-    r"|min|h|ha|ft|mi|lb|°[CF]?|%)"
+    r"(?:[YZEPTGMkhdcmµμnpf]?(?:mol|cd|Hz|Pa|Wb|Wh|lm|lx|Bq|Gy|Sv|kat|eV|bit|bar|cal|m|g|s|A|K|N|J|W|C|V|F|Ω|S|T|H|L|l|B)"
+    r"|min|h|ha|ft|yd|mi|lb|oz|gal|mph|rpm|ppm|ppb|atm|mmHg|°[CF]?|%|‰)"
 )
 _UNIT = rf"{_BASE_UNIT}(?:\^?\{{?[-−]?\d\}}?|[²³⁻¹]+)?"  # noqa: RUF001
-QUANTITY = regex.compile(
-    rf"(?<![\w.,])[-−+]?\d[\d.,]*+(?<=\d)(?:\s?[×x·]\s?10\^?\{{?[-−]?\d++\}}?)?+(?:\s?±\s?\d[\d.,]*+)?+"  # noqa: RUF001
-    rf"[ \u00a0\u202f]?{_UNIT}(?:[ ·⋅/]{_UNIT})*+(?!\w)"
+# A number with its separators, thousands with thin spaces or spaces too, and its power of ten.
+_NUMBER = (
+    r"(?<![\p{Latin}\p{Cyrillic}\p{Greek}\d_.,])[-−+]?(?!\d{4}s\b)"  # noqa: RUF001
+    r"(?:\d{1,3}(?:[ \u00a0\u202f']\d{3}(?!\d))++(?:[.,]\d++)?|\d[\d.,]*+(?<=\d))"
+    r"(?:\s?[×x·]\s?10(?:\^?\{?[-−]?\d++\}?|[⁻⁺]?[⁰¹²³⁴-⁹]++)|[eE][-−+]?\d++|\^\{?[-−]?\d++\}?"  # noqa: RUF001
+    r"|[⁻⁺]?[⁰¹²³⁴-⁹]++)?+"
+)
+_MEASURED = regex.compile(
+    rf"{_NUMBER}(?:\s?±\s?\d[\d.,]*+)?+(?P<unit>[ \u00a0\u202f]?{_UNIT}(?:[ ·⋅/]{_UNIT})*+(?!\w|-\p{{L}}))?"
 )
 _RELATION = r"=<>≤≥≈≠≡∼∝∈∉⊂⊆⊇→⇒⇔≪≫"  # noqa: RUF001
 OPERATORS = rf"{_RELATION}+−±∓×÷·⋅*/∘⊕⊗∩∪∧∨"  # noqa: RUF001
@@ -113,8 +119,16 @@ def equations(text: str) -> Iterator[Place]:
 
 def quantities(text: str) -> Iterator[Place]:
     """Yield where each number with a unit starts and ends, such as ``9.81 m/s^2``."""
-    for found in QUANTITY.finditer(text):
-        yield found.span()
+    for found in _MEASURED.finditer(text):
+        if found["unit"]:
+            yield found.span()
+
+
+def _numbers(text: str) -> Iterator[Place]:
+    """Yield where each quantity and each number with separators or a power of ten starts and ends."""
+    for found in _MEASURED.finditer(text):
+        if not found[0].isdecimal():
+            yield found.span()
 
 
 def whole_parts(text: str) -> list[Place]:
@@ -127,9 +141,12 @@ def whole_parts(text: str) -> list[Place]:
 
 
 def words_and_formulas(text: str) -> list[str]:
-    """Return the words of a text, as ``words``, with each formula or equation as one word without white space."""
+    """Return the words of a text, as ``words``, with each formula, equation, quantity or number as one word.
+
+    These have no whitespace then: ``5km``, ``1,234.5``, ``x=3``.
+    """
     found, end = [], 0
-    places = list(merge(formulas(text), equations(text)))
+    places = merge(formulas(text), equations(text), _numbers(text))
     for start, stop in places:
         if start >= end:
             found += [*words(text[end:start]), "".join(text[start:stop].split()).strip("$`")]

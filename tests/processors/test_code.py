@@ -78,6 +78,8 @@ def test_an_instruction_may_use_the_docstring_and_must_not_copy_it():
         "Python: count the vowels of a text. Explain it.",
         "Use the key sk-abcdefghijklmnopqrstuvwxyz0123456789 here.",
     ) == [None, "copies_docstring", "holds_secret"]
+    raw = FUNCTION.replace('"""Count', 'r"""Count')
+    assert reasons(GuardCode(), "Python: count the vowels of a text.", output=raw) == ["copies_docstring"]
     assert reasons(GuardCode(), "Please count the vowels of a text.", language="en") == [None]
 
 

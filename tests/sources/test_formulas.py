@@ -49,6 +49,10 @@ def test_equations_and_quantities_are_found_in_plain_text():
     plain = "A long-term plan - with dashes - costs $5 and $6 a day, and/or more."
     assert whole_parts(plain) == []
     assert words_and_formulas(plain) == words(plain)
+    text = "At 1.5×10⁻³ mol/L, 10 000 m/s² or 5 kWh in the 1990s, 1,234.5 of 10^6 men got 3 T-shirts. 共3.5千克"
+    whole = ["1.5×10⁻³mol/L", "10000m/s²", "5kWh", "1,234.5", "10^6", "3.5"]
+    assert [one for one in words_and_formulas(text) if not one.isalnum()] == [*whole[:2], *whole[3:]]
+    assert {"5kwh", "1990s", "t", "3"} - {one.lower() for one in words_and_formulas(text)} == set()
     assert words_and_formulas("So $x^2 + 1$ is x = 3 now") == ["so", "x^2+1", "is", "x=3", "now"]
 
 
