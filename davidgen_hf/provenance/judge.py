@@ -3,6 +3,7 @@
 Nothing is clean without evidence: whatever no table and no card describes is unknown.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,34 @@ from davidgen_hf.provenance.evidence import (
 )
 from davidgen_hf.provenance.tables import KnownDataset, KnownModel, datasets, models
 from davidgen_hf.provenance.verdict import Verdict, compose
+
+# What tools that quantize or convert weights put behind a model's name.
+_QUANTIZED = re.compile(
+    r"(?:[-_.](?:i1|imat(?:rix)?|gguf|ggml|gptq|awq|exl[23]|mlx|hqq|aqlm|bnb|unsloth|quantized|onnx|openvino|dynamic|nf4"
+    r"|int[48]|fp(?:8|16)|bf16|w\da\d+|[2-8](?:\.\d+)?-?(?:bits?|bpw)|i?q\d(?:_[a-z0-9]+)*|\d+g))+$"
+)
+# Who publishes copies under the names of the originals.
+_COPIERS = frozenset(
+    {
+        "bartowski",
+        "casperhansen",
+        "ggml-org",
+        "gaunernst",
+        "hugging-quants",
+        "lmstudio-community",
+        "maziyarpanahi",
+        "mlx-community",
+        "mradermacher",
+        "neuralmagic",
+        "nousresearch",
+        "quantfactory",
+        "redhatai",
+        "richarderkhov",
+        "second-state",
+        "thebloke",
+        "unsloth",
+    }
+)
 
 
 def judge_dataset(name: str, *, config: str | None = None, card: CardData | None = None) -> Verdict:
@@ -109,6 +138,21 @@ def judge_model_copy(name: str) -> Verdict | None:
     return replace(verdict, name=name, reason=f"{name} is named after {copied.name}. {verdict.reason}")
 
 
+def _reuploaded(name: str) -> Verdict | None:
+    """Judge a quantized copy, or one of those who publish copies, by the restricted model that it is named after."""
+    owner, _, tail = name.lower().rpartition("/")
+    plain = _QUANTIZED.sub("", tail)
+    if not owner or (plain == tail and owner not in _COPIERS):
+        return None
+    # bartowski/Qwen_Qwen3-8B-GGUF, RichardErkhov/EleutherAI_-_gpt-neo-125m-4bits
+    for one in (plain, plain.rpartition("_-_")[2], plain.partition("_")[2]):
+        for entry in models().copied(one):
+            verdict = judge_model(entry.ids[0].replace("*", "x"))
+            if verdict.answer == "restricted":
+                return replace(verdict, name=name, reason=f"{name} is named after {entry.name}. {verdict.reason}")
+    return None
+
+
 def _judge_model(name: str, card: CardData | None, ancestors: Mapping[str, CardData], seen: frozenset[str]) -> Verdict:
     entry = models().find(name)
     facts = facts_of(card or ancestors.get(name))
@@ -116,6 +160,8 @@ def _judge_model(name: str, card: CardData | None, ancestors: Mapping[str, CardD
     if not entry and (model := closed_model(name)):
         reason = f"{name} is {model}, a closed model, or has its name of one."
         return Verdict(name, "restricted", reason, license, OPENAI_TERMS_URL)
+    if not entry and (copy := _reuploaded(name)):
+        return copy
     bases = [entry.base] if entry and entry.base else facts["base_model"]
     data = entry.data if entry else facts["datasets"]
     parts = [_judge_model(base, None, ancestors, seen | {name}) for base in bases if base not in seen | {name}]

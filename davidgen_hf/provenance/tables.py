@@ -1,7 +1,7 @@
 """What is known of data sets, models, licences and hosts: the YAML files of this folder, read when first needed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from fnmatch import fnmatchcase, translate
 from functools import cache
@@ -170,17 +170,16 @@ class Table(Generic[AnyEntry]):
         return found or next((entry for pattern, entry in self._patterns if pattern.match(wanted)), None)
 
     def find_copy(self, name: str) -> AnyEntry | None:
-        """Return the entry that a file or folder is named after, as a copy of ``org/name`` is called ``name``."""
+        """Return the first entry that a file or folder is named after; a copy of ``org/name`` is called ``name``."""
+        return next(self.copied(name), None)
+
+    def copied(self, name: str) -> Iterator[AnyEntry]:
+        """Yield the entries that a file, folder or copy is named after."""
         names = {name.lower(), name.lower().partition(".")[0]}
-        return next(
-            (
-                entry
-                for entry in self.entries
-                for pattern in entry.ids
-                if "/" in pattern and any(fnmatchcase(one, pattern.lower().rpartition("/")[2]) for one in names)
-            ),
-            None,
-        )
+        for entry in self.entries:
+            tails = [pattern.lower().rpartition("/")[2] for pattern in entry.ids if "/" in pattern]
+            if any(fnmatchcase(one, tail) for one in names for tail in tails):
+                yield entry
 
 
 @cache

@@ -236,4 +236,126 @@ def test_no_spelling_of_what_is_restricted_is_clean():
 
 
 def test_the_tables_are_long_enough_to_be_of_use():
-    assert len(datasets().entries) + len(models().entries) >= 120
+    entries = [*datasets().entries, *models().entries]
+    assert len([entry for entry in entries if entry.verified_on]) >= 120
+
+
+# Each id as people write it, with what is right; "unknown" is always allowed, "clean" only where it stands.
+RIGHT_OR_UNKNOWN = {
+    "restricted": (
+        *("microsoft/phi-1", "microsoft/phi-1_5", "MICROSOFT/Phi-2", "TheBloke/phi-2-GGUF", "unsloth/phi-2-bnb-4bit"),
+        *("lmstudio-community/phi-2-GGUF", "mlx-community/phi-2-4bit", "QuantFactory/phi-2-GGUF", "me/phi-2-sft-awq"),
+        *("tiiuae/falcon-40b-instruct", "TheBloke/falcon-40b-instruct-GPTQ", "TheBloke/falcon-40b-instruct-GGML"),
+        *("meta-llama/Llama-2-7b", "meta-llama/Llama-2-7b-chat-hf", "meta-llama/Llama-2-70b-hf"),
+        *("TheBloke/Llama-2-13B-chat-GPTQ", "TheBloke/Llama-2-7B-Chat-AWQ", "NousResearch/Llama-2-13b-hf"),
+        *("unsloth/llama-2-7b-bnb-4bit", "meta-llama/Meta-Llama-3-8B-Instruct", "META-LLAMA/META-LLAMA-3-70B"),
+        *("QuantFactory/Meta-Llama-3-8B-Instruct-GGUF", "NousResearch/Meta-Llama-3-8B", "unsloth/Meta-Llama-3-8B"),
+        *(
+            "lmsys/vicuna-7b-v1.3",
+            "lmsys/vicuna-13b-v1.5-16k",
+            "TheBloke/vicuna-13B-v1.5-AWQ",
+            "lmsys/vicuna-33b-v1.3",
+        ),
+        *("WizardLMTeam/WizardLM-13B-V1.2", "TheBloke/WizardLM-13B-V1.2-GGUF", "WizardLM/WizardLM-70B-V1.0"),
+        *("tatsu-lab/alpaca-7b-wdiff", "project-baize/baize-v2-13b", "HuggingFaceH4/zephyr-7b-alpha"),
+        *("TheBloke/zephyr-7B-alpha-GPTQ", "HuggingFaceH4/zephyr-7b-gemma-v0.1", "akoksal/LongForm-OPT-6.7B"),
+        *("HuggingFaceTB/SmolLM2-1.7B-Instruct", "bartowski/SmolLM2-1.7B-Instruct-GGUF"),
+        *("unsloth/SmolLM2-135M-Instruct", "allenai/OLMo-2-1124-7B-Instruct", "allenai/OLMo-2-0425-1B-SFT"),
+        *("bartowski/OLMo-2-1124-13B-Instruct-GGUF", "allenai/Llama-3.1-Tulu-3-8B", "allenai/tulu-2-7b"),
+        *("RichardErkhov/microsoft_-_phi-2-4bits", "bartowski/microsoft_phi-2-GGUF"),
+    ),
+    "unknown": (
+        *("Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-72B-Instruct", "Qwen/Qwen2-7B-Instruct", "qwen/qwen3-0.6b-base"),
+        *("Qwen/Qwen2.5-Coder-7B-Instruct", "bartowski/Qwen_Qwen3-8B-GGUF", "unsloth/Qwen3-4B-Instruct-2507"),
+        *("google/gemma-2-2b-it", "google/gemma-3-1b-it", "unsloth/gemma-3-4b-it-GGUF", "google/gemma-7b"),
+        *("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.2-1B", "unsloth/Llama-3.3-70B-Instruct-bnb-4bit"),
+        *(
+            "meta-llama/Llama-4-Scout-17B-16E-Instruct",
+            "mistralai/Mistral-7B-Instruct-v0.3",
+            "mistralai/Mistral-7B-v0.1",
+        ),
+        *("mistralai/Mixtral-8x22B-Instruct-v0.1", "mistralai/Mistral-Small-24B-Instruct-2501"),
+        *(
+            "allenai/Olmo-3-1025-7B",
+            "allenai/Olmo-3-7B-Instruct",
+            "allenai/OLMo-2-1124-7B",
+            "swiss-ai/Apertus-8B-2509",
+        ),
+        *("deepseek-ai/DeepSeek-R1", "deepseek-ai/DeepSeek-V3-0324", "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"),
+        *("ibm-granite/granite-3.3-8b-instruct", "ibm-granite/granite-4.0-h-small", "tiiuae/falcon-7b-instruct"),
+        *(
+            "tiiuae/Falcon3-7B-Base",
+            "google-t5/t5-base",
+            "google/mt5-small",
+            "microsoft/Phi-4",
+            "microsoft/phi-3-mini",
+        ),
+        *("mlx-community/Qwen2.5-7B-Instruct-4bit", "ggml-org/gemma-3-4b-it-GGUF", "google/gemma-3n-E4B-it"),
+        *("HuggingFaceTB/SmolLM3-3B", "Qwen/Qwen3-30B-A3B-Instruct-2507", "tiiuae/falcon-180B"),
+        *("someone/own-model", "openai-community/gpt2", "bigscience/bloom-7b1", "EleutherAI/gpt-neo-2.7B"),
+    ),
+    "clean": (
+        *("EleutherAI/pythia-1.4b", "eleutherai/Pythia-70M-deduped", "EleutherAI/gpt-neo-125m", "allenai/OLMo-1B-hf"),
+        *("allenai/OLMo-7B", "common-pile/comma-v0.1-1t", "google/t5-v1_1-base", "databricks/dolly-v2-3b"),
+    ),
+}
+RIGHT_OR_UNKNOWN_DATA = {
+    "restricted": (
+        *(
+            "sahil2801/CodeAlpaca-20k",
+            "theblackcat102/evol-codealpaca-v1",
+            "AI-MO/NuminaMath-TIR",
+            "anthropic/HH-RLHF",
+        ),
+        *("AI-MO/NuminaMath-CoT", "lmsys/lmsys-chat-1m", "Open-Orca/SlimOrca", "teknium/OpenHermes-2.5"),
+        *(
+            "allenai/WildChat-1M",
+            "berkeley-nest/Nectar",
+            "yizhongw/self_instruct",
+            "mrm8488/unnatural-instructions-full",
+        ),
+    ),
+    "unknown": (
+        *("HuggingFaceFW/fineweb", "HuggingFaceTB/cosmopedia-v2", "nvidia/HelpSteer3", "GAIR/LIMA"),
+        *(
+            "togethercomputer/RedPajama-Data-V2",
+            "cerebras/SlimPajama-627B",
+            "someone/own-texts",
+            "HuggingFaceFW/FineWeb-2",
+        ),
+    ),
+    "clean": ("databricks/databricks-dolly-15k", "allenai/c4"),
+}
+
+
+def test_of_120_ids_each_is_right_or_unknown():
+    judged = [(RIGHT_OR_UNKNOWN, judge_model), (RIGHT_OR_UNKNOWN_DATA, judge_dataset)]
+    wrong = [
+        (name, answer)
+        for table, judge in judged
+        for right, names in table.items()
+        for name in names
+        if (answer := judge(name).answer) not in {right, "unknown"}
+    ]
+    assert wrong == []
+    assert sum(len(names) for table, _ in judged for names in table.values()) >= 120
+
+
+def test_a_quantized_copy_is_as_restricted_as_its_original_and_never_clean():
+    copies = (
+        "TheBloke/phi-2-GGUF",
+        "unsloth/phi-2-bnb-4bit",
+        "RichardErkhov/microsoft_-_phi-2-4bits",
+        "me/phi-2-q4_k_m",
+    )
+    assert {judge_model(name).answer for name in (*copies, "TheBloke/falcon-40b-instruct-GPTQ")} == {"restricted"}
+    assert "TheBloke/phi-2-GGUF is named after Phi-1.5 and Phi-2." in judge_model("TheBloke/phi-2-GGUF").reason
+    assert {judge_model(name).answer for name in ("TheBloke/pythia-1.4b-GGUF", "me/phi-2")} == {"unknown"}
+
+
+def test_no_pattern_makes_clean_what_nobody_has_read():
+    """A fine-tuned model is called after its base: org/model-* would fit it too."""
+    patterns = [one for entry in models().entries for one in entry.ids if "*" in one]
+    assert [one for one in patterns if judge_model(one.replace("*", "x")).answer == "clean"] == []
+    assert judge_model("common-pile/comma-v0.1-2t-chat").answer == "unknown"
+    assert judge_model("huggyllama/llama-2-7b-chat").answer != "clean"
