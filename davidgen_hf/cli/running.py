@@ -238,6 +238,7 @@ def _run_as_jobs(
     from davidgen_hf.run import jobs
 
     settings = jobs.JobSettings(bucket or "", flavor, timeout, parts)
+    jobs.require_flavor(flavor)
     recipe, *rest = words
     if recipe not in shipped_recipes():
         jobs.refuse_local(recipe)

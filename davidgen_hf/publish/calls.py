@@ -27,6 +27,8 @@ TRIES, LONGEST_WAIT_SECONDS = 4, 60.0
 _STRANGE = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
 _WRITING = {
     401: "the Hub does not know the token. Set HF_TOKEN, or call `hf auth login`.",
+    402: "the account's credit or quota does not cover this. Jobs are paid by the minute. Add credit to the "
+    "account, or take cheaper hardware or fewer jobs, and run the same command again.",
     403: "the token may not write there. Use one with the right to write, or another --private or organization.",
     404: "there is no such repository, or the token may not see it. Check the name, org/name.",
     409: "a repository of that name exists and cannot become this one. Name another repository.",

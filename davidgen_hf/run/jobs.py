@@ -7,10 +7,10 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from huggingface_hub import JobInfo, Volume, get_token, inspect_job, run_uv_job
+from huggingface_hub import JobHardware, JobInfo, Volume, get_token, inspect_job, list_jobs_hardware, run_uv_job
 from pydantic import BaseModel
 
-from davidgen_hf.errors import HubError, RunFolderError, SettingError
+from davidgen_hf.errors import ExecutorError, HubError, RunFolderError, SettingError
 from davidgen_hf.publish.calls import call_hub
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.sources.paths import local_path
@@ -113,6 +113,23 @@ def refuse_local(place: str) -> None:
         )
 
 
+def require_flavor(flavor: str) -> None:
+    """Require hardware that Jobs have; the Hub is asked about what this huggingface_hub does not know.
+
+    Raises:
+        SettingError: There is no such hardware.
+        HubError: The Hub does not answer.
+    """
+    if flavor in {one.value for one in JobHardware}:
+        return
+    listed = call_hub("The hardware of jobs", lambda: [one.name for one in list_jobs_hardware()])
+    if flavor not in listed:
+        raise SettingError(
+            f"--flavor is {flavor!r}, which Hugging Face Jobs do not have. It must be one of {', '.join(listed)}. "
+            "Choose one; `hf jobs hardware` shows what each costs."
+        )
+
+
 def submit_jobs(
     commands: dict[str, list[str]], folder: Path, settings: JobSettings, announce: Callable[[str], None]
 ) -> Jobs:
@@ -178,14 +195,22 @@ def describe_jobs(folder: Path) -> Iterator[str]:
     Raises:
         HubError: The Hub cannot be reached or refuses.
         RunFolderError: ``jobs.json`` is damaged.
+        ExecutorError: A job failed or was stopped; all lines come before.
     """
     jobs = read_jobs(folder)
+    failed = []
     for job in jobs.jobs if jobs else ():
         info = _inspect(job)
         said = f": {info.status.message}" if info.status.message else ""
         yield f"{job.part}: {info.status.stage.lower()}{said}, {job.url}"
+        failed += [f"{job.part}{said}"] if info.status.stage in _ENDED[1:] else []
     if jobs and jobs.jobs:
         yield f"The run is in hf://buckets/{jobs.bucket}/{folder.resolve().name}, on {jobs.flavor}."
+    if failed:
+        raise ExecutorError(
+            f"{len(failed)} job(s) failed or were stopped, {'; '.join(failed)}. Finished shards stay in the bucket. "
+            "Read the log at the address above, then submit again with --yes: only these parts are started."
+        )
 
 
 def show(commands: dict[str, list[str]], settings: JobSettings) -> Iterator[str]:

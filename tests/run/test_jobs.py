@@ -14,7 +14,7 @@ from hub_double import TOKEN, HubDouble
 from typer.testing import CliRunner
 
 from davidgen_hf.cli import app
-from davidgen_hf.errors import HubError, RunFolderError, SettingError
+from davidgen_hf.errors import ExecutorError, HubError, RunFolderError, SettingError
 
 ROOT = Path(__file__).parents[2]
 ASKED = ("run", "small", "corpus.generate.n=2", "--executor", "jobs", "--bucket", "org/runs", "--workers", "3")
@@ -71,7 +71,12 @@ def test_jobs_are_submitted_once_and_followed(hub, tmp_path):
     first, second, third = hub.state.jobs.values()
     first["stage"], second["stage"], third["stage"] = "COMPLETED", "RUNNING", "ERROR"
     third["message"] = "Job failed with exit code: 2"
-    lines = call("status", run)
+    found = CliRunner().invoke(app, ["status", str(run)])
+    assert isinstance(found.exception, ExecutorError)
+    assert str(found.exception).startswith(
+        "1 job(s) failed or were stopped, 2/3: Job failed with exit code: 2. Finished"
+    )
+    lines = found.output.splitlines()
     assert lines[0].startswith("0/3: completed, ")
     assert lines[1].startswith("1/3: running, ")
     assert lines[2].startswith("2/3: error: Job failed with exit code: 2, ")
@@ -85,10 +90,15 @@ def test_jobs_are_submitted_once_and_followed(hub, tmp_path):
 
 def test_what_the_hub_refuses_is_said_and_what_was_submitted_is_kept(hub, tmp_path):
     run = tmp_path / "mine"
-    with pytest.raises(HubError, match="Invalid flavor: a9000"):
+    with pytest.raises(
+        SettingError, match=r"'a9000', .* do not have\. It must be one of cpu-basic, quantum-x1\. Choose"
+    ):
         call(*ASKED, "--flavor", "a9000", "--yes", "--output", run)
+    assert len(call(*ASKED, "--flavor", "quantum-x1", "--output", run)) == 4  # newer than this huggingface_hub
     hub.state.credit = 1
-    with pytest.raises(HubError, match="credit balance is insufficient"):
+    with pytest.raises(
+        HubError, match=r"credit or quota does not cover this\. Jobs are paid by the minute\. Add credit"
+    ):
         call(*ASKED, "--yes", "--output", run)
     assert len(json.loads((run / "jobs.json").read_text())["jobs"]) == 1
     hub.state.credit = 9
