@@ -21,6 +21,15 @@ _TOKENS = (
     r"AIza[A-Za-z0-9_-]{35}",
     r"(?:AKIA|ASIA)[A-Z0-9]{16}",
     r"xox[abeprs]-(?=[A-Za-z-]*[0-9])[A-Za-z0-9-]{20,}",
+    r"[sr]k_live_[A-Za-z0-9]{20,}",
+    r"npm_(?=[A-Za-z]*[0-9])[A-Za-z0-9]{36}",
+    r"pypi-AgE[A-Za-z0-9_-]{50,}",
+    r"SG\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{40,}",
+    r"hvs\.(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{24,}",
+    r"dapi(?=[a-f]*[0-9])[a-f0-9]{32}",
+    r"\d{8,10}:AA[A-Za-z0-9_-]{33}",
+    r"[MN][A-Za-z0-9_-]{23,}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}",
+    r"GOCSPX-[A-Za-z0-9_-]{20,}",
     r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
 )
 _TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_TOKENS)})")
@@ -28,13 +37,24 @@ _TOKEN = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_TOKENS)})")
 # and a path that holds an @ are neither.
 _USER = re.compile(r"(?<=://)(?:[^\s/@:]*:(?!\d+(?:/|$))[^\s@]+|[^\s/@:]+)(?=@)")
 _USER_OF_PATH = re.compile(r"(?<=:/)[^\s/@:]*:(?!\d+(?:/|$))[^\s@]+(?=@)")  # an address read as a path has one slash
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
-# A value that code gives to a name such as API_KEY: letters and digits, and nothing that stands for a real one.
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|$)", re.DOTALL
+)
+# In code, only a password in an address is one, since examples have users: s3://anonymous@data and git@host.
+_PASSWORD = re.compile(r"(?<=://)([^\s/@:\"'<>]{0,100}):(?!\d+(?:/|$))([^\s@/\"']{1,200})(?=@)")
+# A value that code gives to a name such as API_KEY, and what a header or an environment's file gives.
+_NAME = r"(?:passw(?:or)?d|secret|(?:api|access|account|private|auth|signing|encryption)_?key|client_?secret|token)"
 _ASSIGNED = re.compile(
-    r"(?:passw(?:or)?d|secret|api_?key|access_?key|auth_?token|private_?key)\w*[\"']?\s*[:=]+\s*[\"']([^\"'\s]{12,})[\"']",
+    rf"{_NAME}(?!s|iz|_?(?:id|type|name|file|path|url|hash))\w{{0,20}}[\"'\]]{{0,2}}\s*(?::\s*\w+\s*)?[:=]+>?\s*[\"'`]([^\"'`\s]{{12,}})[\"'`]"
+    rf"|^[ \t]*(?:export )?[A-Z0-9_]{{0,40}}{_NAME}[A-Z0-9_]{{0,40}}[:=][ \t]*([^\"'`\s()\[\],]{{12,}})$"
+    r"|\bBearer ([\w.~+/-]{20,}=*)|hooks\.slack\.com/services/(\w+/\w+/\w{16,})|AccountKey=([\w+/]{40,}=*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_STAND_IN = re.compile(
+    r"[<>{}*\[\]]|%[sd(]|\$\w+$|x{4}|example|your|change|dummy|test|placeholder|^(?:pass(?:word|wd)?|my_?pass(?:word)?|pwd|pw|guest|user|token)$",
     re.IGNORECASE,
 )
-_STAND_IN = re.compile(r"[<>{}$%*]|x{4}|example|your|change|dummy|test|placeholder", re.IGNORECASE)
+_WORDS = re.compile(r"[A-Za-z]+\d*|\d+")
 _BREAK = re.compile(r"(?:\s|\\[nrt])+")
 KEY_VARIABLE = "DAVIDGEN_API_KEY"
 _VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", KEY_VARIABLE)
@@ -66,13 +86,22 @@ def hide(text: str) -> str:
 
 
 def holds_secret(code: str) -> bool:
-    """Return whether a text holds a token or password, or code that gives one to a name such as ``API_KEY``."""
-    if hide(code) != code:
+    """Return whether code holds a token or password, or gives what looks like one to a name such as ``API_KEY``.
+
+    Of an address, its password counts, unless it stands for one, as in ``user:password@``.
+    """
+    if _PRIVATE_KEY.search(code) or _TOKEN.search(code) or any(one in code for one in _from_environment()):
         return True
-    values = (found[1] for found in _ASSIGNED.finditer(code))
-    return any(
-        re.search(r"\d", value) and re.search("[A-Za-z]", value) and not _STAND_IN.search(value) for value in values
-    )
+    if any(found[1] != found[2] and not _STAND_IN.search(found[2]) for found in _PASSWORD.finditer(code)):
+        return True
+    return any(_is_random("".join(filter(None, found.groups()))) for found in _ASSIGNED.finditer(code))
+
+
+def _is_random(value: str) -> bool:
+    """Return whether a value is no word, name or version, and stands for no other one: it mixes letters and digits."""
+    if _STAND_IN.search(value) or not (re.search(r"\d", value) and re.search("[A-Za-z]", value)):
+        return False
+    return not all(_WORDS.fullmatch(part) for part in re.split(r"[^A-Za-z0-9]+", value) if part)
 
 
 def refuse_secrets(values: object, name: str) -> None:

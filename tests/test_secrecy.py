@@ -1,12 +1,13 @@
 """Tokens are found by their real form, wherever they are, and are never shown."""
 
+import time
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from davidgen_hf.errors import SettingError
-from davidgen_hf.secrecy import api_key, hide, refuse_secrets
+from davidgen_hf.secrecy import api_key, hide, holds_secret, refuse_secrets
 
 HUB = "hf_" + "aBcDeF" * 6
 TOKENS = [
@@ -97,3 +98,43 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch, ke
 def test_a_key_may_end_with_a_line_break(monkeypatch):
     monkeypatch.setenv("DAVIDGEN_API_KEY", " key-of-a-server\n")
     assert api_key() == "key-of-a-server"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzzzzKEY12",
+        'String dbPassword = "Zx9!kLm28QwErt";',
+        'SECRET_KEY = "django-insecure-8f$k2jd9#kd02jf82hf92hf"',
+        'apiKey := "9f8a7b6c5d4e3f2a1b0c9f8a7b6c5d4e"',
+        'headers = {"Authorization": "Bearer 9f8a7b6c5d4e3f2a1b0c"}',
+        'connect("postgres://bob:s3cr3tpw@db.corp.com/x")',
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\nlQ",
+        "sk_live_" + "a1B2c3D4" * 3,
+        "npm_" + "a1B2c3D4e5F6" * 3,
+    ],
+)
+def test_code_holds_a_secret(code):
+    assert holds_secret(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'read("s3://anonymous@data/x"); clone("git+ssh://git@host/x"); get("https://user:password@host/")',
+        'password = os.environ["DB_PASSWORD_PROD1"]',
+        'secret_key_name = "my-secret-key-v2"; API_KEY_HEADER = "X-Api-Key-Version-2"',
+        'token = "BEGIN_TOKEN_1"; tokenizer = "gpt2-medium-355M"; api_key="YOUR_API_KEY_123"',
+        'AUTH_PASSWORD_VALIDATORS = "django.contrib.auth.password_validation.MinimumLength8"',
+        'DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"',
+    ],
+)
+def test_code_holds_none(code):
+    assert not holds_secret(code)
+
+
+@pytest.mark.parametrize("unit", ["password", 'token="', "A:a@", "://a:", "Bearer a", "SECRET_", "a1", "eyJa"])
+def test_looking_for_secrets_takes_linear_time(unit):
+    started = time.process_time()
+    holds_secret(unit * (100_000 // len(unit)))
+    assert time.process_time() - started < 8
