@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "davidgen_hf"
 ORDER = (
     *("moved", "errors", "plugins", "secrecy", "terminal", "commandline", "schema", "prompts", "storage"),
     *("provenance", "sources", "engines", "processors", "methods", "training", "recipe", "evaluation", "tasks"),
-    *("corpus", "publish", "report", "run", "estimate", "cli", "__main__"),
+    *("corpus", "publish", "report", "run", "estimate", "study", "cli", "__main__"),
 )
 
 

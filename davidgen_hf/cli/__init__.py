@@ -9,6 +9,7 @@ from davidgen_hf.cli.plugins import plugins
 from davidgen_hf.cli.publishing import export, pull, push, report
 from davidgen_hf.cli.reviewing import review
 from davidgen_hf.cli.running import corpus, demo, estimate, run, status
+from davidgen_hf.cli.studying import study
 from davidgen_hf.cli.training import merge, train
 from davidgen_hf.commandline import run_command_line
 
@@ -33,6 +34,7 @@ app.add_typer(recipes.app, name="recipe")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 app.command()(merge)
 app.command()(improve)
+app.command()(study)
 app.command()(export)
 app.command()(judge)
 app.command()(diversity)

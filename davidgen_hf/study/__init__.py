@@ -1,0 +1,6 @@
+"""A study: many recipes that differ in one thing each, run on the same data, and their followers side by side."""
+
+from davidgen_hf.study.arms import Study, read_study
+from davidgen_hf.study.run import Asked, run_study
+
+__all__ = ["Asked", "Study", "read_study", "run_study"]
