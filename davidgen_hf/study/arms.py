@@ -62,7 +62,7 @@ class Study(BaseModel):
         arm = self.arms[name]
         path = self.folder / (arm.recipe or self._first())
         plain = load_recipe(path)
-        if not hasattr(plain.corpus, "sources"):  # a method that reads no passages
+        if "passages" not in plain.text["corpus"]:  # a method that reads none
             overrides = [one for one in overrides if not one.startswith("corpus.passages.")]
         seeded = [f"{'generator' if arm.model == 'generator' else 'follower'}.seed={seed}"]
         if arm.model == "follower" and hasattr(plain.corpus, "select"):

@@ -151,6 +151,13 @@ def test_mistakes_show_before_anything_runs(study, words, tmp_path):
         run_study(study, tmp_path, Asked([], tasks, ("base_model",)), lambda _: None)
 
 
+def test_every_arm_has_a_recipe_that_fits_the_options(study, words):
+    for name in study.arms:
+        assert study.recipe(name, ["corpus.passages.source=a.jsonl"], 1).follower["seed"] == (
+            0 if name == "seeds_alone" else 1
+        )
+
+
 def test_differences_are_paired_and_weighted_by_tokens():
     reference = {"nll": [10.0, 30.0, None, 5.0], "n_tokens": [10, 10, None, 1], "rouge_l": [50.0, None]}
     arm = {"nll": [9.0, 28.0, 7.0, 5.0], "n_tokens": [10, 10, None, 1], "rouge_l": [60.0, 40.0]}
