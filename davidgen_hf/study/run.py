@@ -19,6 +19,7 @@ from davidgen_hf.sources.seeds import SeedSource, read_seeds
 from davidgen_hf.sources.source import Skipped
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.lock import hold
+from davidgen_hf.storage.progress import begin_step
 from davidgen_hf.storage.validation import read_json
 from davidgen_hf.study.arms import Study, take_over
 from davidgen_hf.study.measures import measure_corpus, measure_model
@@ -111,8 +112,10 @@ def run_study(
                 model = str(run / trained)
                 if trained == "follower":
                     found["corpus"] = measure_corpus(run / "corpus")
-            engine = replace(asked.engine, model=model)
-            found["tasks"] = measure_model(engine, tasks, asked.answered, asked.max_new_tokens)
+            with display(output):
+                begin_step("tasks", ("tasks",))
+                engine = replace(asked.engine, model=model)
+                found["tasks"] = measure_model(engine, tasks, asked.answered, asked.max_new_tokens)
             found |= {"key": key, "seconds": round(time.perf_counter() - started, 1)}
             write_whole(path, json.dumps(found) + "\n")
             write_tables(study, output, asked.seeds)
