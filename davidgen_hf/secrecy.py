@@ -45,7 +45,7 @@ _PASSWORD = re.compile(r"(?<=://)([^\s/@:\"'<>]{0,100}):(?!\d+(?:/|$))([^\s@/\"'
 # A value that code gives to a name such as API_KEY, and what a header or an environment's file gives.
 _NAME = r"(?:passw(?:or)?d|secret|(?:api|access|account|private|auth|signing|encryption)_?key|client_?secret|token)"
 _ASSIGNED = re.compile(
-    rf"{_NAME}(?!s|iz|_?(?:id|type|name|file|path|url|hash))\w{{0,20}}[\"'\]]{{0,2}}\s*(?::\s*\w+\s*)?[:=]+>?\s*[\"'`]([^\"'`\s]{{12,}})[\"'`]"
+    rf"{_NAME}(?!s|i[sz]|_?(?:id|type|name|file|path|url|hash))\w{{0,20}}[\"'\]]{{0,2}}\s*(?::\s*\w+\s*)?[:=]+>?\s*[\"'`]([^\"'`\s]{{12,}})[\"'`]"
     rf"|^[ \t]*(?:export )?[A-Z0-9_]{{0,40}}{_NAME}[A-Z0-9_]{{0,40}}[:=][ \t]*([^\"'`\s()\[\],]{{12,}})$"
     r"|\bBearer ([\w.~+/-]{20,}=*)|hooks\.slack\.com/services/(\w+/\w+/\w{16,})|AccountKey=([\w+/]{40,}=*)",
     re.IGNORECASE | re.MULTILINE,
