@@ -38,19 +38,20 @@ _WRITING = {
 _READING = _WRITING | {403: "the token may not read it. Use one with the right to read, or ask its owner."}
 
 
-def call_hub(repo: str, call: Callable[[], Answer], *, writing: bool = False, tries: int = TRIES) -> Answer:
+def call_hub(repo: str, call: Callable[[], Answer], *, writing: bool = False, tries: int | None = None) -> Answer:
     """Call the Hub, again after a pause if the fault is one of the network or a conflict.
 
     Args:
         repo: Id of the repository, for the error.
         call: Does nothing but call the Hub.
         writing: Whether it publishes something.
-        tries: How often it may be called; once, if a second call could do a thing twice.
+        tries: How often it may be called, if not ``TRIES`` times; once, if a second call could do a thing twice.
 
     Raises:
         HubError: The Hub refuses, or the fault stays.
     """
-    for attempt in range(1, tries + 1):
+    most = tries or TRIES
+    for attempt in range(1, most + 1):
         try:
             return call()
         except DavidgenError:
@@ -61,7 +62,7 @@ def call_hub(repo: str, call: Callable[[], Answer], *, writing: bool = False, tr
             ) from error
         except (HTTPError, OSError, RuntimeError) as error:
             cause = _cause(error)
-            if not _passes(cause) or attempt == tries:
+            if not _passes(cause) or attempt == most:
                 raise HubError(_describe(repo, cause, writing=writing)) from error
             time.sleep(min(LONGEST_WAIT_SECONDS, _pause(cause, attempt)))
         except HFValidationError as error:
