@@ -77,7 +77,7 @@ def read_study(folder: Path) -> Study:
     """Read ``study.yaml``.
 
     Raises:
-        InputError: There is no such file.
+        InputError: The folder has none, or it cannot be read.
         SettingError: A key is wrong, or an arm that is named does not exist.
     """
     content = read_config(folder / STUDY)

@@ -8,6 +8,7 @@ from davidgen_hf.estimate import EstimateSettings, estimate
 from davidgen_hf.estimate.figures import duration
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.study.arms import Study
+from davidgen_hf.study.measures import measures_path
 from davidgen_hf.study.run import Asked
 
 _SAMPLE = 8  # passages that are run for the estimate
@@ -23,7 +24,7 @@ def describe_cost(study: Study, output: Path, asked: Asked, announce: Callable[[
         DavidgenError: As for an estimate.
     """
     places = [(name, seed) for seed in asked.seeds for name in asked.arms or study.arms]
-    missing = [one for one in places if not (output / "measures" / f"{one[0]}_{one[1]}.json").is_file()]
+    missing = [one for one in places if not measures_path(output, *one).is_file()]
     trained = [one for one in missing if one[0] in study.arms and study.arms[one[0]].recipe]
     if not trained:
         return

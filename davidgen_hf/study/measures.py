@@ -12,16 +12,33 @@ from datasets import Dataset
 
 from davidgen_hf import prompts
 from davidgen_hf.engines import Engine, EngineSettings, Sampling, load_engine, release_models
+from davidgen_hf.errors import RunFolderError
 from davidgen_hf.evaluation.diversity import distinct_n
 from davidgen_hf.evaluation.rouge import text_rouge_l
 from davidgen_hf.processors import GuardCandidates
 from davidgen_hf.processors.guard import runs
 from davidgen_hf.sources.words import words
 from davidgen_hf.storage.shards import iterate_columns
+from davidgen_hf.storage.validation import read_json
 
 RESAMPLES = 2000
+_ADVICE = "It holds what was measured of an arm, and this one is damaged. Delete it, and the arm is measured again."
 COPIED_WORDS = GuardCandidates().max_copied_run + 1
 Scores = dict[str, Any]
+
+
+def measures_path(output: Path, arm: str, seed: int) -> Path:
+    """Return the file that holds what was measured of an arm."""
+    return output / "measures" / f"{arm}_{seed}.json"
+
+
+def read_measures(path: Path) -> dict[str, Any] | None:
+    """Return what was measured of an arm; None if nothing was.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    return read_json(path, dict[str, Any], _ADVICE, error=RunFolderError) if path.is_file() else None
 
 
 def measure_model(

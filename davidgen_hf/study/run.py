@@ -12,7 +12,7 @@ from typing import Any
 from datasets import Dataset
 
 from davidgen_hf.engines import EngineSettings
-from davidgen_hf.errors import InputError, RunFolderError, SettingError
+from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.run.run import run_recipe
 from davidgen_hf.sources.seeds import SeedSource, read_seeds
@@ -20,12 +20,10 @@ from davidgen_hf.sources.source import Skipped
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.lock import hold
 from davidgen_hf.storage.progress import begin_step
-from davidgen_hf.storage.validation import read_json
 from davidgen_hf.study.arms import Study, take_over
-from davidgen_hf.study.measures import measure_corpus, measure_model
+from davidgen_hf.study.measures import measure_corpus, measure_model, measures_path, read_measures
 from davidgen_hf.study.table import write_tables
 
-_ADVICE = "It holds what was measured of an arm, and this one is damaged. Delete it, and the arm is measured again."
 _STEPS = {"generator": ("seeds", "generator"), "follower": ("seeds", "generator", "corpus", "follower")}
 Display = Callable[[Path], AbstractContextManager[object]]
 
@@ -94,11 +92,12 @@ def run_study(
     tasks = dict(_read_tasks(asked))
     places = [(name, seed) for seed in asked.seeds for name in names]
     recipes = {place: study.recipe(place[0], asked.overrides, place[1]) for place in places}  # mistakes show at once
+    content: dict[str, Any] = {}
     with hold(output):
         for number, (name, seed) in enumerate(places, start=1):
-            path = output / "measures" / f"{name}_{seed}.json"
+            path = measures_path(output, name, seed)
             key = _key(recipes[name, seed], study.arms[name].model, tasks, asked)
-            if path.is_file() and read_json(path, dict[str, Any], _ADVICE, error=RunFolderError).get("key") == key:
+            if (read_measures(path) or {}).get("key") == key:
                 announce(f"{number}/{len(places)} {name}, seed {seed}: measured before")
                 continue
             announce(f"{number}/{len(places)} {name}, seed {seed}: {study.arms[name].about}")
@@ -118,8 +117,8 @@ def run_study(
                 found["tasks"] = measure_model(engine, tasks, asked.answered, asked.max_new_tokens)
             found |= {"key": key, "seconds": round(time.perf_counter() - started, 1)}
             write_whole(path, json.dumps(found) + "\n")
-            write_tables(study, output, asked.seeds)
-        return write_tables(study, output, asked.seeds)
+            content = write_tables(study, output, asked.seeds)
+        return content or write_tables(study, output, asked.seeds)
 
 
 def _begin(study: Study, output: Path, name: str, seed: int, asked: Asked) -> Path:

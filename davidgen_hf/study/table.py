@@ -6,14 +6,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from davidgen_hf.errors import RunFolderError
 from davidgen_hf.storage.files import write_whole
-from davidgen_hf.storage.validation import read_json
 from davidgen_hf.study.arms import Study
-from davidgen_hf.study.measures import compare
+from davidgen_hf.study.measures import compare, measures_path, read_measures
 
 FILE_NAME = "study.json"
-_ADVICE = "It holds what was measured of an arm, and this one is damaged. Delete it, and the arm is measured again."
 
 
 def write_tables(study: Study, output: Path, seeds: tuple[int, ...]) -> dict[str, Any]:
@@ -78,12 +75,8 @@ def _tasks(content: dict[str, Any]) -> list[str]:
 
 
 def _read(output: Path, name: str, seeds: tuple[int, ...]) -> list[dict[str, Any]]:
-    paths = {seed: output / "measures" / f"{name}_{seed}.json" for seed in seeds}
-    return [
-        read_json(path, dict[str, Any], _ADVICE, error=RunFolderError) | {"seed": seed}
-        for seed, path in paths.items()
-        if path.is_file()
-    ]
+    found = {seed: read_measures(measures_path(output, name, seed)) for seed in seeds}
+    return [measured | {"seed": seed} for seed, measured in found.items() if measured]
 
 
 def _mean(values: list[float | None]) -> float | None:
