@@ -17,6 +17,9 @@ def study(
         list[str] | None,
         typer.Option(help="NAME=FILE: rows of instruction, input and output that people wrote. Can be repeated."),
     ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE: a file that arms use by this name. Can be repeated.")
+    ] = None,
     passages: options.Passages = None,
     text_column: options.TextColumn = None,
     seed_tasks: Annotated[
@@ -41,31 +44,36 @@ def study(
 
     read = read_study(folder)
     named = options.overrides_of(passages, text_column, seed_tasks, base_model) + (overrides or [])
-    sets = dict(one.partition("=")[::2] for one in tasks or [])
-    if wrong := [name for name, path in sets.items() if not path]:
-        raise SettingError(
-            f"--tasks {wrong[0]!r} names no file. NAME=FILE is expected. Write --tasks NAME=FILE.jsonl."
-        )
+    sets, files = _named(tasks, "--tasks"), _named(data, "--data")
     if not seeds.replace(",", "").isdecimal():
         raise SettingError(f"--seeds is {seeds!r}. Whole numbers are expected. Pass --seeds 0,1,2.")
     numbers = tuple(dict.fromkeys(int(one) for one in seeds.split(",") if one))
     chosen = tuple(one.strip() for one in arms.split(",")) if arms else None
+    given = read.given(output, files, numbers[0])
     for name in chosen or read.arms:
         if name in read.arms:
-            read.recipe(name, named, numbers[0])  # before imports that take seconds: a mistake shows at once
+            read.recipe(name, named, numbers[0], given)  # before imports that take seconds: a mistake shows at once
     from davidgen_hf.run.display import Display
-    from davidgen_hf.study import Asked, run_study
+    from davidgen_hf.study import StudySettings, run_study
     from davidgen_hf.study.cost import describe_cost
-    from davidgen_hf.study.table import markdown
+    from davidgen_hf.study.table import describe
 
-    files = {name: Path(path) for name, path in sets.items()}
-    asked = Asked(named, files, chosen, numbers, limit=limit, answered=answered)
+    settings = StudySettings(named, sets, files, chosen, numbers, limit=limit, answered=answered)
     display = Display(quiet=quiet, verbose=verbose)
     if estimate:
-        for line in describe_cost(read, output, asked, display.announce):
+        for line in describe_cost(read, output, settings, display.announce):
             display.announce(line)
-    content = run_study(read, output, asked, display.announce, display.over)
+    content = run_study(read, output, settings, display.announce, display.over)
     console = Terminal()
-    for task in asked.tasks:
-        console.print(markdown(content, task), markup=False, soft_wrap=True)
+    console.print(describe(content), markup=False, soft_wrap=True)
     console.print(f"{output}/study.md, study.json and pictures", markup=False, highlight=False)
+
+
+def _named(options: list[str] | None, option: str) -> dict[str, Path]:
+    files = dict(one.partition("=")[::2] for one in options or [])
+    for name, path in files.items():
+        if not path:
+            raise SettingError(
+                f"{option} {name!r} names no file. NAME=FILE is expected. Write {option} NAME=FILE.jsonl."
+            )
+    return {name: Path(path) for name, path in files.items()}

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from davidgen_hf.storage.validation import validate
 from davidgen_hf.storage.yaml_files import read_config
 
 STUDY = "study.yaml"
+IMPROVED = ", improved"
 # Stages, and the generator, are taken over from another arm; what follows from the difference is made again.
 _OWN = {"follower", "evaluation", "pictures", "review", "log.txt", "progress.json", "report.html", "README.md"}
 
@@ -28,6 +30,9 @@ class Arm(BaseModel):
         recipe: File or folder of its recipe, next to ``study.yaml``; None for the base model as it is.
         model: Which model of its run is measured; ``base`` is the one that the recipe of the first arm trains.
         like: Arm whose fragments, candidates, scores and generator it takes over, as far as its recipe is the same.
+        uses: Keys of its recipe whose value is the model of another arm, with the first seed, or a file given by name.
+        improves: Arm whose generator is trained further on the preferences of its run; the result writes candidates.
+        mixes: Arms of whose corpora the follower gets equal parts, together as many pairs as the first one has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +41,29 @@ class Arm(BaseModel):
     recipe: str | None = None
     model: Literal["base", "generator", "follower"] = "follower"
     like: str | None = None
+    uses: dict[str, str] = Field(default_factory=dict)
+    improves: str | None = None
+    mixes: tuple[str, ...] = ()
+
+
+class Claim(BaseModel):
+    """A sentence that the study puts to the test, as a difference between two arms.
+
+    Args:
+        says: The sentence.
+        arms: The two. A difference is the first arm's figure less the second's.
+        measure: ``nats`` per token of people's answers, or ``distinct_2`` or ``copies`` of the corpus.
+        expects: The sign of the difference if the sentence is true; ``none`` if it says that there is none.
+        tasks: Sets of tasks for which it is made; None for all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    says: str
+    arms: tuple[str, str]
+    measure: Literal["nats", "distinct_2", "copies"] = "nats"
+    expects: Literal["less", "more", "none"] = "less"
+    tasks: tuple[str, ...] | None = None
 
 
 class Study(BaseModel):
@@ -44,6 +72,8 @@ class Study(BaseModel):
     Args:
         reference: Arm with which the others are compared.
         arms: By name.
+        claims: By name.
+        bound: A difference below so many nats per token does not matter.
         folder: Where the recipes are.
     """
 
@@ -51,26 +81,83 @@ class Study(BaseModel):
 
     reference: str
     arms: dict[str, Arm]
+    claims: dict[str, Claim] = Field(default_factory=dict)
+    bound: float = 0.01
     folder: Path = Field(Path(), exclude=True)
 
-    def recipe(self, name: str, overrides: list[str], seed: int) -> Recipe:
+    def recipe(self, name: str, overrides: list[str], seed: int, given: Mapping[str, str] | None = None) -> Recipe:
         """Return the recipe of an arm, with a seed for what is drawn in selection and trainings.
 
+        Args:
+            name: Name of the arm.
+            overrides: Of every recipe.
+            seed: The seed.
+            given: The files and models that arms use, by name.
+
         Raises:
-            SettingError: The recipe is wrong.
+            SettingError: The recipe is wrong, or a file that it uses is not given.
         """
         arm = self.arms[name]
         path = self.folder / (arm.recipe or self._first())
-        plain = load_recipe(path)
-        if "passages" not in plain.text["corpus"]:  # a method that reads none
-            overrides = [one for one in overrides if not one.startswith("corpus.passages.")]
-        seeded = [f"{'generator' if arm.model == 'generator' else 'follower'}.seed={seed}"]
-        if arm.model == "follower" and hasattr(plain.corpus, "select"):
-            seeded.append(f"corpus.select.seed={seed}")
-        return load_recipe(path, [*overrides, *seeded])
+        uses = {key: _given(name, used, given or {}) for key, used in arm.uses.items()}
+        if arm.improves:
+            uses["corpus.generate.engine.model"] = _given(name, name + IMPROVED, given or {})
+        replaced = [key.rpartition(".")[0] + "." for key in uses if not key.endswith(".model")]
+        if "passages" not in load_recipe(path).text["corpus"]:  # a method that reads none
+            replaced.append("corpus.passages.")
+        kept = [one for one in overrides if not one.startswith(tuple(replaced))]
+        kept += [f"{key}={json.dumps(value)}" for key, value in uses.items()]
+        kept.append(f"{'generator' if arm.model == 'generator' else 'follower'}.seed={seed}")
+        if arm.model == "follower" and hasattr(load_recipe(path).corpus, "select"):
+            kept.append(f"corpus.select.seed={seed}")
+        return load_recipe(path, kept)
+
+    def given(self, output: Path, data: Mapping[str, Path], seed: int) -> dict[str, str]:
+        """Return the files and models that arms use, by name.
+
+        Args:
+            output: The study's folder.
+            data: Files, by name.
+            seed: The first one.
+        """
+        runs = {name: run_folder(output, name, seed) / arm.model for name, arm in self.arms.items()}
+        improved = {name + IMPROVED: improved_folder(output, name) / "round_1" / "generator" for name in self.arms}
+        return {name: str(path.resolve()) for name, path in {**data, **runs, **improved}.items()}
+
+    def needed(self, names: Iterable[str]) -> list[str]:
+        """Return arms with all that they use, in the order of the study."""
+        needed = set(names)
+        for name in reversed(self.arms):  # what an arm uses stands before it
+            if name in needed:
+                needed |= self.sources(name)
+        return [name for name in self.arms if name in needed]
+
+    def sources(self, name: str) -> set[str]:
+        """Return the arms whose models or pairs an arm uses."""
+        arm = self.arms[name]
+        return ({*arm.uses.values(), *arm.mixes} | ({arm.improves} if arm.improves else set())) & self.arms.keys()
 
     def _first(self) -> str:
         return next(arm.recipe for arm in self.arms.values() if arm.recipe)
+
+
+def run_folder(output: Path, arm: str, seed: int) -> Path:
+    """Return the run folder of an arm."""
+    return output / "arms" / arm / f"seed_{seed}"
+
+
+def improved_folder(output: Path, arm: str) -> Path:
+    """Return the folder in which the generator of an arm is improved."""
+    return output / "improved" / arm
+
+
+def _given(arm: str, name: str, given: Mapping[str, str]) -> str:
+    if name not in given:
+        raise SettingError(
+            f"The arm {arm} uses the file {name!r}, which is not given. Pass --data {name}=FILE, or leave this arm "
+            "out with --arms."
+        )
+    return given[name]
 
 
 def read_study(folder: Path) -> Study:
@@ -82,12 +169,20 @@ def read_study(folder: Path) -> Study:
     """
     content = read_config(folder / STUDY)
     study = validate(Study, content, STUDY, "Correct the file.", error=SettingError)
-    named = {study.reference} | {arm.like for arm in study.arms.values() if arm.like}
+    named = {study.reference} | {name for claim in study.claims.values() for name in claim.arms}
+    named |= {name for arm in study.arms.values() for name in (arm.like, arm.improves, *arm.mixes) if name}
     if unknown := sorted(named - study.arms.keys()):
         raise SettingError(
             f"{folder / STUDY} names the arms {', '.join(unknown)}, which it does not have. It has "
-            f"{', '.join(study.arms)}. Correct `reference` or `like`."
+            f"{', '.join(study.arms)}. Correct the names."
         )
+    order = list(study.arms)
+    for place, name in enumerate(order):
+        if late := sorted(study.sources(name) - set(order[:place])):
+            raise SettingError(
+                f"{folder / STUDY}: the arm {name} uses {', '.join(late)}, which stands after it. An arm uses those "
+                "before it. Move it to the end."
+            )
     if not any(arm.recipe for arm in study.arms.values()):
         raise SettingError(f"{folder / STUDY} has no arm with a recipe. At least one is run. Add `recipe` to one.")
     return study.model_copy(update={"folder": folder})

@@ -9,12 +9,14 @@ from davidgen_hf.estimate.figures import duration
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.study.arms import Study
 from davidgen_hf.study.measures import measures_path
-from davidgen_hf.study.run import Asked
+from davidgen_hf.study.run import StudySettings
 
 _SAMPLE = 8  # passages that are run for the estimate
 
 
-def describe_cost(study: Study, output: Path, asked: Asked, announce: Callable[[str], None]) -> Iterator[str]:
+def describe_cost(
+    study: Study, output: Path, settings: StudySettings, announce: Callable[[str], None]
+) -> Iterator[str]:
     """Yield what the arms that are missing will take; nothing is estimated if none is missing.
 
     One recipe is estimated from a small sample; the others count the steps in which they differ from it. What the
@@ -23,19 +25,20 @@ def describe_cost(study: Study, output: Path, asked: Asked, announce: Callable[[
     Raises:
         DavidgenError: As for an estimate.
     """
-    places = [(name, seed) for seed in asked.seeds for name in asked.arms or study.arms]
+    places = [(name, seed) for seed in settings.seeds for name in settings.arms or study.arms]
     missing = [one for one in places if not measures_path(output, *one).is_file()]
     trained = [one for one in missing if one[0] in study.arms and study.arms[one[0]].recipe]
     if not trained:
         return
+    given = study.given(output, settings.data, settings.seeds[0])
     with TemporaryDirectory(prefix="davidgen_") as folder:
-        first = study.recipe(*trained[0][:1], asked.overrides, trained[0][1])
+        first = study.recipe(trained[0][0], settings.overrides, trained[0][1], given)
         found = estimate(first, EstimateSettings(sample=_SAMPLE), Path(folder), lambda _: None)
     parts = {part.name: part.on(1) for part in found.parts}
     total = 0.0
     done: list[Recipe] = []
     for name, seed in trained:
-        recipe = study.recipe(name, asked.overrides, seed)
+        recipe = study.recipe(name, settings.overrides, seed, given)
         total += _seconds(recipe, done, parts, study.arms[name].model)
         done.append(recipe)
     yield f"{len(missing)} arms to run: about {duration(total)}, without the measures of the tasks"

@@ -9,32 +9,45 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
 from davidgen_hf.engines import EngineSettings
 from davidgen_hf.errors import InputError, SettingError
 from davidgen_hf.recipe import Recipe
+from davidgen_hf.run.improve import ImproveSettings, improve
 from davidgen_hf.run.run import run_recipe
 from davidgen_hf.sources.seeds import SeedSource, read_seeds
 from davidgen_hf.sources.source import Skipped
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.lock import hold
 from davidgen_hf.storage.progress import begin_step
-from davidgen_hf.study.arms import Study, take_over
-from davidgen_hf.study.measures import measure_corpus, measure_model, measures_path, read_measures
+from davidgen_hf.storage.shards import open_shards
+from davidgen_hf.study.arms import Arm, Study, improved_folder, run_folder, take_over
+from davidgen_hf.study.measures import (
+    describe_pairs,
+    measure_answers,
+    measure_corpus,
+    measure_likelihoods,
+    measures_path,
+    read_measures,
+)
 from davidgen_hf.study.table import write_tables
+from davidgen_hf.training import train
 
 _STEPS = {"generator": ("seeds", "generator"), "follower": ("seeds", "generator", "corpus", "follower")}
+LIKELIHOODS, ANSWERS = "likelihoods", "answers"
 Display = Callable[[Path], AbstractContextManager[object]]
+Place = tuple[str, int]  # an arm and a seed
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudySettings:
     """What of a study is run, and on what.
 
     Args:
         overrides: Of every recipe: where passages and seeds come from, and the like.
         tasks: Files of tasks with answers that people wrote, by name of the set.
+        data: Files that arms use, by the name under which they use them.
         arms: Which arms; None for all.
         seeds: Of selection and trainings.
         limit: Tasks of each set that are used, from the first on; None for all.
@@ -47,6 +60,7 @@ class Asked:
 
     overrides: list[str]
     tasks: dict[str, Path]
+    data: dict[str, Path] = field(default_factory=dict)
     arms: tuple[str, ...] | None = None
     seeds: tuple[int, ...] = (0,)
     limit: int | None = None
@@ -63,7 +77,11 @@ class Asked:
 
 
 def run_study(
-    study: Study, output: Path, asked: Asked, announce: Callable[[str], None], display: Display = nullcontext
+    study: Study,
+    output: Path,
+    settings: StudySettings,
+    announce: Callable[[str], None],
+    display: Display = nullcontext,
 ) -> dict[str, Any]:
     """Run and measure what is missing; a second call with the same arguments does nothing but write the tables.
 
@@ -73,7 +91,7 @@ def run_study(
     Args:
         study: Its arms.
         output: Folder of runs (``arms/NAME/seed_N``), measures (``measures/NAME_N.json``) and tables.
-        asked: What to run.
+        settings: What to run.
         announce: Called with what begins.
         display: As for ``run_recipe``.
 
@@ -84,68 +102,127 @@ def run_study(
         SettingError: An arm does not exist, or a recipe is wrong.
         DavidgenError: As for a run.
     """
-    names = asked.arms or tuple(study.arms)
+    names = list(settings.arms or study.arms)
     if unknown := [name for name in names if name not in study.arms]:
         raise SettingError(
             f"There is no arm {', '.join(unknown)}. The study has {', '.join(study.arms)}. Pass some of these."
         )
-    tasks = dict(_read_tasks(asked))
-    places = [(name, seed) for seed in asked.seeds for name in names]
-    recipes = {place: study.recipe(place[0], asked.overrides, place[1]) for place in places}  # mistakes show at once
+    tasks = dict(_read_tasks(settings))
+    given = study.given(output, settings.data, settings.seeds[0])
+    places = [(name, settings.seeds[0]) for name in study.needed(names)]
+    drawn = [name for name in names if study.arms[name].model != "base"]  # nothing of a base model is drawn
+    places += [(name, seed) for seed in settings.seeds[1:] for name in drawn]
+    recipes = {
+        place: study.recipe(place[0], settings.overrides, place[1], given) for place in places
+    }  # mistakes show at once
+    call = _Call(study, output, settings, tasks, announce, display)
     content: dict[str, Any] = {}
     with hold(output):
-        for number, (name, seed) in enumerate(places, start=1):
-            path = measures_path(output, name, seed)
-            key = _key(recipes[name, seed], study.arms[name].model, tasks, asked)
-            if (read_measures(path) or {}).get("key") == key:
-                announce(f"{number}/{len(places)} {name}, seed {seed}: measured before")
-                continue
-            announce(f"{number}/{len(places)} {name}, seed {seed}: {study.arms[name].about}")
-            started = time.perf_counter()
-            found: dict[str, Any] = {}
-            recipe, trained = recipes[name, seed], study.arms[name].model
-            model = str(recipe.follower["model_name_or_path"])
-            if trained != "base":
-                run = _begin(study, output, name, seed, asked)
-                run_recipe(recipe, run, announce, steps=_STEPS[trained], update=True, display=display)
-                model = str(run / trained)
-                if trained == "follower":
-                    found["corpus"] = measure_corpus(run / "corpus")
-            with display(output):
-                begin_step("tasks", ("tasks",))
-                engine = replace(asked.engine, model=model)
-                found["tasks"] = measure_model(engine, tasks, asked.answered, asked.max_new_tokens)
-            found |= {"key": key, "seconds": round(time.perf_counter() - started, 1)}
-            write_whole(path, json.dumps(found) + "\n")
-            content = write_tables(study, output, asked.seeds)
-        return content or write_tables(study, output, asked.seeds)
+        for number, place in enumerate(places, start=1):
+            named = f"{number}/{len(places)} {place[0]}, seed {place[1]}"
+            if call.missing(place, recipes[place]):
+                announce(f"{named}: {study.arms[place[0]].about}")
+                call.measure(place, recipes[place])
+                content = write_tables(study, output, settings.seeds)
+            else:
+                announce(f"{named}: measured before")
+        return content or write_tables(study, output, settings.seeds)
 
 
-def _begin(study: Study, output: Path, name: str, seed: int, asked: Asked) -> Path:
-    """Return the run folder of an arm, which has what it shares with its first seed, or with the arm it is like."""
-    arms = output / "arms"
-    run, first = arms / name / f"seed_{seed}", arms / name / f"seed_{asked.seeds[0]}"
-    like = arms / (study.arms[name].like or "") / f"seed_{seed}"
-    take_over(first if first != run and first.is_dir() else like, run)
-    return run
+@dataclass(frozen=True)
+class _Call:
+    """What ``run_study`` was given, with the tasks read."""
+
+    study: Study
+    output: Path
+    settings: StudySettings
+    tasks: dict[str, Dataset]
+    announce: Callable[[str], None]
+    display: Display
+
+    def missing(self, place: Place, recipe: Recipe) -> dict[str, str]:
+        """Return the keys of what has to be measured."""
+        stored = (read_measures(measures_path(self.output, *place)) or {}).get("keys", {})
+        keys = _keys(recipe, self.study.arms[place[0]], self.tasks, self.settings)
+        return {name: key for name, key in keys.items() if stored.get(name) != key}
+
+    def measure(self, place: Place, recipe: Recipe) -> None:
+        """Run and measure what is missing, and store it."""
+        path, arm, missing = measures_path(self.output, *place), self.study.arms[place[0]], self.missing(place, recipe)
+        started = time.perf_counter()
+        found = {} if LIKELIHOODS in missing else read_measures(path) or {}
+        model = str(recipe.follower["model_name_or_path"])
+        if arm.model != "base":
+            model = str(run_folder(self.output, *place) / arm.model)
+            if LIKELIHOODS in missing:
+                found |= self.run(place, recipe)
+        engine = replace(self.settings.engine, model=model)
+        with self.display(self.output):
+            begin_step("tasks", ("tasks",))
+            if LIKELIHOODS in missing:
+                found["tasks"] = measure_likelihoods(engine, self.tasks)
+            if ANSWERS in missing:
+                found["answers"] = measure_answers(
+                    engine, self.tasks, self.settings.answered, self.settings.max_new_tokens
+                )
+        seconds = found.get("seconds", 0.0) + time.perf_counter() - started
+        found |= {"keys": found.get("keys", {}) | missing, "seconds": round(seconds, 1)}
+        write_whole(path, json.dumps(found) + "\n")
+
+    def run(self, place: Place, recipe: Recipe) -> dict[str, Any]:
+        """Run an arm, which begins with what it shares with its first seed, or with the arm it is like."""
+        (name, seed), first_seed = place, self.settings.seeds[0]
+        arm, run, first = (
+            self.study.arms[name],
+            run_folder(self.output, *place),
+            run_folder(self.output, name, first_seed),
+        )
+        if arm.mixes:
+            corpora = [run_folder(self.output, one, first_seed) / "corpus" for one in arm.mixes]
+            return {"corpus": _train_on_mix(corpora, recipe, run)}
+        if arm.improves and not (improved := improved_folder(self.output, name) / "improve.json").is_file():
+            source = run_folder(self.output, arm.improves, first_seed)
+            chosen = ImproveSettings(base_model=recipe.base_model)  # a run names folders without their paths
+            improve(source, improved.parent, chosen, self.announce, self.display)
+        if first != run and first.is_dir():
+            take_over(first, run)
+        elif arm.like:
+            take_over(run_folder(self.output, arm.like, seed), run)
+        run_recipe(recipe, run, self.announce, steps=_STEPS[arm.model], update=True, display=self.display)
+        return {"corpus": measure_corpus(run / "corpus")} if arm.model == "follower" else {}
 
 
-def _read_tasks(asked: Asked) -> Iterator[tuple[str, Dataset]]:
-    for name, path in asked.tasks.items():
+def _train_on_mix(corpora: list[Path], recipe: Recipe, run: Path) -> dict[str, Any]:
+    """Train a follower on equal parts of corpora, as many pairs as the first one has; return what the pairs are."""
+    columns = ["instruction", "output", "prompt", "completion"]
+    whole = [open_shards(corpus, columns) for corpus in corpora]
+    share = len(whole[0]) // len(whole)
+    rows = concatenate_datasets([one.select(range(min(share, len(one)))) for one in whole])
+    train(rows.select_columns(columns[2:]), recipe.follower, output_dir=run / "follower", resume=True)
+    return describe_pairs(rows)
+
+
+def _read_tasks(settings: StudySettings) -> Iterator[tuple[str, Dataset]]:
+    for name, path in settings.tasks.items():
         rows = read_seeds([SeedSource(str(path))], Skipped())
         if not len(rows):
             raise InputError(
                 f"{path} holds no task. Rows with an instruction and an output are expected, as for seeds. Name "
                 "another file with --tasks."
             )
-        yield name, rows.select(range(min(len(rows), asked.limit or len(rows))))
+        yield name, rows.select(range(min(len(rows), settings.limit or len(rows))))
 
 
-def _key(recipe: Recipe, model: str, tasks: dict[str, Dataset], asked: Asked) -> str:
-    """Return a hash of what a measure depends on, so that it is made again if that has changed."""
-    settings = [recipe.text, model, asked.answered, asked.max_new_tokens, str(asked.engine)]
-    state = sha256(json.dumps(settings, sort_keys=True).encode())
-    for name, rows in tasks.items():
-        columns = [rows[column][:] for column in ("instruction", "input", "output")]
-        state.update(json.dumps([name, *columns]).encode())
-    return state.hexdigest()[:16]
+def _keys(recipe: Recipe, arm: Arm, tasks: dict[str, Dataset], settings: StudySettings) -> dict[str, str]:
+    """Return hashes of what likelihoods and answers depend on, so that they are made again if that has changed."""
+    texts = {name: [rows[column][:] for column in ("instruction", "input", "output")] for name, rows in tasks.items()}
+    read = sorted(str(source.source) for source in (*recipe.corpus.sources, *recipe.seeds.sources))
+    files = [sha256(Path(one).read_bytes()).hexdigest() for one in read if Path(one).is_file()]
+    state = sha256(
+        json.dumps([recipe.text, files, arm.model, arm.mixes, str(settings.engine), texts], sort_keys=True).encode()
+    )
+    keys = {LIKELIHOODS: state.hexdigest()[:16]}
+    if settings.answered:
+        state.update(json.dumps([settings.answered, settings.max_new_tokens]).encode())
+        keys[ANSWERS] = state.hexdigest()[:16]
+    return keys

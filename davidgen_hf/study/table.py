@@ -1,16 +1,20 @@
 """The table of a study: as JSON, as Markdown, and as a picture per set of tasks."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
 from davidgen_hf.storage.files import write_whole
-from davidgen_hf.study.arms import Study
-from davidgen_hf.study.measures import compare, measures_path, read_measures
+from davidgen_hf.study.arms import Claim, Study
+from davidgen_hf.study.measures import compare, compare_corpora, measures_path, read_measures
 
 FILE_NAME = "study.json"
+FIGURES = ("pairs", "distinct_2", "copies")
+ANSWERS = {"rouge_l": "ROUGE-L", "exact_match": "exact match", "meteor": "METEOR"}
 
 
 def write_tables(study: Study, output: Path, seeds: tuple[int, ...]) -> dict[str, Any]:
@@ -26,23 +30,30 @@ def write_tables(study: Study, output: Path, seeds: tuple[int, ...]) -> dict[str
     reference = measured.get(study.reference, [])
     arms = {}
     for name, found in measured.items():
-        tasks = {}
-        for task in found[0]["tasks"]:
-            own = [one["tasks"][task] for one in found]
-            theirs = [one["tasks"][task] for one in reference if task in one["tasks"]]
-            comparable = name != study.reference and theirs and {one["of"] for one in own + theirs} == {own[0]["of"]}
-            tasks[task] = compare(own, theirs if comparable else None)
+        others = [] if name == study.reference else reference
+        tasks = {task: compare_arms(found, others, task) for task in found[0]["tasks"]}
         corpus = [one["corpus"] for one in found if "corpus" in one]
-        means = {key: _mean([one[key] for one in corpus]) for key in corpus[0]} if corpus else None
+        means = {key: _mean([one[key] for one in corpus]) for key in FIGURES} if corpus else None
         about = {"about": study.arms[name].about, "seeds": [one["seed"] for one in found]}
         arms[name] = about | {"corpus": means, "tasks": tasks, "seconds": round(sum(one["seconds"] for one in found))}
-    content = {"reference": study.reference, "arms": arms}
+    claims = {name: check_claim(claim, measured, study.bound) for name, claim in study.claims.items()}
+    content = {"reference": study.reference, "arms": arms, "claims": claims, "agreement": agreement(arms)}
     write_whole(output / FILE_NAME, json.dumps(content, indent=2) + "\n")
-    write_whole(output / "study.md", "\n\n".join(markdown(content, task) for task in _tasks(content)) + "\n")
+    write_whole(output / "study.md", describe(content) + "\n")
     for task in _tasks(content):
         if figure := _picture(content, task):
             figure.savefig(output / f"{task}.png", dpi=150, facecolor="white", metadata={"Software": None})
     return content
+
+
+def describe(content: dict[str, Any]) -> str:
+    """Return the tables of all sets of tasks, and that of the claims.
+
+    Args:
+        content: What ``study.json`` holds.
+    """
+    tables = [markdown(content, task) for task in _tasks(content)]
+    return "\n\n".join([*tables, claims_table(content)] if content["claims"] else tables)
 
 
 def markdown(content: dict[str, Any], task: str) -> str:
@@ -52,22 +63,128 @@ def markdown(content: dict[str, Any], task: str) -> str:
         content: What ``study.json`` holds.
         task: Name of the set.
     """
-    reference = content["reference"]
-    lines = [
-        f"| {task}: arm | seeds | pairs | distinct-2 | copies | perplexity of references | nats per token against "
-        f"`{reference}` | ROUGE-L of answers | against `{reference}` |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for name, arm in content["arms"].items():
-        if task not in arm["tasks"]:
-            continue
+    arms = {name: arm for name, arm in content["arms"].items() if task in arm["tasks"]}
+    answered = [name for name in ANSWERS if any(arm["tasks"][task][name] for arm in arms.values())]
+    heads = [f"{task}: arm", "seeds", "pairs", "distinct-2", "copies", "perplexity of references"]
+    heads += [f"nats per token against `{content['reference']}`", *(ANSWERS[name] for name in answered)]
+    lines = [f"| {' | '.join(heads)} |", "|---|" + "--:|" * (len(heads) - 1)]
+    for name, arm in arms.items():
         corpus, found = arm["corpus"] or {}, arm["tasks"][task]
         cells = [f"`{name}`: {arm['about']}", str(len(arm["seeds"])), _number(corpus.get("pairs"), 0)]
         cells += [_number(corpus.get("distinct_2"), 3), _number(corpus.get("copies"), 3)]
         cells += [_figure(found["perplexity"], 2), _figure(found["nats"], 3, signed=True)]
-        cells += [_figure(found["rouge_l"], 2), _figure(found["rouge_l_change"], 2, signed=True)]
+        for measure in answered:
+            change = _figure(found[f"{measure}_change"], 1, signed=True)
+            cells.append(f"{_number((found[measure] or {}).get('value'), 1)}{f' ({change})' if change else ''}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def claims_table(content: dict[str, Any]) -> str:
+    """Return the table of the claims.
+
+    Args:
+        content: What ``study.json`` holds.
+    """
+    lines = ["| claim | | figure | on | difference | verdict |", "|---|---|---|---|--:|---|"]
+    for name, claim in content["claims"].items():
+        for found in claim["found"]:
+            arms = " against ".join(f"`{arm}`" for arm in claim["arms"])
+            verdict = found["verdict"]
+            if found["would_take"]:
+                verdict += f"; about {found['would_take']:,} {'tasks' if found['tasks'] else 'pairs'} would decide"
+            figure = {"nats": "nats per token", "distinct_2": "distinct-2", "copies": "copies"}[claim["measure"]]
+            cells = [name, claim["says"], f"{figure}, {arms}", found["tasks"] or "the corpora"]
+            lines.append(f"| {' | '.join(cells)} | {_figure(found['difference'], 3, signed=True)} | {verdict} |")
+    return "\n".join(lines)
+
+
+def compare_arms(arm: list[dict[str, Any]], other: list[dict[str, Any]], task: str) -> dict[str, Any]:
+    """Return ``compare`` of two arms on a set of tasks; without differences where these are not the same tasks.
+
+    Args:
+        arm: What was measured, one per seed.
+        other: The same of the arm that it is compared with.
+        task: Name of the set.
+    """
+    own, theirs = ([_scores(one, task) for one in side if task in one["tasks"]] for side in (arm, other))
+    same = theirs and {one["of"] for one in own + theirs} == {own[0]["of"]}
+    return compare(own, theirs if same else None)
+
+
+def check_claim(claim: Claim, measured: dict[str, list[dict[str, Any]]], bound: float) -> dict[str, Any]:
+    """Return what the study says of a claim: for each set of tasks, or once for the corpora.
+
+    Args:
+        claim: The claim.
+        measured: What was measured of the arms, one per seed.
+        bound: A difference below so many nats per token does not matter; a tenth of 1, for shares.
+
+    Returns:
+        The claim, and in ``found`` the ``tasks``, the ``difference`` and the ``verdict``; ``would_take`` is the number
+        of tasks or pairs with which the interval would decide, if the difference stays; None where it has decided.
+    """
+    arm, other = (measured.get(name, []) for name in claim.arms)
+    found: list[dict[str, Any]] = []
+    if arm and other and claim.measure == "nats":
+        for task in claim.tasks or arm[0]["tasks"]:
+            if difference := compare_arms(arm, other, task)["nats"]:
+                found.append({"tasks": task, "difference": difference})
+    elif arm and other:
+        ours, theirs = ([one["corpus"] for one in side] for side in (arm, other))
+        found.append({"tasks": None, "difference": compare_corpora(ours, theirs, claim.measure)})
+    for one in found:
+        verdict, would_take = judge(one["difference"], claim.expects, bound)
+        one |= {"verdict": verdict, "would_take": would_take}
+    return {"says": claim.says, "arms": list(claim.arms), "measure": claim.measure, "found": found}
+
+
+def judge(difference: dict[str, Any], expects: str, bound: float) -> tuple[str, int | None]:
+    """Return the verdict on a difference, and how many examples would decide it where these do not.
+
+    Args:
+        difference: ``value``, ``interval`` and ``n``.
+        expects: ``less``, ``more`` or ``none``, as of a ``Claim``.
+        bound: A difference below it does not matter.
+    """
+    low, high = difference["interval"]
+    value, inside = difference["value"], -bound < low and high < bound
+    if expects == "none":
+        verdict = "seen" if inside else "not seen" if low > bound or high < -bound else "undecided at this size"
+        gap = bound - abs(value)
+    else:
+        as_said, opposite = (high < 0, low > 0) if expects == "less" else (low > 0, high < 0)
+        verdict = "seen" if as_said else "reversed" if opposite else "not seen" if inside else "undecided at this size"
+        gap = abs(value)
+    if verdict != "undecided at this size":
+        return verdict, None
+    return verdict, math.ceil(difference["n"] * ((high - low) / 2 / gap) ** 2) if gap > 0 else None
+
+
+def agreement(arms: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return how far answers rank the arms as likelihoods do, for each set of tasks and each figure of answers.
+
+    Args:
+        arms: As in ``study.json``.
+
+    Returns:
+        Spearman's rank correlation over arms of the figure and of minus the nats per token; 1 is full agreement.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for task in _tasks({"arms": arms}):
+        measured = [arm["tasks"][task] for arm in arms.values() if task in arm["tasks"]]
+        for name in ANSWERS:
+            pairs = [(-math.log(one["perplexity"]["value"]), one[name]["value"]) for one in measured if one[name]]
+            if len({one[1] for one in pairs}) > 2:  # ranks of equal figures say nothing
+                found.setdefault(task, {})[name] = round(DataFrame(pairs).corr("spearman").to_numpy()[0, 1].item(), 3)
+    return found
+
+
+def _scores(measured: dict[str, Any], task: str) -> dict[str, Any]:
+    """Return likelihoods and answers of a set of tasks; answers to other tasks are left out."""
+    scores: dict[str, Any] = measured["tasks"][task]
+    answers = measured.get("answers", {}).get(task, {})
+    return scores | answers if answers.get("of") == scores["of"] else scores
 
 
 def _tasks(content: dict[str, Any]) -> list[str]:
