@@ -19,6 +19,7 @@ from davidgen_hf.engines.number_types import choose_number_type, warn_if_emulate
 from davidgen_hf.engines.opening import Configuration, explain_files, open_config, open_tokenizer, open_weights
 from davidgen_hf.engines.ranks import local_rank
 from davidgen_hf.engines.settings import EngineSettings, LocalSettings, TransformersSettings
+from davidgen_hf.engines.threads import fit_threads
 from davidgen_hf.errors import ModelError
 
 EMBEDDED = "embedded"
@@ -141,6 +142,8 @@ def load_found(
     Raises:
         ModelError: As ``load_model``.
     """
+    if device.type == "cpu":
+        fit_threads()
     if not found.adapter:
         tokenizer = found.tokenizer()
         model: Any = open_weights(found.name, found.files, dtype=dtype)

@@ -18,6 +18,7 @@ from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.utils import logging
 from trl import DPOConfig
 
+from davidgen_hf.engines.threads import fit_threads
 from davidgen_hf.storage.files import explain_refusals
 from davidgen_hf.storage.progress import Bar, is_shown
 from davidgen_hf.training.card import write_card
@@ -57,6 +58,7 @@ def carry_out(  # noqa: PLR0913, PLR0917 - what is trained, on what, and how
         ModelError: The model cannot be loaded, or could not be saved.
         RunFolderError: The folder cannot be written to, or the checkpoint to resume from is damaged or another's.
     """
+    fit_threads()
     train_rows, counts = encode_rows(rows, ids, job.args.dataset_num_proc)
     held_out = encode_rows(eval_rows, ids)[0] if eval_rows else None
     folder, clock = job.folder, Clock()
