@@ -1,4 +1,4 @@
-"""How far the run in a folder is, in lines of text."""
+"""How far the run, study or improvement in a folder is, in lines of text."""
 
 import time
 from pathlib import Path
@@ -14,16 +14,19 @@ JOBS = "jobs.json"  # of a run as Hugging Face Jobs, whose folder is in a bucket
 def describe_run(folder: Path) -> list[str]:
     """Return what a run has done, what it does, and last whether a process works in its folder, and which.
 
+    A study and the improvement of a generator show their progress too, but keep no record of finished steps.
+
     Raises:
-        RunFolderError: The folder is not a run folder, or its ``run.json`` is damaged.
+        RunFolderError: The folder is none of these, or its ``run.json`` is damaged.
     """
-    if not is_run(folder):
+    has_record = is_run(folder)
+    if not has_record and not (folder / FILE_NAME).is_file():
         raise RunFolderError(
             f"{folder} is not a run folder: it has no run.json. A run writes that file when it starts. Pass a folder "
-            'that "davidgen run" created.'
+            'that "davidgen run", "davidgen improve" or "davidgen study" created.'
         )
-    record, holder = read_record(folder), describe_holder(folder)
-    done = record["steps"]
+    holder = describe_holder(folder)
+    done = read_record(folder)["steps"] if has_record else {}
     found = [f"{step}: done in {duration(report.get('seconds', 0))}" for step, report in done.items()]
     requested: list[str] = []
     for path in sorted(folder.glob(f"{FILE_NAME}*")):  # one of the run, or one of each part
@@ -39,6 +42,8 @@ def describe_run(folder: Path) -> list[str]:
             found.append(f"{what}: {'in progress' if holder else 'unfinished'}{shown and f': {shown}'} ({ago} ago)")
     if holder:
         return [*found, f"Running: {holder} works in {folder}."]
+    if not has_record:
+        return [*found, "Not running. The same command resumes it, and does nothing if it is finished."]
     if not requested:  # an earlier version made the run, which wrote no progress
         return [*found, "Not running."]
     is_done = set(requested) <= set(done)

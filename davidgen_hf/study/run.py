@@ -119,9 +119,11 @@ def run_study(
     content: dict[str, Any] = {}
     with hold(output):
         for number, place in enumerate(places, start=1):
-            named = f"{number}/{len(places)} {place[0]}, seed {place[1]}"
+            named = f"{number}/{len(places)} {call.step(place)}"
             if call.missing(place, recipes[place]):
                 announce(f"{named}: {study.arms[place[0]].about}")
+                with display(output):  # for `davidgen status`, while the arm has a display of its own
+                    begin_step(call.step(place), tuple(map(call.step, places)))
                 call.measure(place, recipes[place])
                 content = write_tables(study, output, settings.seeds)
             else:
@@ -139,6 +141,11 @@ class _Call:
     tasks: dict[str, Dataset]
     announce: Callable[[str], None]
     display: Display
+
+    @staticmethod
+    def step(place: Place) -> str:
+        """Return how the progress names an arm."""
+        return f"{place[0]}, seed {place[1]}"
 
     def missing(self, place: Place, recipe: Recipe) -> dict[str, str]:
         """Return the keys of what has to be measured."""
@@ -158,7 +165,7 @@ class _Call:
                 found |= self.run(place, recipe)
         engine = replace(self.settings.engine, model=model)
         with self.display(self.output):
-            begin_step("tasks", ("tasks",))
+            begin_step(self.step(place), (self.step(place),))
             if LIKELIHOODS in missing:
                 found["tasks"] = measure_likelihoods(engine, self.tasks)
             if ANSWERS in missing:

@@ -143,6 +143,18 @@ def test_status(tmp_path):
     assert begun[-1] == "Not running. The same command resumes the run."
 
 
+def test_status_of_a_folder_without_a_record(tmp_path):
+    """A study, and the improvement of a generator."""
+    with hold(tmp_path), Display(quiet=True).over(tmp_path):
+        begin_step("guards, seed 0", ("guards, seed 0", "random, seed 0"))
+        first, last = describe_run(tmp_path)
+        assert re.fullmatch(r"guards, seed 0: in progress \(0:0\d ago\)", first)
+        assert last.startswith("Running: process")
+    first, last = describe_run(tmp_path)
+    assert first.startswith("guards, seed 0: unfinished")
+    assert last == "Not running. The same command resumes it, and does nothing if it is finished."
+
+
 @pytest.mark.slow
 def test_a_command_on_a_terminal(tiny_llama, tmp_path):
     folder = tmp_path / "run"
