@@ -31,6 +31,12 @@ def study(
     seeds: Annotated[str, typer.Option(help="Seeds of selection and trainings, separated by commas.")] = "0",
     limit: Annotated[int | None, typer.Option(min=1, help="Use so many tasks of each set. Default: all.")] = None,
     answered: Annotated[int, typer.Option(min=0, help="So many tasks of each set are answered, for ROUGE-L.")] = 0,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="i/n: one of n processes that share the arms; each takes the next one that is free. 0 <= i < n."
+        ),
+    ] = None,
     estimate: Annotated[bool, typer.Option(help="Estimate the time first, from a small sample.")] = True,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -38,7 +44,8 @@ def study(
     """Run the arms of a study that are missing, and compare their followers on tasks with answers that people wrote.
 
     Each arm takes over what it has in common with another one. A second call with the same arguments resumes, or only
-    writes the table. The table is study.md and study.json, with 95 % intervals from a paired bootstrap over tasks.
+    writes the table, which is study.md and study.json, with 95 % intervals from a paired bootstrap over tasks. Several
+    calls with --shard share the work.
     """
     from davidgen_hf.study.arms import read_study
 
@@ -54,12 +61,14 @@ def study(
         if name in read.arms:
             read.recipe(name, named, numbers[0], given)  # before imports that take seconds: a mistake shows at once
     from davidgen_hf.run.display import Display
+    from davidgen_hf.storage.shards import Part
     from davidgen_hf.study import StudySettings, run_study
     from davidgen_hf.study.cost import describe_cost
     from davidgen_hf.study.table import describe
 
-    settings = StudySettings(named, sets, files, chosen, numbers, limit=limit, answered=answered)
-    display = Display(quiet=quiet, verbose=verbose)
+    part = Part.parse(shard) if shard else None
+    settings = StudySettings(named, sets, files, chosen, numbers, limit=limit, answered=answered, part=part)
+    display = Display(quiet=quiet, verbose=verbose, part=shard)
     if estimate:
         for line in describe_cost(read, output, settings, display.announce):
             display.announce(line)

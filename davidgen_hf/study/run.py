@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 
 from davidgen_hf.engines import EngineSettings
-from davidgen_hf.errors import InputError, SettingError
+from davidgen_hf.errors import FolderBusyError, InputError, SettingError
 from davidgen_hf.recipe import Recipe
 from davidgen_hf.run.improve import ImproveSettings, improve
 from davidgen_hf.run.run import run_recipe
@@ -21,7 +21,7 @@ from davidgen_hf.sources.source import Skipped
 from davidgen_hf.storage.files import write_whole
 from davidgen_hf.storage.lock import hold
 from davidgen_hf.storage.progress import begin_step
-from davidgen_hf.storage.shards import open_shards
+from davidgen_hf.storage.shards import Part, open_shards
 from davidgen_hf.study.arms import Arm, Study, improved_folder, run_folder, take_over
 from davidgen_hf.study.measures import (
     describe_pairs,
@@ -36,6 +36,7 @@ from davidgen_hf.training import train
 
 _STEPS = {"generator": ("seeds", "generator"), "follower": ("seeds", "generator", "corpus", "follower")}
 LIKELIHOODS, ANSWERS = "likelihoods", "answers"
+_WAIT_SECONDS = 2.0  # until arms that other parts have in hand are looked at again
 Display = Callable[[Path], AbstractContextManager[object]]
 Place = tuple[str, int]  # an arm and a seed
 
@@ -53,6 +54,8 @@ class StudySettings:
         limit: Tasks of each set that are used, from the first on; None for all.
         answered: Tasks of each set that are answered too.
         max_new_tokens: Longest answer, in tokens.
+        engine: How the models that are measured run.
+        part: Which of several processes this one is; None if no other one works on the study.
 
     Raises:
         SettingError: There are no tasks or no seeds.
@@ -67,6 +70,7 @@ class StudySettings:
     answered: int = 0
     max_new_tokens: int = 128
     engine: EngineSettings = field(default_factory=EngineSettings)
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         if not self.tasks or not self.seeds:
@@ -86,7 +90,8 @@ def run_study(
     """Run and measure what is missing; a second call with the same arguments does nothing but write the tables.
 
     Each arm takes over what it has in common with the arm that it is ``like``. All arms of the first seed come first.
-    An interruption costs at most the work since the last shard or checkpoint of the arm in hand.
+    An interruption costs at most the work since the last shard or checkpoint of the arm in hand. Processes that
+    share the folder as parts each take the next arm that no other one has in hand.
 
     Args:
         study: Its arms.
@@ -115,20 +120,20 @@ def run_study(
     recipes = {
         place: study.recipe(place[0], settings.overrides, place[1], given) for place in places
     }  # mistakes show at once
-    call = _Call(study, output, settings, tasks, announce, display)
-    content: dict[str, Any] = {}
-    with hold(output):
-        for number, place in enumerate(places, start=1):
+    keys = {place: _keys(recipe, study.arms[place[0]], tasks, settings) for place, recipe in recipes.items()}
+    call = _Call(study, output, settings, tasks, recipes, keys, announce, display)
+    with hold(output, str(settings.part) if settings.part else None):
+        for number, place in enumerate(call.in_turn(), start=1):
             named = f"{number}/{len(places)} {call.step(place)}"
-            if call.missing(place, recipes[place]):
+            if call.missing(place):
                 announce(f"{named}: {study.arms[place[0]].about}")
                 with display(output):  # for `davidgen status`, while the arm has a display of its own
                     begin_step(call.step(place), tuple(map(call.step, places)))
-                call.measure(place, recipes[place])
-                content = write_tables(study, output, settings.seeds)
+                call.measure(place)
+                write_tables(study, output, settings.seeds)
             else:
                 announce(f"{named}: measured before")
-        return content or write_tables(study, output, settings.seeds)
+        return write_tables(study, output, settings.seeds)
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,8 @@ class _Call:
     output: Path
     settings: StudySettings
     tasks: dict[str, Dataset]
+    recipes: dict[Place, Recipe]
+    keys: dict[Place, dict[str, str]]
     announce: Callable[[str], None]
     display: Display
 
@@ -147,22 +154,44 @@ class _Call:
         """Return how the progress names an arm."""
         return f"{place[0]}, seed {place[1]}"
 
-    def missing(self, place: Place, recipe: Recipe) -> dict[str, str]:
+    def in_turn(self) -> Iterator[Place]:
+        """Yield each place once, when what it begins with is measured, and while no other process works on it."""
+        pending = list(self.recipes)
+        while pending:
+            unmeasured = set(filter(self.missing, pending))
+            before = len(pending)
+            for place in pending:
+                if self.begins_with(place) & unmeasured:
+                    continue
+                with ExitStack() as held, suppress(FolderBusyError):
+                    held.enter_context(hold(self.output / "measures", f"{place[0]}_{place[1]}"))
+                    pending = [one for one in pending if one != place]
+                    yield place
+                    break
+            if len(pending) == before:
+                time.sleep(_WAIT_SECONDS)
+
+    def begins_with(self, place: Place) -> set[Place]:
+        """Return the places whose results a place takes over or uses."""
+        (name, seed), first = place, self.settings.seeds[0]
+        others = {(one, first) for one in self.study.sources(name)} | {(name, first)}
+        return (others | ({(like, seed)} if (like := self.study.arms[name].like) else set())) - {place}
+
+    def missing(self, place: Place) -> dict[str, str]:
         """Return the keys of what has to be measured."""
         stored = (read_measures(measures_path(self.output, *place)) or {}).get("keys", {})
-        keys = _keys(recipe, self.study.arms[place[0]], self.tasks, self.settings)
-        return {name: key for name, key in keys.items() if stored.get(name) != key}
+        return {name: key for name, key in self.keys[place].items() if stored.get(name) != key}
 
-    def measure(self, place: Place, recipe: Recipe) -> None:
+    def measure(self, place: Place) -> None:
         """Run and measure what is missing, and store it."""
-        path, arm, missing = measures_path(self.output, *place), self.study.arms[place[0]], self.missing(place, recipe)
+        path, arm, missing = measures_path(self.output, *place), self.study.arms[place[0]], self.missing(place)
         started = time.perf_counter()
         found = {} if LIKELIHOODS in missing else read_measures(path) or {}
-        model = str(recipe.follower["model_name_or_path"])
+        model = str(self.recipes[place].follower["model_name_or_path"])
         if arm.model != "base":
             model = str(run_folder(self.output, *place) / arm.model)
             if LIKELIHOODS in missing:
-                found |= self.run(place, recipe)
+                found |= self.run(place)
         engine = replace(self.settings.engine, model=model)
         with self.display(self.output):
             begin_step(self.step(place), (self.step(place),))
@@ -176,9 +205,9 @@ class _Call:
         found |= {"keys": found.get("keys", {}) | missing, "seconds": round(seconds, 1)}
         write_whole(path, json.dumps(found) + "\n")
 
-    def run(self, place: Place, recipe: Recipe) -> dict[str, Any]:
+    def run(self, place: Place) -> dict[str, Any]:
         """Run an arm, which begins with what it shares with its first seed, or with the arm it is like."""
-        (name, seed), first_seed = place, self.settings.seeds[0]
+        (name, seed), recipe, first_seed = place, self.recipes[place], self.settings.seeds[0]
         arm, run, first = (
             self.study.arms[name],
             run_folder(self.output, *place),

@@ -118,7 +118,7 @@ def check_claim(claim: Claim, measured: dict[str, list[dict[str, Any]]], bound: 
     Args:
         claim: The claim.
         measured: What was measured of the arms, one per seed.
-        bound: A difference below so many nats per token does not matter; a tenth of 1, for shares.
+        bound: A difference below so many nats per token, or so much of 1 for shares, does not matter.
 
     Returns:
         The claim, and in ``found`` the ``tasks``, the ``difference`` and the ``verdict``; ``would_take`` is the number
@@ -145,7 +145,7 @@ def judge(difference: dict[str, Any], expects: str, bound: float) -> tuple[str, 
     Args:
         difference: ``value``, ``interval`` and ``n``.
         expects: ``less``, ``more`` or ``none``, as of a ``Claim``.
-        bound: A difference below it does not matter.
+        bound: A difference below it does not matter: an interval within it is not seen, even if it excludes zero.
     """
     low, high = difference["interval"]
     value, inside = difference["value"], -bound < low and high < bound
@@ -154,7 +154,7 @@ def judge(difference: dict[str, Any], expects: str, bound: float) -> tuple[str, 
         gap = bound - abs(value)
     else:
         as_said, opposite = (high < 0, low > 0) if expects == "less" else (low > 0, high < 0)
-        verdict = "seen" if as_said else "reversed" if opposite else "not seen" if inside else "undecided at this size"
+        verdict = "not seen" if inside else "seen" if as_said else "reversed" if opposite else "undecided at this size"
         gap = abs(value)
     if verdict != "undecided at this size":
         return verdict, None

@@ -143,10 +143,11 @@ def make_arguments(
             raise SettingError(f"{key}: {value!r} is not supported: {reason}. Leave it out.")
     defaults = PREFERENCE_DEFAULTS if section is DPOConfig else DEFAULTS
     values = defaults | values | {"output_dir": str(output_dir)}
-    values.setdefault("use_cpu", str_to_bool(os.environ.get("ACCELERATE_USE_CPU", "false")) == 1)
+    launched, has_gpu = os.environ.get("ACCELERATE_USE_CPU"), torch.accelerator.is_available()
+    values.setdefault("use_cpu", not has_gpu if launched is None else str_to_bool(launched) == 1)
     # transformers has renamed it, and warns wherever TRL still says the old name.
     values.setdefault("activation_checkpointing", values.pop("gradient_checkpointing", True))
-    if not values["use_cpu"] and not torch.accelerator.is_available():
+    if not values["use_cpu"] and not has_gpu:
         raise SettingError(
             "The recipe trains on a GPU, but torch sees none. Set `use_cpu: true` or add `--use_cpu` to train on the "
             "CPU; `accelerate launch --config_file recipes/accelerate/cpu.yaml` does so with several processes."

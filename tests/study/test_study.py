@@ -135,6 +135,39 @@ def test_a_killed_study_resumes_with_the_same_table(finished, words, tmp_path):
     assert found == expected
 
 
+@pytest.mark.timeout(300)
+def test_processes_share_the_arms(finished, words, tmp_path):
+    output = tmp_path / "study"
+    command = [sys.executable, "-m", "davidgen_hf", "study", ROOT / "recipes" / "study", *without_rules(words[:-1])]
+    command += ["--tasks", f"rivers={words[-1]}", "--output", output, "--arms", ",".join(ARMS), "--no-estimate"]
+    parts = [
+        subprocess.Popen(
+            [*command, "--shard", f"{part}/2"],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for part in range(2)
+    ]
+    said = [part.communicate()[0] for part in parts]
+    assert [part.returncode for part in parts] == [0, 0], said
+    about = {name: f" {name}, seed 0: " for name in ARMS}
+    lines = [line for text in said for line in text.splitlines()]
+    for name, begun in about.items():
+        found = [line for line in lines if begun in line]
+        assert len(found) == 2
+        assert sum("measured before" in line for line in found) == 1, name
+    tables = [json.loads((folder / "study.json").read_text()) for folder in (output, finished[0])]
+    found, expected = ({name: arm["corpus"] for name, arm in table["arms"].items()} for table in tables)
+    assert found == expected
+    assert list(found) == list(ARMS)
+    one = subprocess.run([*command, "--shard", "2/2"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert one.returncode == 2
+    assert "--shard" in one.stderr + one.stdout
+
+
 def test_mistakes_show_before_anything_runs(study, words, tmp_path):
     tasks = {"rivers": Path(words[-1])}
     with pytest.raises(SettingError, match=r"There is no arm best\. The study has base_model, guards"):
@@ -221,6 +254,7 @@ def test_verdicts():
     assert verdict(0.02, 0.05) == ("reversed", None)
     assert verdict(0.02, 0.05, "more") == ("seen", None)
     assert verdict(-0.005, 0.007) == ("not seen", None)
+    assert verdict(-0.007, -0.005) == ("not seen", None)  # certain, and too small to matter
     # Twice as wide as the difference: four times as many tasks.
     assert verdict(-0.75, 0.25) == ("undecided at this size", 400)
     assert verdict(-0.005, 0.007, "none") == ("seen", None)

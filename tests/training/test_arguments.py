@@ -41,6 +41,20 @@ def test_the_paper_s_settings_are_the_defaults():
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="needs a machine without a GPU")
 def test_a_recipe_for_a_gpu_names_the_way_out_where_there_is_none():
     with pytest.raises(SettingError, match=r"torch sees none.*use_cpu: true.*recipes/accelerate/cpu\.yaml"):
+        make_arguments({"use_cpu": False}, Path("out"))
+
+
+def test_a_training_runs_on_the_gpu_if_there_is_one(monkeypatch):
+    from davidgen_hf.training import arguments
+
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    args, *_ = make_arguments({}, Path("out"))
+    assert args.use_cpu is not torch.accelerator.is_available()
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert make_arguments({}, Path("out"))[0].use_cpu
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "false")
+    monkeypatch.setattr(arguments.torch.accelerator, "is_available", lambda: False)
+    with pytest.raises(SettingError, match="torch sees none"):
         make_arguments({}, Path("out"))
 
 
