@@ -19,7 +19,7 @@ from davidgen_hf.training import train
 from davidgen_hf.training.checkpoints import last_checkpoint, remove_checkpoints
 from davidgen_hf.training.merge import merge_adapter
 from davidgen_hf.training.rows import JoinIds, encode_rows
-from davidgen_hf.training.trainer import CompletionTrainer
+from davidgen_hf.training.trainer import CompletionTrainer, split_rows
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +191,44 @@ def test_loss_and_gradients_on_the_cpu_are_those_of_trl(tiny_llama, rows, tmp_pa
     theirs, ours = (dict(trainer.model.named_parameters()) for trainer in trainers)
     for name, parameter in theirs.items():
         torch.testing.assert_close(ours[name].grad, parameter.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_a_step_in_several_passes_gives_the_gradients_of_one(tiny_llama, rows, tmp_path, monkeypatch):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    long = Dataset.from_list([row | {"completion": row["completion"] * (1 + n % 5)} for n, row in enumerate(rows)])
+    encoded, _ = encode_rows(long, JoinIds(tokenizer, 128))
+    args = SFTConfig(
+        str(tmp_path),
+        per_device_train_batch_size=12,
+        **{"use_cpu": True, "bf16": False, "activation_checkpointing": False, "report_to": "none"},
+    )
+    sizes: list[tuple[int, ...]] = []
+    losses, gradients = [], []
+    for tokens in (10**6, 200):
+        monkeypatch.setattr("davidgen_hf.training.trainer.PASS_TOKENS", tokens)
+        trainer = CompletionTrainer(str(tiny_llama), args, train_dataset=encoded, processing_class=tokenizer)
+        embed = trainer.model.get_input_embeddings()
+        hook = embed.register_forward_pre_hook(lambda _, seen: sizes.append(tuple(seen[0].shape)))
+        batch = next(iter(trainer.get_train_dataloader()))
+        losses.append(trainer.training_step(trainer.model, dict(batch), torch.tensor(300)).item())
+        gradients.append({name: one.grad for name, one in trainer.model.named_parameters()})
+        hook.remove()
+    assert len(sizes) > 3
+    assert sizes[0][0] == sum(rows for rows, _ in sizes[1:]) == 12
+    assert all(rows == 1 or rows * length <= 200 for rows, length in sizes[1:])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_batches_that_cannot_be_split_stay_whole():
+    ids = torch.arange(12).reshape(3, 4)
+    left = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 1], [1, 1, 1, 1]])
+    for batch in ({"input_ids": ids}, {"input_ids": ids, "attention_mask": left}):
+        assert list(split_rows(batch, 4)) == [batch]
+    right = left.flip(1)
+    parts = list(split_rows({"input_ids": ids, "attention_mask": right}, 6))
+    assert [part["input_ids"].tolist() for part in parts] == [[[0, 1, 2], [4, 5, 6]], [[8, 9, 10, 11]]]
 
 
 def test_rows_that_are_packed_give_the_loss_that_they_give_alone(tiny_llama, rows, tmp_path):
