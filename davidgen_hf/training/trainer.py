@@ -1,4 +1,4 @@
-"""TRL's ``SFTTrainer``, with the loss on the CPU from the completions' positions alone, in passes of a bounded size."""
+"""TRL's ``SFTTrainer``; on the CPU, with the loss from completions' positions alone, in passes of a bounded size."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,8 +22,8 @@ class CompletionTrainer(StopOnNonFiniteLoss, WholeCheckpoints, ResumableOrder, S
     def training_step(self, model: nn.Module, inputs: dict[str, torch.Tensor], *args: Any) -> torch.Tensor:
         """Take one step; on the CPU in several passes whose gradients add up, each of rows of similar length.
 
-        The loss of a step is a sum over its tokens, so the passes give the gradients that one pass would give. Processes
-        that train together must take as many passes as each other, so they split nothing.
+        The loss of a step is a sum over its tokens, so the passes give the gradients that one pass would give.
+        Processes that train together must take as many passes as each other, so they split nothing.
         """
         step = super().training_step
         is_sum = bool(args) and args[0] is not None and self._is_plain  # over the number of tokens in `args[0]`
