@@ -148,7 +148,7 @@ def test_files_of_settings_and_a_file_of_rows_become_one_file_for_trl(tiny_llama
     (tmp_path / "mine.yaml").write_text("max_steps: 2\nper_device_train_batch_size: 2\n")
     files = ["--config", str(ROOT / "recipes/small/4_follower.yaml"), "--config", str(tmp_path / "mine.yaml")]
     named = ["--dataset_name", str(tmp_path / "rows.parquet"), "--model_name_or_path", str(tiny_llama)]
-    more = ["--output_dir", str(tmp_path / "model"), "--gradient_accumulation_steps", "1"]
+    more = ["--output_dir", str(tmp_path / "model"), "--gradient_accumulation_steps", "1", "--use_cpu", "true"]
     write_trl_config(tmp_path / "one.yaml", [*files, *named, *more])
     parsed = trl_sft.make_parser().parse_args_and_config(
         ["--config", str(tmp_path / "one.yaml")], fail_with_unknown_args=True
@@ -165,7 +165,7 @@ def test_trl_s_command_reads_a_follower_recipe(tiny_llama, tmp_path):
     rows.to_parquet(tmp_path / "rows" / "train.parquet")
     recipe = ROOT / "recipes" / "small" / "4_follower.yaml"
     command = f"trl sft --config {recipe} --model_name_or_path {tiny_llama} --dataset_name {tmp_path / 'rows'}"
-    options = f"--output_dir {tmp_path / 'model'} --max_steps 2 --gradient_accumulation_steps 1"
+    options = f"--output_dir {tmp_path / 'model'} --max_steps 2 --gradient_accumulation_steps 1 --use_cpu true"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     words = [f"{Path(sys.executable).parent}/{command}", options]
     done = subprocess.run(shlex.split(" ".join(words)), capture_output=True, text=True, env=environment, check=False)
