@@ -145,7 +145,7 @@ def judge(difference: dict[str, Any], expects: str, bound: float) -> tuple[str, 
     Args:
         difference: ``value``, ``interval`` and ``n``.
         expects: ``less``, ``more`` or ``none``, as of a ``Claim``.
-        bound: A difference below it does not matter: an interval within it is not seen, even if it excludes zero.
+        bound: A difference below it does not matter; a verdict on a certain difference within it says so.
     """
     low, high = difference["interval"]
     value, inside = difference["value"], -bound < low and high < bound
@@ -154,7 +154,9 @@ def judge(difference: dict[str, Any], expects: str, bound: float) -> tuple[str, 
         gap = bound - abs(value)
     else:
         as_said, opposite = (high < 0, low > 0) if expects == "less" else (low > 0, high < 0)
-        verdict = "not seen" if inside else "seen" if as_said else "reversed" if opposite else "undecided at this size"
+        verdict = "seen" if as_said else "reversed" if opposite else "not seen" if inside else "undecided at this size"
+        if inside and (as_said or opposite):
+            verdict += ", but too small to matter"
         gap = abs(value)
     if verdict != "undecided at this size":
         return verdict, None

@@ -254,7 +254,8 @@ def test_verdicts():
     assert verdict(0.02, 0.05) == ("reversed", None)
     assert verdict(0.02, 0.05, "more") == ("seen", None)
     assert verdict(-0.005, 0.007) == ("not seen", None)
-    assert verdict(-0.007, -0.005) == ("not seen", None)  # certain, and too small to matter
+    assert verdict(-0.007, -0.005) == ("seen, but too small to matter", None)
+    assert verdict(0.002, 0.006) == ("reversed, but too small to matter", None)
     # Twice as wide as the difference: four times as many tasks.
     assert verdict(-0.75, 0.25) == ("undecided at this size", 400)
     assert verdict(-0.005, 0.007, "none") == ("seen", None)
