@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from davidgen_hf.study import read_study
 from davidgen_hf.study.table import describe
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +55,8 @@ def render(results: dict[str, Any]) -> str:
     content = results["study"]
     seconds = sum(arm["seconds"] for arm in content["arms"].values())
     lines = [f"Ran on {results['machine']}; {len(content['arms'])} arms in {seconds / 3600:.1f} hours.", ""]
+    if results["missing"]:
+        lines += [f"Not run here: {', '.join(f'`{name}`' for name in results['missing'])}.", ""]
     lines += [describe(content), ""]
     if content["agreement"]:
         lines += ["| tasks | figure of answers | rank correlation with perplexity, over arms |", "|---|---|--:|"]
@@ -87,8 +90,9 @@ def numbers(value: Any) -> set[float]:
 
 
 def unknown_numbers(prose: str, results: dict[str, Any]) -> list[str]:
-    """Return the numbers with a decimal point in prose that no figure of the results rounds to."""
+    """Return the numbers with a decimal point in prose, outside of code, that no figure of the results rounds to."""
     known = numbers(results)
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", prose, flags=re.DOTALL)
     found = re.findall(r"(?<![\w.])[-+]?\d+\.\d+", prose)
     return [one for one in found if not any(_is_rounded(one, value) for value in known)]
 
@@ -101,7 +105,11 @@ def _is_rounded(text: str, value: float) -> bool:
 def main(folder: Path, machine: str) -> None:
     """Write the results and the page."""
     content = json.loads((folder / "study.json").read_text("utf-8"))
-    results = {"machine": machine, "study": content, "at_scale": at_scale()}
+    study = read_study(ROOT / "recipes" / "study")
+    missing = [name for name in study.arms if name not in content["arms"]]
+    assumed = {"training": USED, "reading": READ_USED, "writing": WRITE_USED}
+    results = {"machine": machine, "missing": missing, "bound": study.bound, "study": content}
+    results |= {"at_scale": at_scale(), "assumed_share_of_peak": assumed}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
     PAGE.write_text(insert(PAGE.read_text("utf-8"), render(results)), "utf-8")
 
